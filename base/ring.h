@@ -1,0 +1,18 @@
+/* base/ring.h: a growing FIFO of fixed-size items in one power-of-two array. */
+#ifndef MSUB_BASE_RING_H
+#define MSUB_BASE_RING_H
+#include "base/mem.h"
+
+typedef struct msub__ring {
+  uint8_t *items;
+  uint32_t cap, head, n;
+  uint32_t item; /* size of an item in bytes */
+} msub__ring;
+void msub__ring_init(msub__ring *r, uint32_t item_size);
+void msub__ring_fini(msub__ring *r, const msub_mem *m);
+/* Space for one item at the end, uninitialised; NULL when there is no memory or 2^31 items are in it. */
+void *msub__ring_push(msub__ring *r, const msub_mem *m);
+void *msub__ring_front(const msub__ring *r);            /* NULL when empty */
+void *msub__ring_at(const msub__ring *r, uint32_t i);   /* i < n, 0 is the front */
+void msub__ring_pop(msub__ring *r);                     /* must not be empty */
+#endif

@@ -1,0 +1,40 @@
+/* base/table.h: keyed hash index. It maps a 64-bit hash to a number that the owner chose (an index into an array of its own);
+ * the owner compares keys. Open addressing, linear probing, backward-shift deletion, 8 bytes a slot, load <= 3/4.
+ *
+ *     slots   ┌──────┬───────┐┌──────┬───────┐┌──────┬───────┐
+ *             │ tag  │ value ││  0   │ empty ││ tag  │ value │ …      tag: upper half of the hash
+ *             └──────┴───────┘└──────┴───────┘└──────┴───────┘
+ *
+ * Hashes are XXH3 under a secret drawn by the world, so a peer cannot choose keys that collide. Never iterate a table where
+ * the order could reach the wire: keep an array beside it. */
+#ifndef MSUB_BASE_TABLE_H
+#define MSUB_BASE_TABLE_H
+#include "base/mem.h"
+
+#define MSUB__NONE UINT32_MAX
+typedef struct msub__hashkey { uint8_t secret[192]; } msub__hashkey;
+/* Expands 32 bytes of entropy to the secret. */
+void msub__hashkey_init(msub__hashkey *k, const uint8_t entropy[32]);
+uint64_t msub__hash(const msub__hashkey *k, msub_bytes b);
+uint64_t msub__hash2(const msub__hashkey *k, uint64_t word, msub_bytes b); /* of (word, bytes): keys of two parts */
+
+typedef struct msub__slot { uint32_t tag, value; } msub__slot;
+typedef struct msub__table {
+  msub__slot *slots;
+  uint32_t cap, n; /* cap is 0 or a power of two */
+} msub__table;
+typedef bool (*msub__eq)(const void *ctx, uint32_t value, const void *key);
+void msub__table_fini(msub__table *t, const msub_mem *m);
+/* The value whose entry eq() confirms, or MSUB__NONE. */
+uint32_t msub__table_find(const msub__table *t, uint64_t hash, msub__eq eq, const void *ctx, const void *key);
+/* Makes room for one more; after it the next insert cannot fail. NOMEM, LIMIT (2^31 entries). */
+MSUB_MUST int msub__table_reserve(msub__table *t, const msub_mem *m);
+/* The caller has made sure that the key is not there. */
+MSUB_MUST int msub__table_insert(msub__table *t, const msub_mem *m, uint64_t hash, uint32_t value);
+/* Removes the entry with this hash and value; false: there was none. */
+bool msub__table_remove(msub__table *t, uint64_t hash, uint32_t value);
+/* Gives the entry (hash, old) a new value; false: there was none. */
+bool msub__table_update(msub__table *t, uint64_t hash, uint32_t old, uint32_t value);
+size_t msub__table_bytes(const msub__table *t);
+void msub__table_prefetch(const msub__table *t, uint64_t hash);
+#endif

@@ -1,0 +1,35 @@
+# Tests: name begins with the kind, one tier label (quick normal nightly) and one kind label.
+include_guard(GLOBAL)
+
+# msub_criterion_test(unit.base TIER quick SOURCES test_base.c LIBS meshsub_static)
+function(msub_criterion_test name)
+  cmake_parse_arguments(T "NNG" "TIER" "SOURCES;LIBS" ${ARGN})
+  if(NOT MSUB_BUILD_TESTS OR MSUB_SANITIZE MATCHES "thread")
+    return() # Criterion cannot run under TSan
+  endif()
+  string(REGEX REPLACE "\\..*" "" kind ${name})
+  add_executable(${name} ${T_SOURCES})
+  # libnanomsg first: otherwise Criterion would talk to its workers over NNG's nn_* compatibility symbols.
+  target_link_libraries(${name} PRIVATE msub_flags -Wl,--no-as-needed -l:libnanomsg.so.5 -Wl,--as-needed criterion ${T_LIBS})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
+  add_test(NAME ${name} COMMAND ${name} --ascii -j1)
+  set_tests_properties(${name} PROPERTIES LABELS "${T_TIER};${kind}" TIMEOUT 300 SKIP_RETURN_CODE 77)
+endfunction()
+
+# A program with a main() of its own: threaded code, vector runners, corpus replays.
+# msub_program_test(unit.transport TIER quick SOURCES … LIBS … ARGS …)
+function(msub_program_test name)
+  cmake_parse_arguments(T "" "TIER;TIMEOUT" "SOURCES;LIBS;ARGS" ${ARGN})
+  if(NOT MSUB_BUILD_TESTS)
+    return()
+  endif()
+  string(REGEX REPLACE "\\..*" "" kind ${name})
+  add_executable(${name} ${T_SOURCES})
+  target_link_libraries(${name} PRIVATE msub_flags ${T_LIBS})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
+  add_test(NAME ${name} COMMAND ${name} ${T_ARGS})
+  if(NOT T_TIMEOUT)
+    set(T_TIMEOUT 120)
+  endif()
+  set_tests_properties(${name} PROPERTIES LABELS "${T_TIER};${kind}" TIMEOUT ${T_TIMEOUT} SKIP_RETURN_CODE 77)
+endfunction()
