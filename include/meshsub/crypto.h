@@ -1,0 +1,73 @@
+/* meshsub/crypto.h (libmeshsub-crypto): identity keys, signatures, signed envelopes, hashes.
+ * Sources: libp2p peer-ids, RFC 0002 (signed envelopes), RFC 0003 (peer routing records).
+ * Threads: a msub_key is immutable after it is made; any number of threads may sign and verify with it. */
+#ifndef MESHSUB_CRYPTO_H
+#define MESHSUB_CRYPTO_H
+#include "base.h"
+#include "peer_id.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum msub_key_type { MSUB_KEY_RSA = 0, MSUB_KEY_ED25519 = 1, MSUB_KEY_SECP256K1 = 2, MSUB_KEY_ECDSA = 3 } msub_key_type;
+#define MSUB_PUBLIC_KEY_MAX 2100 /* bytes of an encoded PublicKey: RSA of 8192 bits fits */
+#define MSUB_SIG_MAX 1024
+
+typedef struct msub_key msub_key; /* a private key with its public half; memory is locked and wiped where the system lets it */
+
+/* Makes a new Ed25519 key from the system's random source (the one function of this library that draws randomness). NOMEM, IO. */
+MSUB_API int msub_key_generate(msub_key **out);
+/* From a libp2p PrivateKey protobuf. Ed25519 data of 64 bytes (seed, public) or 96 (public twice). MALFORMED; UNSUPPORTED: a key type that cannot sign here; CRYPTO: public half does not match. */
+MSUB_API int msub_key_import(msub_bytes private_protobuf, msub_key **out);
+MSUB_API int msub_key_from_seed(const uint8_t seed[32], msub_key **out); /* Ed25519 */
+/* The PrivateKey protobuf; returns the length needed, writes when cap suffices. Wipe it after use. */
+MSUB_API size_t msub_key_export(const msub_key *k, uint8_t *out, size_t cap);
+MSUB_API void msub_key_free(msub_key *k); /* wipes; NULL is fine */
+MSUB_API msub_key_type msub_key_type_of(const msub_key *k);
+MSUB_API msub_bytes msub_key_public(const msub_key *k);  /* encoded PublicKey, lives as long as k */
+MSUB_API msub_bytes msub_key_peer_id(const msub_key *k); /* same */
+/* Length of the signature (64 for Ed25519), or a negative error; LIMIT: cap too small. */
+MSUB_API int msub_key_sign(const msub_key *k, msub_bytes what, uint8_t *out, size_t cap);
+
+/* An encoded PublicKey: type and raw data as views. MALFORMED. */
+MSUB_API int msub_public_key_split(msub_bytes encoded, msub_key_type *type, msub_bytes *data);
+/* The peer id of an encoded PublicKey of any of the four types: identity multihash up to 42 bytes, sha2-256 above. */
+MSUB_API int msub_public_key_peer_id(msub_bytes encoded, msub_peer_id *out);
+/* The encoded PublicKey inside an identity peer id, as a view; empty when the id is a hash. */
+MSUB_API msub_bytes msub_peer_id_public_key(msub_bytes peer_id);
+/* OK, CRYPTO (does not verify; a key or signature of the wrong form too), UNSUPPORTED (a key type this build cannot check), MALFORMED.
+ * Ed25519 by libsodium: small-order and non-canonical keys are refused. Pure: any thread. */
+MSUB_API int msub_verify(msub_bytes public_key, msub_bytes what, msub_bytes signature);
+/* The same over several pieces joined ("libp2p-pubsub:" and the message, say). n <= 4. */
+MSUB_API int msub_verify_parts(msub_bytes public_key, const msub_bytes *parts, size_t n, msub_bytes signature);
+MSUB_API int msub_key_sign_parts(const msub_key *k, const msub_bytes *parts, size_t n, uint8_t *out, size_t cap);
+
+MSUB_API void msub_sha256(msub_bytes in, uint8_t out[32]);
+
+/* Signed envelopes. Views into the input. */
+typedef struct msub_envelope { msub_bytes public_key, payload_type, payload, signature; } msub_envelope;
+MSUB_API int msub_envelope_parse(msub_bytes in, msub_envelope *out);  /* MALFORMED; checks no signature */
+MSUB_API int msub_envelope_verify(const msub_envelope *e, msub_bytes domain);
+/* Length needed; writes when cap suffices; 0: signing failed. */
+MSUB_API size_t msub_envelope_seal(const msub_key *k, msub_bytes domain, msub_bytes type, msub_bytes payload, uint8_t *out, size_t cap);
+
+/* Peer records in both dialects: MSUB_RECORD_GO (domain "libp2p-peer-record", type 03 01; what go, js and nim write) and
+ * MSUB_RECORD_RFC (domain "libp2p-routing-state", type "/libp2p/routing-state-record"; rust's default). */
+typedef enum msub_record_dialect { MSUB_RECORD_GO, MSUB_RECORD_RFC } msub_record_dialect;
+#define MSUB_RECORD_ADDRS 64
+typedef struct msub_peer_record {
+  msub_peer_id peer;      /* verified: equals the id of the envelope's key */
+  uint64_t seq;
+  size_t n_addrs;         /* at most MSUB_RECORD_ADDRS; more are left out */
+  msub_bytes addrs[MSUB_RECORD_ADDRS]; /* views into the envelope; malformed ones are left out */
+  msub_record_dialect dialect;
+} msub_peer_record;
+/* Verifies the envelope in either dialect and the binding key = peer id. `expect`: when not empty the id must be this one. MALFORMED, CRYPTO, MISMATCH. */
+MSUB_API int msub_peer_record_open(msub_bytes envelope, msub_bytes expect, msub_peer_record *out);
+MSUB_API size_t msub_peer_record_seal(const msub_key *k, uint64_t seq, const msub_bytes *addrs, size_t n, msub_record_dialect d, uint8_t *out, size_t cap);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
