@@ -1,0 +1,206 @@
+/* meshsub/engine.h: the pubsub engine. Start here.
+ *
+ * An engine speaks libp2p's pubsub protocols for one node: it keeps topics, peers and what was seen, judges messages, and asks a
+ * router (router.h) who gets them. It does no I/O: a *world* (world.h) feeds it frames and time and carries what it sends. The
+ * host of libmeshsub-host (host.h) is such a world on TCP.
+ *
+ * The life of a message that a peer sends:
+ *
+ *   msub_receive(frame)
+ *     scan            every length and count against its limit, before anything is created         → MALFORMED, LIMIT
+ *     accept_from     the router may take control only, or nothing, from this peer
+ *     subscriptions   topics that the peer announces; router hears remote_join, remote_leave
+ *     each message:
+ *       channel       a topic that nobody here joined: dropped, counted
+ *       id            the channel's message-id function
+ *       seen?         yes: router.duplicate(). One look-up, no allocation
+ *       pending?      same id and same bytes as one being judged: one more sender of it
+ *       copy          once, into a block of its own size
+ *       signature     policy of the engine; verified at once or by world.offload (then PENDING)
+ *       arrived       router.arrived()
+ *       validators    in order of registration; each may answer PENDING
+ *       verdict       ACCEPT: world.deliver, seen, router.validated, router.publish → world.send
+ *                     IGNORE: seen · REJECT: seen as invalid · THROTTLED: not seen, it may come again
+ *     control         router.control()
+ *
+ * and of an own publish: msub_publish → encode, sign → id → validators → verdict as above.
+ *
+ * Nothing that an unverified message claims (its id least of all) can suppress another message: seen is written only after the
+ * signature was verified, and a message under judgement is matched by its bytes.
+ *
+ * Threads: an engine belongs to one thread, and so does the msub_shared behind it; nothing here locks.
+ * Re-entry: callbacks (operations of worlds and routers, validators) may make the calls marked [deferred], with now == NULL.
+ * Arguments are checked and bytes are copied at once, the effect follows in order before the outermost call returns; after 256
+ * of them the rest waits and msub_next_deadline() answers "now". Inbox full: LIMIT, and nothing happened. Every other call from
+ * a callback answers STATE, and so does a deferred one that brings a time. */
+#ifndef MESHSUB_ENGINE_H
+#define MESHSUB_ENGINE_H
+#include "log.h"
+#include "router.h"
+#include "world.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct msub_shared msub_shared; /* allocator, hash keys, peer ids, topic names, plans: once for many engines */
+typedef struct msub_plan msub_plan;     /* a router with its options, laid out; owned by the shared */
+typedef struct msub_engine msub_engine;
+
+/* ---- the shared ---- */
+
+/* mem: NULL for malloc; copied. entropy: 32 unpredictable bytes (a simulation: bytes of its seed); they key every hash table
+ * that peers can fill. NOMEM. */
+MSUB_API int msub_shared_new(const msub_mem *mem, const uint8_t entropy[32], msub_shared **out);
+/* STATE: an engine of it, or a message of it, is still alive. NULL is fine. */
+MSUB_API int msub_shared_free(msub_shared *sh);
+/* Lays a router out. `opts` (may be NULL) must outlive the plan, which lives as long as the shared. INVAL: no layout, wrong abi;
+ * LIMIT: 8 protocols, or blocks above 64 KiB; NOMEM; or what layout answered. */
+MSUB_API int msub_plan_new(msub_shared *sh, const msub_router_ops *ops, const void *opts, const msub_plan **out);
+/* Topic names and peer ids behind their indexes; empty view: unknown. Valid while something holds the name or the peer. */
+MSUB_API msub_bytes msub_name_bytes(const msub_shared *sh, uint32_t name);
+MSUB_API msub_bytes msub_peer_bytes(const msub_shared *sh, msub_peer p);
+/* Keeps a peer's index valid beyond its session; STALE. Each hold needs a drop. */
+MSUB_API int msub_peer_hold(msub_shared *sh, msub_peer p);
+MSUB_API void msub_peer_drop(msub_shared *sh, msub_peer p);
+
+/* ---- the engine ---- */
+
+/* STRICT_SIGN: from, sequence number and signature are sent, demanded and verified. STRICT_NO_SIGN (strict anonymous): none of
+ * from, seqno, signature, key is sent; a message that has one is rejected. */
+typedef enum msub_sign_policy { MSUB_STRICT_SIGN, MSUB_STRICT_NO_SIGN } msub_sign_policy;
+
+typedef struct msub_engine_opts {
+  uint32_t size;              /* set by msub_engine_opts_init */
+  const msub_world_ops *world;
+  void *w;                    /* handed to every operation of world */
+  const msub_plan *const *routers; /* 1 … 7 plans; a protocol id belongs to one of them */
+  size_t n_routers;
+  uint64_t seed;              /* of the engine's random streams */
+  msub_bytes self_id;         /* own peer id; copied. A message whose author it is is never taken from others */
+  msub_sign_policy sign;
+  msub_bytes key_field;       /* encoded public key, for the field `key`, when self_id does not hold it; copied */
+  /* Verifies a whole encoded Message, signature over the rest included: msub_signature_verify of libmeshsub-crypto. Required
+   * under STRICT_SIGN. Pure, any thread; ACCEPT, REJECT, or IGNORE where implementations honestly differ. */
+  msub_verdict (*verify)(const void *wire, size_t n);
+  uint32_t verify_cost_ns;    /* hint for simulated nodes; default 40,000 */
+  bool go_parity;             /* match the reference implementation's quirks and work limits (docs/conformance.md) */
+  uint64_t seen_ttl_ns;       /* 120 s */
+  size_t seen_bytes;          /* 32 MiB; the oldest go first */
+  uint64_t validate_timeout_ns; /* 10 s, then IGNORE */
+  uint32_t pending_messages;  /* open questions at most; 4,096 */
+  size_t pending_bytes;       /* of messages under judgement; 16 MiB */
+  size_t max_rpc;             /* bytes of an RPC in and out; 1 MiB, at most 16 MiB */
+  size_t max_message;         /* bytes of an encoded Message; 1 MiB, at most max_rpc - 8 */
+  const msub_log *log;        /* NULL: silent; copied */
+} msub_engine_opts;
+MSUB_API void msub_engine_opts_init(msub_engine_opts *o);
+
+/* INVAL: a required member is missing or out of range; CLAIMED: two routers claim one protocol id; NOMEM; what init answered. */
+MSUB_API int msub_engine_new(msub_shared *sh, const msub_engine_opts *o, const msub_now *now, msub_engine **out);
+/* Recalls every job and ends every session (no world calls but recall). STATE: from a callback, or a job still runs: then the engine takes
+ * nothing but msub_complete(), and free is called again after it. NULL is fine. */
+MSUB_API int msub_engine_free(msub_engine *e);
+/* Protocol ids of all routers, newest first within each; NULL past the end. What the world offers and accepts. */
+MSUB_API const char *msub_engine_protocol(const msub_engine *e, size_t i);
+MSUB_API msub_shared *msub_engine_shared(const msub_engine *e);
+
+/* ---- from the world, never from a callback (STATE) ---- */
+
+typedef struct msub_session_opts {
+  msub_bytes peer_id;   /* authenticated by the world */
+  const char *protocol; /* the id that the world offers on its stream to the peer */
+  msub_bytes address;   /* 4 or 16 bytes of IP, or empty; for limits by prefix */
+  uint64_t link;        /* the world's word for send() */
+  bool outbound;        /* we dialled the connection */
+  bool agreed;          /* the peer has already confirmed the protocol */
+} msub_session_opts;
+/* Begins the session (peer, router of the protocol). The hello — all joined topics of the router — is sent from inside, split to
+ * the limits. CLAIMED: the peer has a session with this router already (use msub_session_offer); UNSUPPORTED: nobody claims the
+ * protocol; REFUSED: in cool-down, or the router refused; LIMIT, NOMEM. */
+MSUB_API int msub_session_up(msub_engine *e, const msub_session_opts *o, const msub_now *now, msub_session *out);
+/* The world offers a protocol on a new stream: after `na` (the next id), or when its stream broke or a newer connection is used.
+ * The hello is sent anew. `link` replaces the old one. UNSUPPORTED: the id belongs to another router. */
+MSUB_API int msub_session_offer(msub_engine *e, msub_session s, const char *protocol, uint64_t link, const msub_now *now);
+/* The peer confirmed the offered id. */
+MSUB_API int msub_session_agreed(msub_engine *e, msub_session s, const msub_now *now);
+/* The peer opened a new stream to us: its next RPC is a hello. What it announced before holds until that RPC was read; then what
+ * was not announced again ends. */
+MSUB_API int msub_session_inbound(msub_engine *e, msub_session s, const msub_now *now);
+/* The peer's newest stream to us ended: everything that it announced ends. */
+MSUB_API int msub_session_inbound_gone(msub_engine *e, msub_session s, const msub_now *now);
+MSUB_API int msub_session_down(msub_engine *e, msub_session s, const msub_now *now);
+
+/* One RPC without its length prefix. OK. MSUB_MORE: 512 messages of it were handled; call again in a later turn with the same
+ * frame, and with no other of this session before. MALFORMED, LIMIT: nothing of it was taken, the peer was reported; the world
+ * resets the stream. STALE. */
+#define MSUB_MORE 1
+MSUB_API int msub_receive(msub_engine *e, msub_session s, msub_bytes frame, const msub_now *now);
+/* When msub_advance() wants to be called next; MSUB_NEVER. */
+MSUB_API uint64_t msub_next_deadline(msub_engine *e);
+MSUB_API int msub_advance(msub_engine *e, const msub_now *now);
+/* A fault below the engine (a msub_reason); weight 1 … 100, 100 is the whole budget of a peer. The engine may answer with
+ * world.disconnect from inside. address as in msub_session_opts. */
+MSUB_API int msub_report(msub_engine *e, msub_bytes peer_id, msub_bytes address, int reason, unsigned weight, const msub_now *now);
+/* May this peer, or this address (either may be empty), connect? OK; REFUSED: in cool-down until *until_ns (may be NULL). */
+MSUB_API int msub_allows(const msub_engine *e, msub_bytes peer_id, msub_bytes address, const msub_now *now, uint64_t *until_ns);
+
+/* ---- [deferred]: anybody, from callbacks with now == NULL ---- */
+
+/* Joins a topic through a router (index into opts.routers) and announces it. The handle is good at once. p (may be NULL) must
+ * outlive the membership. Joining again counts; each join needs a leave, the first one's policy stays. INVAL: name longer than 256 bytes, or
+ * no id function under STRICT_NO_SIGN; LIMIT; NOMEM. */
+MSUB_API int msub_join(msub_engine *e, unsigned router, msub_bytes name, const msub_channel_policy *p, const msub_now *now, msub_topic *out);
+MSUB_API int msub_leave(msub_engine *e, msub_topic t, const msub_now *now);
+/* Publishes on a joined topic. `ticket` (may be NULL) names it in world.result(). From outside a callback the result is also the
+ * return value: OK, or REFUSED (a validator said no), LIMIT (too large, or no room in a queue), NOMEM. A publish that reaches
+ * nobody is OK with 0 recipients. */
+MSUB_API int msub_publish(msub_engine *e, msub_topic t, msub_bytes data, const msub_now *now, msub_token *ticket);
+/* The answer to an offloaded job, or of a validator that said PENDING. STALE: answered, timed out, or its topic was left. */
+MSUB_API int msub_complete(msub_engine *e, msub_token t, msub_verdict v, const msub_now *now);
+/* The world lost an RPC that send() had taken. */
+MSUB_API int msub_dropped(msub_engine *e, msub_session s, const msub_rpc *rpc, int reason, const msub_now *now);
+MSUB_API int msub_disconnect(msub_engine *e, msub_peer p, int reason, const msub_now *now);
+
+/* ---- validators ---- */
+
+/* Judges a message that is authentic. ACCEPT, IGNORE, REJECT, THROTTLED at once. PENDING with job->fn set: the engine has the
+ * world run that job (fn, arg and n are the validator's; what arg points to must stay as it is until the job is done; NULL arg: the
+ * encoded message). PENDING without: the program answers with msub_complete(token) within the timeout. from.v == 0: an own publish. */
+typedef msub_verdict (*msub_validate_fn)(void *ud, const msub_msg *m, msub_peer from, msub_token token, msub_job *job);
+/* Appends a validator to a joined topic (t.v == 0: to every topic, before the topics' own). Not from a callback. LIMIT: 8 each. */
+MSUB_API int msub_validator(msub_engine *e, msub_topic t, msub_validate_fn f, void *ud);
+
+/* ---- looking ---- */
+
+/* Counters since the engine began; read them at any time. */
+#define MSUB_COUNTS(X)                                                                                              \
+  X(rpcs_in) X(rpcs_malformed) X(rpcs_over_limit) X(messages_in) X(unwanted) X(duplicates) X(copies_pending) X(bad_bytes_again)     \
+  X(delivered) X(delivery_full) X(accepted) X(ignored) X(rejected) X(throttled) X(timeouts) X(published)                      \
+  X(rpcs_out) X(messages_out) X(refused) X(dropped) X(subscriptions_in) X(subscriptions_over_limit)                  \
+  X(seen_evicted) X(inbox_full) X(stale) X(disconnects) X(faults)
+typedef struct msub_counts {
+#define MSUB_X(name) uint64_t name;
+  MSUB_COUNTS(MSUB_X)
+#undef MSUB_X
+} msub_counts;
+MSUB_API const msub_counts *msub_count(const msub_engine *e);
+MSUB_API uint64_t msub_count_reason(const msub_engine *e, int reason); /* messages that ended with it, or reports of it */
+
+MSUB_API size_t msub_topic_peers(const msub_engine *e, msub_topic t); /* sessions that announced it */
+MSUB_API msub_peer msub_topic_peer(const msub_engine *e, msub_topic t, size_t i); /* i < msub_topic_peers */
+MSUB_API bool msub_ready(msub_engine *e, msub_topic t, uint32_t n);   /* the router's word; not from a callback (false) */
+MSUB_API uint32_t msub_topic_name(const msub_engine *e, msub_topic t);
+MSUB_API size_t msub_joined(const msub_engine *e, msub_topic *out, size_t cap); /* number of joined topics */
+MSUB_API size_t msub_session_count(const msub_engine *e);
+MSUB_API msub_peer msub_session_peer(const msub_engine *e, msub_session s);
+/* The id that our stream to the peer runs (offered or agreed); NULL: stale. */
+MSUB_API const char *msub_session_protocol(const msub_engine *e, msub_session s);
+/* Messages alive plus names and peers known: what must be back to the baseline when everybody is gone. */
+typedef struct msub_usage { size_t messages, names, peers, sessions, topics, questions, seen, seen_bytes; } msub_usage;
+MSUB_API void msub_usage_of(const msub_engine *e, msub_usage *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
