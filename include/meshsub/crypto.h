@@ -67,6 +67,14 @@ typedef struct msub_peer_record {
 MSUB_API int msub_peer_record_open(msub_bytes envelope, msub_bytes expect, msub_peer_record *out);
 MSUB_API size_t msub_peer_record_seal(const msub_key *k, uint64_t seq, const msub_bytes *addrs, size_t n, msub_record_dialect d, uint8_t *out, size_t cap);
 
+/* Signature policy of pubsub messages (validators/signature.c): verifies a whole encoded Message: `from` is a peer id, `key` (when
+ * there) is its key, the signature covers "libp2p-pubsub:" and the message without signature and key. For msub_engine_opts.verify.
+ * ACCEPT; REJECT; IGNORE where honest implementations differ (a key type that this build cannot check). Pure, any thread. */
+MSUB_API msub_verdict msub_signature_verify(const void *wire, size_t n);
+struct msub_msg;
+/* A message-id function for channels (channel.h): SHA-256 of the data, 32 bytes. The default of the programs for anonymous topics. */
+MSUB_API size_t msub_id_sha256(const struct msub_msg *m, uint8_t out[128]);
+
 #ifdef __cplusplus
 }
 #endif

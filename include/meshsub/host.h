@@ -1,0 +1,157 @@
+/* meshsub/host.h (libmeshsub-host): a libp2p host on TCP that carries one engine: multistream-select, Noise, yamux, identify,
+ * ping and the pubsub streams.
+ *
+ *   msub_host_opts o;  msub_host_opts_init(&o);  o.key = key;  o.on_message = …;
+ *   msub_host_new(&o, &host);
+ *   msub_host_listen(host, "/ip4/0.0.0.0/tcp/4001");
+ *   msub_join(msub_host_engine(host), 0, msub_str("topic"), NULL, msub_host_now(host), &topic);
+ *   msub_host_dial(host, "/ip4/192.0.2.7/tcp/4001/p2p/12D3Koo…", NULL);
+ *   msub_host_run(host);                      (or msub_host_turn() from a poll loop of your own)
+ *
+ * Threads: a host belongs to the thread that makes it; its callbacks run there, inside msub_host_turn(). Thread-safe are only
+ * msub_host_post, msub_host_publish and msub_host_stop. Other threads are started by the transport (NNG's) and by the
+ * verification pool; they never call user code.
+ * Re-entry: callbacks may use every call of this header but turn, run and free, and the engine's [deferred] calls with now == NULL
+ * (msub_host_now() gives the right value in both cases). */
+#ifndef MESHSUB_HOST_H
+#define MESHSUB_HOST_H
+#include "crypto.h"
+#include "engine.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct msub_host msub_host;
+
+/* What becomes of a session's message that finds its lane full (lanes are bounded in bytes; an empty lane takes one message of
+ * any size; control is never dropped). */
+typedef enum msub_overflow {
+  MSUB_OVERFLOW_DROP_NEWEST, /* the message that does not fit */
+  MSUB_OVERFLOW_DROP_OLDEST, /* from the front of its own lane until it fits */
+  MSUB_OVERFLOW_BY_LANE,     /* first from less urgent lanes (gossip, then forwarded), then the newest */
+  MSUB_OVERFLOW_DISCONNECT   /* the peer is too slow: its connection is closed */
+} msub_overflow;
+
+typedef enum msub_host_event_kind {
+  MSUB_EV_LISTENING,    /* addr */
+  MSUB_EV_CONNECTED,    /* peer_id, addr, outbound: authenticated and muxed */
+  MSUB_EV_DISCONNECTED, /* peer_id, addr, text: why; its last connection ended when `last` */
+  MSUB_EV_DIAL_FAILED,  /* addr, peer_id (when the address had one), text, err */
+  MSUB_EV_IDENTIFIED,   /* peer_id, text: the agent version */
+  MSUB_EV_PUBSUB,       /* peer_id, text: the protocol that both agreed on for our stream */
+  MSUB_EV_TOPIC_JOIN, MSUB_EV_TOPIC_LEAVE /* peer_id, topic: a peer announced or gave up a joined topic */
+} msub_host_event_kind;
+typedef struct msub_host_event {
+  msub_host_event_kind kind;
+  msub_bytes peer_id, addr; /* binary; views for the call */
+  bool outbound, last;
+  int err;
+  const char *text; /* escaped, printable */
+  msub_topic topic;
+  uint64_t cookie; /* of the dial, when it was one */
+} msub_host_event;
+
+typedef struct msub_host_opts {
+  uint32_t size;            /* set by msub_host_opts_init */
+  const msub_key *key;      /* identity; must outlive the host. Required */
+  const char *transport;    /* "nng" (default) */
+  const msub_mem *mem;      /* NULL: malloc */
+  const char *agent;        /* agent version; "meshsub/<version>" */
+  /* The engine: routers to lay out, NULL-terminated with options beside; default: floodsub. */
+  const msub_router_ops *const *routers;
+  const void *const *router_opts;
+  const char *const *protocols; /* NULL-terminated: only these ids are offered and accepted, in this order. NULL: all */
+  msub_engine_opts engine;  /* world, w, routers, self_id, key_field, verify are set by the host; the rest is taken as it stands */
+  uint64_t seed;            /* 0: from the system's random source */
+  /* Lanes of a session, in bytes, and the rule of each. */
+  size_t lane_bytes[MSUB_LANES];      /* control 64 KiB, own 4 MiB, forwarded 256 KiB, gossip 64 KiB */
+  msub_overflow lane_rule[MSUB_LANES];/* control: DISCONNECT and nothing else; own: DROP_NEWEST (publish then says LIMIT); forwarded: DROP_NEWEST */
+  unsigned verify_threads;  /* 0: one per core, at most 8 */
+  size_t verify_queue;      /* jobs waiting; 4,096 */
+  /* Connections. */
+  unsigned max_inbound, max_outbound; /* 128, 32 */
+  unsigned max_per_peer;              /* 2 */
+  unsigned max_pending_inbound;       /* accepted, not yet authenticated: 16 … per prefix 4 */
+  unsigned max_per_ip, max_per_net;   /* 8 per /32 (/64 of IPv6), 32 per /24 (/48) */
+  bool count_loopback;                /* apply the limits by prefix to loopback too; false */
+  unsigned max_dials;                 /* at a time: 16 */
+  uint64_t handshake_timeout_ns;      /* accept or connect to authenticated and muxed: 15 s */
+  uint64_t negotiate_timeout_ns;      /* of a stream: 10 s */
+  uint64_t write_timeout_ns;          /* bytes stand in front of a peer that takes none: 30 s, then it is closed */
+  uint64_t redial_min_ns, redial_max_ns; /* back-off of msub_host_keep: 1 s doubling with jitter to 5 min */
+  void *ud;                 /* handed to the callbacks */
+  /* A message of a joined topic. from: peer id that brought it, empty for an own publish. Hold m with msub_msg_hold to keep it. false: FULL. NULL: nothing is delivered. */
+  bool (*on_message)(void *ud, msub_host *h, msub_topic t, const msub_msg *m, msub_bytes from);
+  void (*on_event)(void *ud, msub_host *h, const msub_host_event *ev);
+  void (*on_result)(void *ud, msub_host *h, msub_token ticket, int err, uint32_t recipients);
+  msub_log log;
+} msub_host_opts;
+MSUB_API void msub_host_opts_init(msub_host_opts *o);
+
+/* Everything is copied except what is said to outlive. INVAL, NOMEM, IO (no random source, no event descriptor), what the engine answers. On an error *why (may be NULL) is a static text. */
+MSUB_API int msub_host_new(const msub_host_opts *o, msub_host **out, const char **why);
+/* Closes everything at once and waits for the threads. Not from a callback (STATE). */
+MSUB_API int msub_host_free(msub_host *h);
+
+MSUB_API msub_engine *msub_host_engine(msub_host *h);
+/* The time argument for engine calls: the time of this turn, or NULL inside a callback. */
+MSUB_API const msub_now *msub_host_now(msub_host *h);
+MSUB_API msub_bytes msub_host_peer_id(const msub_host *h);
+
+/* Listens on /ip4|ip6/…/tcp/PORT (0: any). MALFORMED, UNSUPPORTED, IO; *why says which system error. */
+MSUB_API int msub_host_listen(msub_host *h, const char *multiaddr, const char **why);
+/* The i-th listen address with the real port and /p2p/ID, as text. LIMIT: cap; NOTFOUND: past the end. */
+MSUB_API int msub_host_addr(const msub_host *h, size_t i, char *out, size_t cap);
+/* Dials once. With /p2p/ID the peer must prove that id (else DIAL_FAILED with MISMATCH). The outcome is an event. `cookie` comes back in it. OK: begun, or already connected (then the event comes in the next turn); MALFORMED, UNSUPPORTED, LIMIT (too many dials), REFUSED (cool-down, or own id). */
+MSUB_API int msub_host_dial(msub_host *h, const char *multiaddr, uint64_t cookie);
+/* Keeps a connection to this address: dials now, and again with back-off whenever it is lost. The address needs /p2p/ID for a back-off by peer; without it counts by address. */
+MSUB_API int msub_host_keep(msub_host *h, const char *multiaddr);
+/* Closes the connections to a peer, and stops keeping it. NOTFOUND. */
+MSUB_API int msub_host_disconnect(msub_host *h, msub_bytes peer_id);
+
+/* Runs until msub_host_stop(). OK, or IO. */
+MSUB_API int msub_host_run(msub_host *h);
+/* Does the work that is there, at most about max_ns of it. Returns true when more is waiting. Never sleeps. */
+MSUB_API bool msub_host_turn(msub_host *h, uint64_t max_ns);
+/* A level-triggered descriptor: readable when a turn has work. And the monotonic time (CLOCK_MONOTONIC, ns) of the next timer. */
+MSUB_API int msub_host_fd(const msub_host *h);
+MSUB_API uint64_t msub_host_next_deadline(msub_host *h);
+/* Thread-safe: the loop ends at its next turn; msub_host_run() closes connections in order (what is queued goes out, at most 1 s). */
+MSUB_API void msub_host_stop(msub_host *h);
+/* Thread-safe: fn(h, arg) on the loop's thread. LIMIT: 65,536 are waiting. */
+MSUB_API int msub_host_post(msub_host *h, void (*fn)(msub_host *h, void *arg), void *arg);
+/* Thread-safe: copies data and publishes on a topic that the host's program has joined. LIMIT, NOMEM; later outcomes by on_result (ticket {0}). */
+MSUB_API int msub_host_publish(msub_host *h, msub_topic t, msub_bytes data);
+
+typedef struct msub_host_peer {
+  msub_bytes peer_id, addr;    /* addr: of its newest connection */
+  const char *protocol;        /* pubsub protocol of our stream, NULL: none yet */
+  const char *agent;           /* escaped; "" before identify */
+  const char *const *protocols;/* from identify; n_protocols */
+  size_t n_protocols;
+  unsigned connections;
+  bool outbound, agreed;
+  size_t queued_bytes;
+} msub_host_peer;
+/* Views for the call. NOTFOUND: past the end. */
+MSUB_API int msub_host_peer_at(msub_host *h, size_t i, msub_host_peer *out);
+/* Sends one ping; the round trip comes as on_event? no: as the callback, rtt_ns == MSUB_NEVER: failed. NOTFOUND. */
+MSUB_API int msub_host_ping(msub_host *h, msub_bytes peer_id, void (*done)(void *ud, uint64_t rtt_ns), void *ud);
+
+#define MSUB_HOST_COUNTS(X)                                                                                         \
+  X(accepted) X(accept_refused) X(accept_paused) X(dials) X(dial_failed) X(handshakes_failed) X(handshakes_late) X(connections_closed) \
+  X(streams_reset) X(streams_refused) X(protocol_faults) X(bytes_in) X(bytes_out) X(records_in) X(records_out) X(writes)      \
+  X(lane_dropped) X(slow_closed) X(verify_jobs) X(verify_full)
+typedef struct msub_host_counts {
+#define MSUB_X(name) uint64_t name;
+  MSUB_HOST_COUNTS(MSUB_X)
+#undef MSUB_X
+  uint64_t connections, half_open, streams; /* now */
+} msub_host_counts;
+MSUB_API const msub_host_counts *msub_host_count(msub_host *h);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
