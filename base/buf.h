@@ -15,7 +15,9 @@ void msub__buf_fini(msub__buf *b, const msub_mem *m); /* leaves an empty, usable
 uint8_t *msub__buf_reserve(msub__buf *b, const msub_mem *m, size_t n);
 MSUB_MUST int msub__buf_append(msub__buf *b, const msub_mem *m, msub_bytes in);
 void msub__buf_consume(msub__buf *b, size_t n); /* n <= unread; an emptied buffer starts again at 0 */
-static inline msub_bytes msub__buf_unread(const msub__buf *b) { return (msub_bytes){ b->p + b->begin, b->end - b->begin }; }
+static inline msub_bytes msub__buf_unread(const msub__buf *b) {
+  return b->p ? (msub_bytes){ b->p + b->begin, b->end - b->begin } : (msub_bytes){ NULL, 0 };
+}
 static inline size_t msub__buf_len(const msub__buf *b) { return b->end - b->begin; }
 
 /* One block: header and bytes. Plain count: one thread. Freed with the allocator that made it. */

@@ -22,7 +22,7 @@ msub__wheel *msub__wheel_new(const struct msub_mem *m, uint64_t now_ns);
 void msub__wheel_free(msub__wheel *w); /* running timers are forgotten, not fired */
 void msub__timer_init(msub__timer *t, void (*fire)(msub__timer *));
 bool msub__timer_running(const msub__timer *t);
-void msub__timer_start(msub__wheel *w, msub__timer *t, uint64_t deadline_ns); /* a running one is moved */
+void msub__timer_start(msub__wheel *w, msub__timer *t, uint64_t deadline_ns); /* a running one is moved; MSUB_NEVER only stops it */
 void msub__timer_stop(msub__wheel *w, msub__timer *t);                        /* also when it does not run */
 uint64_t msub__wheel_next(const msub__wheel *w); /* exact earliest deadline, or MSUB_NEVER */
 /* Fires what is due at now_ns, at most `max` timers; true: more are due. */

@@ -1,0 +1,120 @@
+/* base/table.c. The home slot of an entry is its tag modulo the capacity: both halves of the work, finding
+ * and growing, need nothing but the tag, so the table never asks for a hash again. */
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+#include <string.h>
+#include "base/assert.h"
+#include "base/checked.h"
+#include "base/table.h"
+
+#define FIRST_CAP 8u
+#define MAX_CAP (UINT32_C(1) << 31)
+
+_Static_assert(sizeof(((msub__hashkey *)0)->secret) >= XXH3_SECRET_SIZE_MIN, "XXH3 needs a longer secret");
+
+void msub__hashkey_init(msub__hashkey *k, const uint8_t entropy[32]) {
+  XXH_errorcode rc = XXH3_generateSecret(k->secret, sizeof k->secret, entropy, 32);
+  MSUB__INVARIANT(rc == XXH_OK);
+}
+
+uint64_t msub__hash(const msub__hashkey *k, msub_bytes b) {
+  return XXH3_64bits_withSecret(b.p, b.n, k->secret, sizeof k->secret);
+}
+
+/* The keyed hash of (word, keyed hash of the bytes): 16 bytes take XXH3's short path. */
+uint64_t msub__hash2(const msub__hashkey *k, uint64_t word, msub_bytes b) {
+  uint64_t pair[2] = { word, msub__hash(k, b) };
+  return XXH3_64bits_withSecret(pair, sizeof pair, k->secret, sizeof k->secret);
+}
+
+static uint32_t tag_of(uint64_t hash) { return (uint32_t)(hash >> 32); }
+
+void msub__table_fini(msub__table *t, const msub_mem *m) {
+  msub__free(m, t->slots, msub__table_bytes(t));
+  *t = (msub__table){ 0 };
+}
+
+uint32_t msub__table_find(const msub__table *t, uint64_t hash, msub__eq eq, const void *ctx,
+                          const void *key) {
+  if (t->n == 0) return MSUB__NONE;
+  uint32_t tag = tag_of(hash);
+  for (uint32_t mask = t->cap - 1, i = tag & mask;; i = (i + 1) & mask) {
+    const msub__slot *s = &t->slots[i];
+    if (s->value == MSUB__NONE) return MSUB__NONE;
+    if (s->tag == tag && eq(ctx, s->value, key)) return s->value;
+  }
+}
+
+static void put(msub__table *t, msub__slot s) {
+  uint32_t mask = t->cap - 1, i = s.tag & mask;
+  while (t->slots[i].value != MSUB__NONE) i = (i + 1) & mask;
+  t->slots[i] = s;
+}
+
+int msub__table_reserve(msub__table *t, const msub_mem *m) {
+  if (t->n < t->cap - t->cap / 4) return MSUB_OK;
+  if (t->cap >= MAX_CAP) return MSUB_ERR_LIMIT;
+  msub__table bigger = { .cap = t->cap ? t->cap * 2 : FIRST_CAP, .n = t->n };
+  size_t bytes;
+  if (!msub__mul_size(bigger.cap, sizeof(msub__slot), &bytes)) return MSUB_ERR_LIMIT;
+  bigger.slots = msub__alloc(m, bytes);
+  if (!bigger.slots) return MSUB_ERR_NOMEM;
+  memset(bigger.slots, 0xff, bytes); /* value MSUB__NONE: empty */
+  for (uint32_t i = 0; i < t->cap; i++) {
+    if (t->slots[i].value != MSUB__NONE) put(&bigger, t->slots[i]);
+  }
+  msub__free(m, t->slots, msub__table_bytes(t));
+  *t = bigger;
+  return MSUB_OK;
+}
+
+int msub__table_insert(msub__table *t, const msub_mem *m, uint64_t hash, uint32_t value) {
+  MSUB__INVARIANT(value != MSUB__NONE);
+  int rc = msub__table_reserve(t, m);
+  if (rc != MSUB_OK) return rc;
+  put(t, (msub__slot){ .tag = tag_of(hash), .value = value });
+  t->n++;
+  return MSUB_OK;
+}
+
+static msub__slot *entry(const msub__table *t, uint64_t hash, uint32_t value) {
+  if (t->n == 0 || value == MSUB__NONE) return NULL;
+  uint32_t tag = tag_of(hash);
+  for (uint32_t mask = t->cap - 1, i = tag & mask; t->slots[i].value != MSUB__NONE; i = (i + 1) & mask) {
+    if (t->slots[i].tag == tag && t->slots[i].value == value) return &t->slots[i];
+  }
+  return NULL;
+}
+
+bool msub__table_remove(msub__table *t, uint64_t hash, uint32_t value) {
+  msub__slot *s = entry(t, hash, value);
+  if (!s) return false;
+  uint32_t mask = t->cap - 1;
+  uint32_t hole = (uint32_t)(s - t->slots);
+  /* Whatever stands behind the hole and may stand in it moves there: no tombstones. */
+  for (uint32_t i = (hole + 1) & mask; t->slots[i].value != MSUB__NONE; i = (i + 1) & mask) {
+    uint32_t from_home = (i - t->slots[i].tag) & mask;
+    uint32_t from_hole = (i - hole) & mask;
+    if (from_home >= from_hole) {
+      t->slots[hole] = t->slots[i];
+      hole = i;
+    }
+  }
+  t->slots[hole] = (msub__slot){ .tag = 0, .value = MSUB__NONE };
+  t->n--;
+  return true;
+}
+
+bool msub__table_update(msub__table *t, uint64_t hash, uint32_t old, uint32_t value) {
+  MSUB__INVARIANT(value != MSUB__NONE);
+  msub__slot *s = entry(t, hash, old);
+  if (!s) return false;
+  s->value = value;
+  return true;
+}
+
+size_t msub__table_bytes(const msub__table *t) { return (size_t)t->cap * sizeof(msub__slot); }
+
+void msub__table_prefetch(const msub__table *t, uint64_t hash) {
+  if (t->cap) __builtin_prefetch(&t->slots[tag_of(hash) & (t->cap - 1)]);
+}
