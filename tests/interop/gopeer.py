@@ -1,0 +1,20 @@
+"""Where the Go peer comes from: built once into the cache, or a reason why it cannot be had."""
+
+import pathlib
+import subprocess
+import sys
+
+SKIP = 77
+
+
+def go_peer():
+    """Path of the binary. Ends the program with 77 where no toolchain is to be had, else with 1."""
+    script = pathlib.Path(__file__).parent / "go" / "build.sh"
+    done = subprocess.run([str(script)], stdout=subprocess.PIPE, text=True)
+    if done.returncode == SKIP:
+        print("skipped: the Go peer cannot be built here", flush=True)
+        sys.exit(SKIP)
+    if done.returncode != 0:
+        print("not ok build of the Go peer", flush=True)
+        sys.exit(1)
+    return done.stdout.strip()
