@@ -136,7 +136,7 @@ typedef struct msub_host_peer {
 } msub_host_peer;
 /* Views for the call. NOTFOUND: past the end. */
 MSUB_API int msub_host_peer_at(msub_host *h, size_t i, msub_host_peer *out);
-/* Sends one ping; the round trip comes as on_event? no: as the callback, rtt_ns == MSUB_NEVER: failed. NOTFOUND. */
+/* Sends one ping on the newest connection; done() gets the round trip, or MSUB_NEVER when it failed. NOTFOUND, NOMEM. */
 MSUB_API int msub_host_ping(msub_host *h, msub_bytes peer_id, void (*done)(void *ud, uint64_t rtt_ns), void *ud);
 
 #define MSUB_HOST_COUNTS(X)                                                                                         \
