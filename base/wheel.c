@@ -26,8 +26,7 @@
 typedef struct slots {
   msub__node level0[SLOTS0];
   msub__node upper[LEVELS - 1][SLOTS];
-  uint64_t used[SLOTS0 / 64 + LEVELS -
-                1]; /* a bit per slot; it may still stand for a slot that has become empty */
+  uint64_t used[SLOTS0 / 64 + LEVELS - 1]; /* a bit per slot; may outlive the slot's last timer */
 } slots;
 
 struct msub__wheel {

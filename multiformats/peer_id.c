@@ -1,0 +1,57 @@
+#include <string.h>
+#include "meshsub/peer_id.h"
+#include "multiformats/multibase.h"
+#include "multiformats/multihash.h"
+#include "multiformats/varint.h"
+
+#define KEY_MAX 42u /* a longer encoded key is named by its hash */
+#define CODEC_LIBP2P_KEY 0x72u
+
+int msub_peer_id_check(msub_bytes b) {
+  msub__multihash h;
+  if (msub__multihash_parse(b, &h) != MSUB_OK) return MSUB_ERR_MALFORMED;
+  if (h.code == MSUB__MH_SHA2_256) return MSUB_OK;
+  return h.code == MSUB__MH_IDENTITY && h.digest.n > 0 && h.digest.n <= KEY_MAX ? MSUB_OK
+                                                                                : MSUB_ERR_MALFORMED;
+}
+
+static int set(msub_peer_id *out, msub_bytes id) {
+  if (msub_peer_id_check(id) != MSUB_OK) return MSUB_ERR_MALFORMED;
+  memcpy(out->bytes, id.p, id.n);
+  out->n = (uint8_t)id.n;
+  return MSUB_OK;
+}
+
+int msub_peer_id_parse(const char *text, msub_peer_id *out) {
+  uint8_t raw[MSUB_PEER_ID_MAX + 8];
+  size_t n;
+  msub_bytes t = msub_str(text);
+  if (t.n == 0 || t.n > 2 * sizeof raw + 1) return MSUB_ERR_MALFORMED;
+  /* Every peer id begins with 00 or 12 20, so its base58 text with 1 or Qm; no multibase prefix in use does.
+   */
+  if (t.p[0] == '1' || (t.n >= 2 && t.p[0] == 'Q' && t.p[1] == 'm')) {
+    if (msub__base_decode('z', t, raw, sizeof raw, &n) != MSUB_OK) return MSUB_ERR_MALFORMED;
+    return set(out, (msub_bytes){ raw, n });
+  }
+  if (t.p[0] == 'u' || msub__multibase_decode(t, raw, sizeof raw, &n) != MSUB_OK) return MSUB_ERR_MALFORMED;
+  msub_bytes cid = { raw, n };
+  uint64_t version, codec;
+  if (!msub__uvarint_take(&cid, &version) || version != 1) return MSUB_ERR_MALFORMED;
+  if (!msub__uvarint_take(&cid, &codec) || codec != CODEC_LIBP2P_KEY) return MSUB_ERR_MALFORMED;
+  return set(out, cid);
+}
+
+char *msub_peer_id_text(msub_bytes id, char out[MSUB_PEER_ID_TEXT]) {
+  size_t n;
+  if (msub_peer_id_check(id) == MSUB_OK &&
+      msub__base_encode('z', id, out, MSUB_PEER_ID_TEXT - 1, &n) == MSUB_OK) {
+    out[n] = 0;
+    return out;
+  }
+  const size_t most = (MSUB_PEER_ID_TEXT - 4) / 2;
+  msub_bytes head = { id.p, id.n > most ? most : id.n };
+  if (msub__base_encode('f', head, out, MSUB_PEER_ID_TEXT - 4, &n) != MSUB_OK) n = 0;
+  memcpy(out + n, "...", 4);
+  if (head.n == id.n) out[n] = 0;
+  return out;
+}
