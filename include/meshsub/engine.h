@@ -57,6 +57,8 @@ MSUB_API int msub_shared_free(msub_shared *sh);
 /* Lays a router out. `opts` (may be NULL) must outlive the plan, which lives as long as the shared. INVAL: no layout, wrong abi;
  * LIMIT: 8 protocols, or blocks above 64 KiB; NOMEM; or what layout answered. */
 MSUB_API int msub_plan_new(msub_shared *sh, const msub_router_ops *ops, const void *opts, const msub_plan **out);
+/* The protocol ids that its router claimed, newest first; NULL past the end. */
+MSUB_API const char *msub_plan_protocol(const msub_plan *p, size_t i);
 /* Topic names and peer ids behind their indexes; empty view: unknown. Valid while something holds the name or the peer. */
 MSUB_API msub_bytes msub_name_bytes(const msub_shared *sh, uint32_t name);
 MSUB_API msub_bytes msub_peer_bytes(const msub_shared *sh, msub_peer p);
