@@ -37,6 +37,7 @@ MSUB_API int msub_public_key_peer_id(msub_bytes encoded, msub_peer_id *out);
 /* The encoded PublicKey inside an identity peer id, as a view; empty when the id is a hash. */
 MSUB_API msub_bytes msub_peer_id_public_key(msub_bytes peer_id);
 /* OK, CRYPTO (does not verify; a key or signature of the wrong form too), UNSUPPORTED (a key type this build cannot check), MALFORMED.
+ * A public key in any but its deterministic encoding is MALFORMED: one key has one peer id. NOMEM: long input in several parts.
  * Ed25519 by libsodium: small-order and non-canonical keys are refused. Pure: any thread. */
 MSUB_API int msub_verify(msub_bytes public_key, msub_bytes what, msub_bytes signature);
 /* The same over several pieces joined ("libp2p-pubsub:" and the message, say). n <= 4. */
@@ -49,7 +50,7 @@ MSUB_API void msub_sha256(msub_bytes in, uint8_t out[32]);
 typedef struct msub_envelope { msub_bytes public_key, payload_type, payload, signature; } msub_envelope;
 MSUB_API int msub_envelope_parse(msub_bytes in, msub_envelope *out);  /* MALFORMED; checks no signature */
 MSUB_API int msub_envelope_verify(const msub_envelope *e, msub_bytes domain);
-/* Length needed; writes when cap suffices; 0: signing failed. */
+/* Length needed; writes when cap suffices; 0: signing failed, or the envelope would be over 16 KiB (what parse accepts). */
 MSUB_API size_t msub_envelope_seal(const msub_key *k, msub_bytes domain, msub_bytes type, msub_bytes payload, uint8_t *out, size_t cap);
 
 /* Peer records in both dialects: MSUB_RECORD_GO (domain "libp2p-peer-record", type 03 01; what go, js and nim write) and
@@ -63,8 +64,9 @@ typedef struct msub_peer_record {
   msub_bytes addrs[MSUB_RECORD_ADDRS]; /* views into the envelope; malformed ones are left out */
   msub_record_dialect dialect;
 } msub_peer_record;
-/* Verifies the envelope in either dialect and the binding key = peer id. `expect`: when not empty the id must be this one. MALFORMED, CRYPTO, MISMATCH. */
+/* Verifies the envelope in either dialect and the binding key = peer id. `expect`: when not empty the id must be this one. MALFORMED, CRYPTO, MISMATCH, UNSUPPORTED (key type). */
 MSUB_API int msub_peer_record_open(msub_bytes envelope, msub_bytes expect, msub_peer_record *out);
+/* As msub_envelope_seal; 0 also for more than MSUB_RECORD_ADDRS addresses. */
 MSUB_API size_t msub_peer_record_seal(const msub_key *k, uint64_t seq, const msub_bytes *addrs, size_t n, msub_record_dialect d, uint8_t *out, size_t cap);
 
 /* Signature policy of pubsub messages (validators/signature.c): verifies a whole encoded Message: `from` is a peer id, `key` (when

@@ -38,7 +38,8 @@ typedef struct msub_addr {
 } msub_addr;
 /* Views into b. UNSUPPORTED: well formed, but no address that TCP can dial (udp, quic, relay …). */
 MSUB_API int msub_multiaddr_split(msub_bytes b, msub_addr *out);
-/* Builds /ip4|ip6/…/tcp/… (v: 4 or 16 bytes), and appends /p2p/id to an address that has none. */
+/* Builds /ip4|ip6/…/tcp/… (ip: 4 or 16 bytes, otherwise INVAL), and appends /p2p/id to an address that has none. MISMATCH: it ends
+ * in another id; UNSUPPORTED: nothing can follow a /unix path; LIMIT: too long. On an error the address is unchanged. */
 MSUB_API int msub_multiaddr_tcp(msub_bytes ip, uint16_t port, msub_multiaddr *out);
 MSUB_API int msub_multiaddr_with_peer(msub_multiaddr *a, msub_bytes peer_id);
 

@@ -1,0 +1,136 @@
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include "crypto/join.h"
+#include "crypto/pbc.h"
+#include "crypto/public_key.h"
+#include "keys.pb-c.h"
+
+#define PRIVATE_KEY_MAX 6000u /* bytes of an encoded PrivateKey: RSA of 8192 bits fits */
+
+_Static_assert(crypto_sign_SECRETKEYBYTES == 64, "seed, then public key");
+
+struct msub_key {
+  uint8_t secret[crypto_sign_SECRETKEYBYTES]; /* seed, then public key */
+  uint8_t public_key[64];
+  uint8_t public_n;
+  bool locked; /* in guarded memory */
+  msub_peer_id id;
+};
+
+static msub_key *key_new(void) {
+  bool locked = true;
+  msub_key *k = sodium_malloc(sizeof *k);
+  if (!k) { /* guarded pages are a scarce thing */
+    locked = false;
+    k = malloc(sizeof *k);
+  }
+  if (!k) return NULL;
+  memset(k, 0, sizeof *k);
+  k->locked = locked;
+  return k;
+}
+
+void msub_key_free(msub_key *k) {
+  if (!k) return;
+  bool locked = k->locked;
+  sodium_memzero(k, sizeof *k);
+  if (locked)
+    sodium_free(k);
+  else
+    free(k);
+}
+
+int msub_key_from_seed(const uint8_t seed[32], msub_key **out) {
+  *out = NULL;
+  if (sodium_init() < 0) return MSUB_ERR_IO;
+  msub_key *k = key_new();
+  if (!k) return MSUB_ERR_NOMEM;
+  uint8_t raw[crypto_sign_PUBLICKEYBYTES];
+  crypto_sign_seed_keypair(raw, k->secret, seed);
+  k->public_n = (uint8_t)msub__public_key_encode(MSUB_KEY_ED25519, (msub_bytes){ raw, sizeof raw },
+                                                 k->public_key, sizeof k->public_key);
+  int rc = msub_public_key_peer_id(msub_key_public(k), &k->id);
+  if (rc != MSUB_OK) {
+    msub_key_free(k);
+    return rc;
+  }
+  *out = k;
+  return MSUB_OK;
+}
+
+int msub_key_generate(msub_key **out) {
+  uint8_t seed[crypto_sign_SEEDBYTES];
+  *out = NULL;
+  if (sodium_init() < 0) return MSUB_ERR_IO;
+  randombytes_buf(seed, sizeof seed);
+  int rc = msub_key_from_seed(seed, out);
+  sodium_memzero(seed, sizeof seed);
+  return rc;
+}
+
+/* Ed25519 private data: the seed and its public key, once or twice. */
+static int import_ed25519(msub_bytes data, msub_key **out) {
+  if (data.n != 64 && data.n != 96) return MSUB_ERR_MALFORMED;
+  int rc = msub_key_from_seed(data.p, out);
+  if (rc != MSUB_OK) return rc;
+  for (size_t at = 32; at < data.n; at += 32) {
+    if (sodium_memcmp((*out)->secret + 32, data.p + at, 32) != 0) rc = MSUB_ERR_CRYPTO;
+  }
+  if (rc != MSUB_OK) {
+    msub_key_free(*out);
+    *out = NULL;
+  }
+  return rc;
+}
+
+int msub_key_import(msub_bytes private_protobuf, msub_key **out) {
+  uint64_t memory[(PRIVATE_KEY_MAX + 512) / 8];
+  msub__arena arena;
+  int rc;
+  *out = NULL;
+  if (private_protobuf.n == 0 || private_protobuf.n > PRIVATE_KEY_MAX) return MSUB_ERR_MALFORMED;
+  msub__arena_init(&arena, memory, sizeof memory);
+  ProtobufCAllocator allocator = msub__pbc(&arena);
+  const Msub__Pb__PrivateKey *m =
+      msub__pb__private_key__unpack(&allocator, private_protobuf.n, private_protobuf.p);
+  if (!m || (int)m->type < 0 || (int)m->type > MSUB_KEY_ECDSA)
+    rc = MSUB_ERR_MALFORMED;
+  else if (m->type != MSUB__PB__KEY_TYPE__Ed25519)
+    rc = MSUB_ERR_UNSUPPORTED;
+  else
+    rc = import_ed25519(msub__pbc_view(m->data), out);
+  sodium_memzero(memory, arena.used);
+  return rc;
+}
+
+size_t msub_key_export(const msub_key *k, uint8_t *out, size_t cap) {
+  Msub__Pb__PrivateKey m = MSUB__PB__PRIVATE_KEY__INIT;
+  m.type = MSUB__PB__KEY_TYPE__Ed25519;
+  m.data = msub__pbc_data((msub_bytes){ k->secret, sizeof k->secret });
+  size_t n = msub__pb__private_key__get_packed_size(&m);
+  return n <= cap ? msub__pb__private_key__pack(&m, out) : n;
+}
+
+msub_key_type msub_key_type_of(const msub_key *k) {
+  (void)k; /* the one type that can sign so far */
+  return MSUB_KEY_ED25519;
+}
+
+msub_bytes msub_key_public(const msub_key *k) { return (msub_bytes){ k->public_key, k->public_n }; }
+msub_bytes msub_key_peer_id(const msub_key *k) { return msub_peer_id_bytes(&k->id); }
+
+int msub_key_sign_parts(const msub_key *k, const msub_bytes *parts, size_t n, uint8_t *out, size_t cap) {
+  msub__joined what;
+  if (n > 4) return MSUB_ERR_INVAL;
+  if (cap < crypto_sign_BYTES) return MSUB_ERR_LIMIT;
+  int rc = msub__join(&what, parts, n);
+  if (rc != MSUB_OK) return rc;
+  crypto_sign_detached(out, NULL, what.bytes.p, what.bytes.n, k->secret);
+  msub__join_free(&what);
+  return crypto_sign_BYTES;
+}
+
+int msub_key_sign(const msub_key *k, msub_bytes what, uint8_t *out, size_t cap) {
+  return msub_key_sign_parts(k, &what, 1, out, cap);
+}
