@@ -7,7 +7,7 @@
  *              WRITE ─ s,se,(id) ──────────────► READ
  *              READY                              READY
  *
- *   before READY: msub__noise_turn() says whose turn it is; msub__noise_output() or msub__noise_input()
+ *   before READY: msub__noise_turn_of() says whose turn it is; msub__noise_output() or msub__noise_input()
  *   when READY:   msub__noise_seal() and msub__noise_open() on whole records, in place
  *
  * Every error ends the connection, at once and without a word to the peer; the object then answers only errors. Give the
