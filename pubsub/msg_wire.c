@@ -3,65 +3,54 @@
 
 #define SIGNED_FIELDS (MSUB_HAS_FROM | MSUB_HAS_DATA | MSUB_HAS_SEQNO | MSUB_HAS_TOPIC)
 #define ALL_FIELDS (SIGNED_FIELDS | MSUB_HAS_SIGNATURE | MSUB_HAS_KEY)
-#define SEQNO 3
 #define TOPIC 4
 #define KEY 6
 
-bool msub__msg_walk(msub_bytes raw, msub_msg_view *out, size_t *excepted, size_t *unknown) {
-  msub_bytes f[KEY + 1] = { { NULL, 0 } };
-  const uint8_t *p = raw.p, *end = msub__end(raw), *first_data_end = NULL, *first_data = NULL,
-                *prefix = raw.p;
-  unsigned present = 0;
-  uint32_t last = 0; /* number of the last field; behind the topic it no longer matters */
-  bool exact = true; /* so far, fields 1 to 4 are as an encoder writes them */
-  size_t n_unknown = 0;
+/* The view's fields are an array, indexed by number. */
+_Static_assert(offsetof(msub_msg_view, key) - offsetof(msub_msg_view, from) == (KEY - 1) * sizeof(msub_bytes),
+               "");
+static inline msub_bytes *field_of(msub_msg_view *v, uint32_t number) {
+  void *at = (char *)v + offsetof(msub_msg_view, from) + (number - 1) * sizeof(msub_bytes);
+  return at;
+}
+
+int msub_msg_parse(msub_bytes raw, msub_msg_view *out) {
+  const uint8_t *p = raw.p, *end = msub__end(raw), *prefix = raw.p;
+  uint32_t seen = 0; /* bit per number */
+  bool exact = true; /* fields 1 to 4 stand before all others, as an encoder writes them */
+  bool unknown = false;
+  memset(field_of(out, 1), 0, KEY * sizeof(msub_bytes));
   while (p < end) {
     const uint8_t *at = p;
     uint32_t tag;
     p = msub__rd_tag(p, end, &tag);
-    if (!p) return false;
+    if (!p) return MSUB_ERR_MALFORMED;
     uint32_t number = tag >> 3;
     const uint8_t *value = p;
     if ((tag & 7) != MSUB__LEN || number > KEY) {
       p = msub__skip_value(p, end, tag);
-      if (!p) return false;
-      n_unknown++;
+      if (!p) return MSUB_ERR_MALFORMED;
+      unknown = true;
       continue;
     }
-    p = msub__rd_len(p, end, &f[number]);
-    if (!p) return false;
-    present |= 1u << number;
-    if (number == 2 && !first_data) {
-      first_data = value;
-      first_data_end = p;
-    }
+    msub_bytes f;
+    p = msub__rd_len(p, end, &f);
+    if (!p) return MSUB_ERR_MALFORMED;
+    *field_of(out, number) = f;
     if (number <= TOPIC) {
-      /* A padded varint ends in a zero byte. */
-      exact = exact && number > last && value == at + 1 && (f[number].p == value + 1 || f[number].p[-1] != 0);
-      last = number;
+      /* Nothing of this number or a higher one before, and nothing padded: a padded varint ends in a zero
+       * byte. */
+      exact &= (seen >> number) == 0 && value == at + 1 && (f.p == value + 1 || f.p[-1] != 0);
       prefix = p;
-    } else {
-      last = TOPIC + 1;
     }
+    seen |= 1u << number;
   }
-  if (excepted) *excepted = first_data ? (size_t)(first_data_end - first_data) : 0;
-  if (unknown) *unknown += n_unknown;
-  size_t prefix_n = (size_t)(prefix - raw.p);
   out->raw = raw;
-  out->from = f[1];
-  out->data = f[2];
-  out->seqno = f[SEQNO];
-  out->topic = f[TOPIC];
-  out->signature = f[5];
-  out->key = f[KEY];
-  out->prefix_n = exact && n_unknown == 0 && prefix_n <= UINT32_MAX ? (uint32_t)prefix_n : 0;
-  out->present = (uint8_t)(present >> 1);
-  out->has_unknown = n_unknown != 0;
-  return true;
-}
-
-int msub_msg_parse(msub_bytes raw, msub_msg_view *out) {
-  return msub__msg_walk(raw, out, NULL, NULL) ? MSUB_OK : MSUB_ERR_MALFORMED;
+  size_t prefix_n = (size_t)(prefix - raw.p);
+  out->prefix_n = exact && !unknown && prefix_n <= UINT32_MAX ? (uint32_t)prefix_n : 0;
+  out->present = (uint8_t)(seen >> 1);
+  out->has_unknown = unknown;
+  return MSUB_OK;
 }
 
 /* The fields of `which`, and the unknown ones; out NULL: only counts. */

@@ -221,7 +221,7 @@ static msub_part next(msub_rpc_iter *it, msub_rpc_part *out) {
     switch (tag) {
     case 0x0a: return subscription(out->raw, out);
     case 0x12:
-      if (!msub__msg_walk(out->raw, &out->msg, NULL, NULL)) break;
+      if (msub_msg_parse(out->raw, &out->msg) != MSUB_OK) break;
       return MSUB_P_MESSAGE;
     case CONTROL_TAG:
       it->stage |= SAW_CONTROL;

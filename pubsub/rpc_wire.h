@@ -64,8 +64,8 @@ static inline const uint8_t *msub__rd_len(const uint8_t *p, const uint8_t *end, 
 static inline const uint8_t *msub__skip_value(const uint8_t *p, const uint8_t *end, uint32_t tag) {
   uint64_t v;
   msub_bytes b;
+  if ((tag & 7) == MSUB__LEN) return msub__rd_len(p, end, &b); /* nearly always */
   switch (tag & 7) {
-  case MSUB__LEN: return msub__rd_len(p, end, &b);
   case MSUB__VARINT: return msub__rd_varint(p, end, &v);
   case MSUB__I64: return end - p >= 8 ? p + 8 : NULL;
   case MSUB__I32: return end - p >= 4 ? p + 4 : NULL;
@@ -161,10 +161,4 @@ static inline msub_bytes msub__body(const msub__field *f) {
   (void)msub__rd_len(f->value, f->end, &b);
   return b;
 }
-
-/* ---- a Message ---- */
-
-/* Parses; `excepted` (may be NULL): bytes of the first data field with its length, what the control size
- * leaves out; `unknown` (may be NULL) is increased by the number of unknown fields. False: malformed. */
-bool msub__msg_walk(msub_bytes raw, msub_msg_view *out, size_t *excepted, size_t *unknown);
 #endif
