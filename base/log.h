@@ -6,6 +6,9 @@ void msub__log_write(const msub_log *l, msub_log_level level, const char *module
     __attribute__((format(printf, 4, 5)));
 #define MSUB__LOG(l, lv, module, ...)                                                                               \
   do {                                                                                                              \
-    if ((l) && (l)->fn && (lv) <= (l)->level) msub__log_write((l), (lv), (module), __VA_ARGS__);                     \
+    const msub_log *msub__log_to = (l);                                                                             \
+    if (msub__log_to && msub__log_to->fn && (lv) <= msub__log_to->level) {                                          \
+      msub__log_write(msub__log_to, (lv), (module), __VA_ARGS__);                                                   \
+    }                                                                                                               \
   } while (0)
 #endif
