@@ -58,7 +58,7 @@ static bool subscription(bool subscribe, msub_bytes topic, const json_t *hex) {
   return ok;
 }
 
-static void run_rpcs(vec_tally *t, const json_t *rpc) {
+static void run_rpcs(vec_tally *t, json_t *rpc) {
   const char *name = json_string_value(json_object_get(rpc, "topic"));
   msub_bytes topic = msub_str(name ? name : ""), none = { NULL, 0 }, ids[2];
   uint8_t aa[20], bb[20], out[64];
@@ -68,7 +68,7 @@ static void run_rpcs(vec_tally *t, const json_t *rpc) {
   ids[1] = (msub_bytes){ bb, sizeof bb };
   const char *key;
   json_t *hex;
-  json_object_foreach((json_t *)(uintptr_t)rpc, key, hex) {
+  json_object_foreach(rpc, key, hex) {
     bool ok;
     if (strcmp(key, "topic") == 0) continue;
     if (strcmp(key, "subscribe") == 0)
