@@ -11,12 +11,24 @@ static inline int test_hex_digit(char c) {
   return at ? (int)(at - digits) : -1;
 }
 
-/* Bytes of lower-case hex in memory of their own, which the test leaves to the end of the process. Aborts on
- * anything else. */
+/* Memory that lives as long as the test program, of exactly n bytes, so that a step beyond it is seen. */
+static inline uint8_t *test_keep(size_t n) {
+  static struct kept {
+    struct kept *next;
+    uint8_t bytes[];
+  } * all;
+  struct kept *k = malloc(sizeof *k + n);
+  if (!k) abort();
+  k->next = all;
+  all = k;
+  return k->bytes;
+}
+
+/* Lower-case hex as bytes; aborts on anything else. */
 static inline msub_bytes test_hex(const char *hex) {
   size_t n = strlen(hex) / 2;
-  uint8_t *p = malloc(n + 1);
-  if (!p || strlen(hex) % 2) abort();
+  uint8_t *p = test_keep(n);
+  if (strlen(hex) % 2) abort();
   for (size_t i = 0; i < n; i++) {
     int hi = test_hex_digit(hex[2 * i]), lo = test_hex_digit(hex[2 * i + 1]);
     if (hi < 0 || lo < 0) abort();

@@ -164,7 +164,7 @@ Test(multiformats, multihash_and_peer_id) {
     "0003aabbccdd",
     "00ffffffffffffffffff01aa",
     "8000240801",
-    "12a000" ED_ID,
+    ("12a000" ED_ID),
     "121faaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
     "1221aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
     "1320aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", /* sha2-512 names no peer */
@@ -537,16 +537,17 @@ Test(multiformats, mutations) {
   };
   msub__rng rng;
   msub__rng_init(&rng, 14, 1);
+  msub_bytes decoded[4];
+  for (size_t i = 0; i < 4; i++) decoded[i] = test_hex(seeds[i]);
   size_t accepted = 0;
   for (int i = 0; i < 200000; i++) {
     uint8_t b[128];
-    msub_bytes seed = test_hex(seeds[msub__rng_below(&rng, 4)]);
+    msub_bytes seed = decoded[msub__rng_below(&rng, 4)];
     size_t n = seed.n;
     memcpy(b, seed.p, n);
     for (uint32_t k = msub__rng_below(&rng, 3); k > 0; k--)
       b[msub__rng_below(&rng, (uint32_t)n)] = (uint8_t)msub__rng_u64(&rng);
     if (msub__rng_below(&rng, 8) == 0) n = msub__rng_below(&rng, (uint32_t)n + 1);
-    free((void *)(uintptr_t)seed.p);
     const msub_bytes in = { b, n };
     char text[MSUB_MULTIADDR_TEXT];
     msub_multiaddr back;
