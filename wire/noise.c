@@ -1,31 +1,10 @@
-/* wire/noise.c: see noise.h. What only the handshake needs lies in a block of its own and goes, wiped, when it is over; an idle
- * connection keeps two keys, two counters and the peer's id. */
+/* wire/noise.c: see noise.h. */
 #include "wire/noise.h"
 #include <sodium.h>
 #include <string.h>
 #include "base/assert.h"
 #include "wire/noise_payload.h"
-
-typedef struct handshake {
-  msub__noise_xx xx;
-  const msub_key *identity;
-  const msub_bytes *muxers;
-  size_t n_muxers;
-  msub_peer_id expect; /* n 0: anyone */
-  bool initiator;
-} handshake;
-
-struct msub__noise {
-  msub_mem mem;
-  msub__noise_kit *kit;
-  handshake *hs; /* NULL when READY or FAILED */
-  msub__noise_cipher send, recv;
-  uint8_t *key; /* the peer's public key when its id is a hash of it; otherwise NULL */
-  uint16_t key_n;
-  int8_t muxer;
-  uint8_t turn;
-  msub_peer_id peer;
-};
+#include "wire/noise_state.h"
 
 _Static_assert(MSUB__NOISE_MUXERS_MAX <= INT8_MAX && MSUB_PUBLIC_KEY_MAX <= UINT16_MAX, "they have to fit msub__noise");
 
@@ -35,7 +14,7 @@ int msub__noise_new(const msub__noise_options *o, msub__noise **out) {
       o->n_muxers > MSUB__NOISE_MUXERS_MAX)
     return MSUB_ERR_INVAL;
   msub__noise *n = msub__zalloc(&mem, 1, sizeof *n);
-  handshake *hs = msub__zalloc(&mem, 1, sizeof *hs);
+  msub__noise_hs *hs = msub__zalloc(&mem, 1, sizeof *hs);
   int err = n && hs ? MSUB_OK : MSUB_ERR_NOMEM;
   if (!err)
     err = msub__noise_xx_init(&hs->xx, o->kit, o->initiator, o->static_secret, o->ephemeral_secret, (msub_bytes){ 0 });
@@ -101,7 +80,7 @@ static size_t get_length(const uint8_t *at) { return (size_t)at[0] << 8 | at[1];
 
 /* ---- the handshake ---- */
 
-static int own_payload(handshake *hs, uint8_t out[MSUB__NOISE_PAYLOAD_MAX], size_t *n) {
+static int own_payload(msub__noise_hs *hs, uint8_t out[MSUB__NOISE_PAYLOAD_MAX], size_t *n) {
   uint8_t signature[MSUB_SIG_MAX];
   int got = msub__noise_sign_static(hs->identity, hs->xx.s_pub, signature);
   if (got < 0) return got;
@@ -143,7 +122,7 @@ static bool has(const msub_bytes *list, size_t n, msub_bytes what, size_t *at) {
 }
 
 /* The first of the initiator's list that the responder lists too, as an index in ours. */
-static int8_t choose(const handshake *hs, const msub__noise_payload *theirs) {
+static int8_t choose(const msub__noise_hs *hs, const msub__noise_payload *theirs) {
   size_t at;
   const msub_bytes *first = hs->initiator ? hs->muxers : theirs->muxers;
   const msub_bytes *second = hs->initiator ? theirs->muxers : hs->muxers;
@@ -159,7 +138,7 @@ static int8_t choose(const handshake *hs, const msub__noise_payload *theirs) {
 static int prove(msub__noise *n, msub_bytes payload) {
   uint64_t memory[MSUB__NOISE_PAYLOAD_ARENA / 8];
   msub__noise_payload p;
-  const handshake *hs = n->hs;
+  const msub__noise_hs *hs = n->hs;
   int err = msub__noise_payload_parse(payload, memory, &p);
   if (!err) err = msub_public_key_peer_id(p.key, &n->peer);
   if (!err) err = msub__noise_check_static(&p, hs->xx.rs);

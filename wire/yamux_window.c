@@ -23,8 +23,9 @@ size_t msub__yamux_allowance(const msub__yamux *y) {
   return own < fair ? own : fair;
 }
 
+/* One more frame of the peer's must fit with what it makes due, and so must a ping, a pong and a GoAway. */
 bool msub__yamux_control_full(const msub__yamux *y) {
-  return y->n_refused == REFUSED_MAX || msub__yamux_pending(y) >= MSUB__YAMUX_PENDING_MAX;
+  return y->n_refused == REFUSED_MAX || msub__yamux_pending(y) + 4 * MSUB__YAMUX_HEADER > MSUB__YAMUX_PENDING_MAX;
 }
 
 bool msub__yamux_reading(const msub__yamux *y) {
