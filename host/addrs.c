@@ -1,0 +1,119 @@
+#define _DEFAULT_SOURCE /* getifaddrs */
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <string.h>
+#include "host/addrs.h"
+
+static const uint8_t v4_in_v6[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+
+msub_bytes msub__ip(const msub__tr_addr *a) {
+  if (a->n == 16 && memcmp(a->ip, v4_in_v6, sizeof v4_in_v6) == 0) return (msub_bytes){ a->ip + 12, 4 };
+  if (a->n == 4 || a->n == 16) return (msub_bytes){ a->ip, a->n };
+  return (msub_bytes){ NULL, 0 };
+}
+
+bool msub__ip_loopback(msub_bytes ip) {
+  static const uint8_t v6[16] = { [15] = 1 };
+  if (ip.n == 4) return ip.p[0] == 127;
+  return ip.n == 16 && memcmp(ip.p, v6, sizeof v6) == 0;
+}
+
+bool msub__ip_same(msub_bytes a, msub_bytes b, unsigned bits) {
+  if (a.n != b.n || bits > a.n * 8) return false;
+  size_t whole = bits / 8;
+  if (whole && memcmp(a.p, b.p, whole) != 0) return false;
+  unsigned rest = bits % 8;
+  return rest == 0 || (a.p[whole] ^ b.p[whole]) >> (8 - rest) == 0;
+}
+
+void msub__addr_multi(const msub__tr_addr *a, msub_bytes peer_id, msub_multiaddr *out) {
+  msub_bytes ip = msub__ip(a);
+  out->n = 0;
+  if (ip.n == 0 || msub_multiaddr_tcp(ip, a->port, out) != MSUB_OK) {
+    out->n = 0;
+    return;
+  }
+  if (peer_id.n > 0) (void)msub_multiaddr_with_peer(out, peer_id);
+}
+
+int msub__addr_parse(const char *text, msub_multiaddr *whole, msub__tr_addr *at, msub_peer_id *id, const char **why) {
+  msub_addr a;
+  *why = "not a multiaddress";
+  int err = msub_multiaddr_parse(text, whole);
+  if (err != MSUB_OK) return err;
+  *why = "not an address that TCP can reach";
+  err = msub_multiaddr_split((msub_bytes){ whole->bytes, whole->n }, &a);
+  if (err != MSUB_OK) return err;
+  if (a.host != MSUB_ADDR_IP4 && a.host != MSUB_ADDR_IP6) {
+    *why = "names are not resolved here: use a numeric /ip4 or /ip6 address";
+    return MSUB_ERR_UNSUPPORTED;
+  }
+  if (a.ws) {
+    *why = "this host has no WebSocket transport";
+    return MSUB_ERR_UNSUPPORTED;
+  }
+  *at = (msub__tr_addr){ .n = (uint8_t)a.value.n, .port = a.tcp };
+  memcpy(at->ip, a.value.p, a.value.n);
+  id->n = 0;
+  if (a.peer_id.n > 0) {
+    *why = "the /p2p part is no peer id";
+    if (a.peer_id.n > MSUB_PEER_ID_MAX || msub_peer_id_check(a.peer_id) != MSUB_OK) return MSUB_ERR_MALFORMED;
+    id->n = (uint8_t)a.peer_id.n;
+    memcpy(id->bytes, a.peer_id.p, a.peer_id.n);
+  }
+  *why = NULL;
+  return MSUB_OK;
+}
+
+static bool unspecified(const msub__tr_addr *a) {
+  for (unsigned i = 0; i < a->n; i++) {
+    if (a->ip[i]) return false;
+  }
+  return true;
+}
+
+static bool add(const msub__tr_addr *a, msub_multiaddr *out, size_t cap, size_t *n) {
+  if (*n == cap) return false;
+  msub__addr_multi(a, (msub_bytes){ NULL, 0 }, &out[*n]);
+  if (out[*n].n == 0) return true;
+  for (size_t i = 0; i < *n; i++) {
+    if (out[i].n == out[*n].n && memcmp(out[i].bytes, out[*n].bytes, out[i].n) == 0) return true;
+  }
+  ++*n;
+  return true;
+}
+
+/* The addresses of the interfaces that are up, of the family of `l`; link-local ones need a zone and are left out. */
+static void add_interfaces(const msub__listener *l, msub_multiaddr *out, size_t cap, size_t *n) {
+  struct ifaddrs *all = NULL;
+  if (getifaddrs(&all) != 0) return;
+  for (struct ifaddrs *i = all; i; i = i->ifa_next) {
+    if (!i->ifa_addr || !(i->ifa_flags & IFF_UP)) continue;
+    msub__tr_addr a = { .port = l->at.port };
+    if (i->ifa_addr->sa_family == AF_INET) {
+      struct sockaddr_in in;
+      memcpy(&in, i->ifa_addr, sizeof in);
+      a.n = 4;
+      memcpy(a.ip, &in.sin_addr, 4);
+    } else if (i->ifa_addr->sa_family == AF_INET6 && l->at.n == 16) {
+      struct sockaddr_in6 in;
+      memcpy(&in, i->ifa_addr, sizeof in);
+      if (IN6_IS_ADDR_LINKLOCAL(&in.sin6_addr)) continue;
+      a.n = 16;
+      memcpy(a.ip, &in.sin6_addr, 16);
+    }
+    if (a.n == l->at.n && !add(&a, out, cap, n)) break;
+  }
+  freeifaddrs(all);
+}
+
+size_t msub__addr_own(const msub_host *h, msub_multiaddr *out, size_t cap) {
+  size_t n = 0;
+  for (size_t i = 0; i < h->n_listeners; i++) {
+    const msub__listener *l = &h->listeners[i];
+    if (unspecified(&l->at)) add_interfaces(l, out, cap, &n);
+    else if (!add(&l->at, out, cap, &n)) break;
+  }
+  return n;
+}

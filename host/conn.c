@@ -1,0 +1,255 @@
+#include <string.h>
+#include "base/assert.h"
+#include "host/addrs.h"
+#include "host/dialer.h"
+#include "host/gate.h"
+#include "host/identify.h"
+#include "host/peers.h"
+#include "host/upgrade.h"
+
+_Static_assert(MSUB__HOST_SEND_RECORDS + 1 <= MSUB__TRANSPORT_IOV, "one send carries what is raw and the records");
+
+/* ---- making ---- */
+
+static void timer_fired(msub__timer *t);
+
+static bool number(msub_host *h, uint32_t tr, msub__conn *c) {
+  if (tr >= h->by_tr_cap) {
+    size_t cap = h->by_tr_cap ? h->by_tr_cap : 64;
+    while (cap <= tr) cap *= 2;
+    msub__conn **all = msub__realloc(&h->mem, h->by_tr, h->by_tr_cap * sizeof(msub__conn *), cap * sizeof(msub__conn *));
+    if (!all) return false;
+    memset(all + h->by_tr_cap, 0, (cap - h->by_tr_cap) * sizeof(msub__conn *));
+    h->by_tr = all;
+    h->by_tr_cap = cap;
+  }
+  h->by_tr[tr] = c;
+  return true;
+}
+
+msub__conn *msub__conn_by_tr(const msub_host *h, uint32_t tr) { return tr < h->by_tr_cap ? h->by_tr[tr] : NULL; }
+
+int msub__conn_new(msub_host *h, uint32_t tr, bool outbound, msub__conn **out) {
+  msub__conn *c = msub__zalloc(&h->mem, 1, sizeof *c);
+  if (!c) return MSUB_ERR_NOMEM;
+  if (!number(h, tr, c)) {
+    msub__free(&h->mem, c, sizeof *c);
+    return MSUB_ERR_NOMEM;
+  }
+  c->host = h;
+  c->tr = tr;
+  c->outbound = outbound;
+  c->begun = h->now.mono_ns;
+  msub__list_init(&c->in_dirty);
+  msub__list_init(&c->in_ready);
+  msub__list_init(&c->in_closing);
+  msub__list_init(&c->of_peer);
+  msub__list_init(&c->writers);
+  msub__list_init(&c->in_conns);
+  msub__list_push(&h->conns, &c->in_conns);
+  msub__timer_init(&c->timer, timer_fired);
+  msub__timer_start(h->wheel, &c->timer, msub__deadline(c->begun, h->o.handshake_timeout_ns));
+  if (!outbound) h->pending_in++;
+  *out = c;
+  return MSUB_OK;
+}
+
+void msub__conn_addr(const msub__conn *c, msub_multiaddr *out) {
+  msub_bytes id = c->peer ? msub__peer_bytes(c->peer) : (msub_bytes){ NULL, 0 };
+  msub__addr_multi(&c->remote, id, out);
+}
+
+void msub__conn_established(msub__conn *c, const msub__tr_addr *local, const msub__tr_addr *remote) {
+  if (c->failed) return;
+  c->local = *local;
+  if (remote->n > 0) c->remote = *remote;
+  msub__upgrade_begin(c);
+  if (!c->failed) msub__conn_read(c);
+}
+
+/* ---- time ---- */
+
+void msub__conn_rearm(msub__conn *c) {
+  if (c->failed) return;
+  uint64_t at = msub__deadline(c->begun, c->host->o.handshake_timeout_ns);
+  if (c->state == MSUB__CONN_OPEN) at = msub__yamux_next_deadline(c->yamux);
+  if (c->sending) at = msub__sooner(at, msub__deadline(c->sent_at, c->host->o.write_timeout_ns));
+  /* Most deadlines move back with every byte: the timer is moved only forward, and looks again when it fires. */
+  if (!msub__timer_running(&c->timer) || at < c->timer.deadline) msub__timer_start(c->host->wheel, &c->timer, at);
+}
+
+static void timer_fired(msub__timer *t) {
+  msub__conn *c = MSUB__OF(t, msub__conn, timer);
+  msub_host *h = c->host;
+  uint64_t now = h->now.mono_ns;
+  if (c->state < MSUB__CONN_OPEN) {
+    if (msub__passed(msub__deadline(c->begun, h->o.handshake_timeout_ns), now)) {
+      h->counts.handshakes_late++;
+      msub__conn_fail(c, MSUB_ERR_TIMEOUT, c->state == MSUB__CONN_DIALING ? "no connection in time" : "the handshake took too long");
+    }
+  } else if (c->sending && msub__passed(msub__deadline(c->sent_at, h->o.write_timeout_ns), now)) {
+    h->counts.slow_closed++;
+    msub__conn_fail(c, MSUB_ERR_TIMEOUT, "the peer does not read");
+  } else if (msub__passed(msub__yamux_next_deadline(c->yamux), now)) {
+    int err = msub__yamux_advance(c->yamux, now);
+    if (err != MSUB_OK) msub__conn_fail(c, err, "the peer does not answer");
+    for (size_t i = 0; i < c->peer->n_sess; i++) msub__lanes_trim(&c->peer->sess[i].lanes, &h->mem);
+    msub__conn_dirty(c);
+  }
+  msub__conn_rearm(c);
+}
+
+/* ---- open ---- */
+
+static void pending_over(msub__conn *c) {
+  if (c->state < MSUB__CONN_OPEN && !c->outbound) c->host->pending_in--;
+}
+
+static int yamux_new(msub__conn *c) {
+  msub__yamux_options o = { .mem = &c->host->mem, .ops = &msub__stream_yamux_ops, .ud = c, .shared = &c->host->unread,
+                            .initiator = c->outbound };
+  return msub__yamux_new(&o, c->host->now.mono_ns, &c->yamux);
+}
+
+static void emit_connected(msub__conn *c, uint64_t cookie) {
+  msub_multiaddr addr;
+  msub__conn_addr(c, &addr);
+  msub_host_event ev = { .kind = MSUB_EV_CONNECTED, .peer_id = msub__peer_bytes(c->peer), .addr = { addr.bytes, addr.n },
+                         .outbound = c->outbound, .cookie = cookie };
+  msub__emit(c->host, &ev);
+}
+
+void msub__conn_open(msub__conn *c) {
+  msub_host *h = c->host;
+  msub_bytes id = msub__noise_peer_id(c->noise);
+  const char *why = "out of memory";
+  int err = msub__gate_open(h, c, id, &why);
+  if (err == MSUB_OK) err = yamux_new(c);
+  if (err == MSUB_OK && (err = msub__peers_attach(h, c, id)) != MSUB_OK) {
+    msub__yamux_free(c->yamux);
+    c->yamux = NULL;
+  }
+  if (err != MSUB_OK) {
+    msub__conn_fail(c, err, why ? why : "out of memory");
+    return;
+  }
+  pending_over(c);
+  c->state = MSUB__CONN_OPEN;
+  c->opened = h->now.mono_ns;
+  *(c->outbound ? &h->outbound : &h->inbound) += 1;
+  msub__upgrade_free(c);
+  msub__timer_stop(h->wheel, &c->timer);
+  msub__peer *p = c->peer;
+  if (p->n_conns > h->o.max_per_peer) msub__conn_fail(msub__peer_oldest(p), MSUB_ERR_LIMIT, "replaced by a newer connection");
+  uint64_t cookie = c->dial ? c->dial->cookie : 0;
+  if (c->dial) msub__dialer_connected(c);
+  emit_connected(c, cookie);
+  /* Our hello leaves with the first bytes of the session; what the peer speaks is learnt on the way. */
+  for (size_t i = 0; i < p->n_sess && !c->failed; i++) msub__sess_start(&p->sess[i], c, (msub_bytes){ NULL, 0 });
+  if (!c->failed) msub__identify_ask(c);
+  msub__conn_dirty(c);
+}
+
+/* ---- end ---- */
+
+void msub__conn_fail(msub__conn *c, int err, const char *text) {
+  if (c->failed) return;
+  c->failed = true;
+  c->why = err;
+  c->text = text;
+  msub__list_remove(&c->in_dirty);
+  msub__list_remove(&c->in_ready);
+  msub__list_push(&c->host->closing, &c->in_closing);
+}
+
+static void emit_disconnected(msub_host *h, msub__conn *c, msub_bytes id, bool last) {
+  msub_multiaddr addr;
+  msub__addr_multi(&c->remote, id, &addr);
+  msub_host_event ev = { .kind = MSUB_EV_DISCONNECTED, .peer_id = id, .addr = { addr.bytes, addr.n }, .outbound = c->outbound,
+                         .last = last, .err = c->why, .text = c->text };
+  msub__emit(h, &ev);
+}
+
+static void close_open(msub__conn *c) {
+  msub_host *h = c->host;
+  msub_peer_id id = c->peer->id;
+  *(c->outbound ? &h->outbound : &h->inbound) -= 1;
+  (void)msub__yamux_close(c->yamux, MSUB_ERR_CLOSED);
+  h->counts.connections_closed++;
+  msub__keep *keep = c->keep;
+  msub__peer *p = c->peer;
+  bool last = msub__peers_detach(c);
+  if (last) {
+    msub__dialer_lost(h, keep, msub_peer_id_bytes(&id), h->now.mono_ns - c->opened);
+  } else if (keep) {
+    msub__conn *other = msub__peer_newest(p);
+    if (other && !other->keep) other->keep = keep;
+  }
+  c->keep = NULL;
+  emit_disconnected(h, c, msub_peer_id_bytes(&id), last);
+}
+
+static void close_pending(msub__conn *c) {
+  msub_host *h = c->host;
+  pending_over(c);
+  if (c->state == MSUB__CONN_DIALING && c->why == MSUB_OK) c->why = MSUB_ERR_CLOSED;
+  if (c->state != MSUB__CONN_DIALING) {
+    h->counts.handshakes_failed++;
+    MSUB__LOG(h->log, MSUB_LOG_DEBUG, "host", "a handshake failed: %s", c->text);
+    bool blames = c->why == MSUB_ERR_CRYPTO || c->why == MSUB_ERR_MALFORMED || c->why == MSUB_ERR_UNSUPPORTED;
+    if (blames) msub__report(h, (msub_bytes){ NULL, 0 }, &c->remote, MSUB_R_HANDSHAKE, MSUB__HOST_BLAME_HANDSHAKE);
+  }
+  if (c->dial) msub__dialer_failed(c, c->why == MSUB_OK ? MSUB_ERR_CLOSED : c->why, c->text);
+}
+
+/* Gives up everything but the number and what the transport still reads from. */
+static void reap(msub__conn *c) {
+  msub_host *h = c->host;
+  msub__list_remove(&c->in_closing);
+  msub__list_remove(&c->in_conns);
+  msub__timer_stop(h->wheel, &c->timer);
+  if (c->state == MSUB__CONN_OPEN) close_open(c);
+  else close_pending(c);
+  c->state = MSUB__CONN_CLOSED;
+  msub__yamux_free(c->yamux);
+  msub__noise_free(c->noise);
+  c->yamux = NULL;
+  c->noise = NULL;
+  msub__upgrade_free(c);
+  msub__buf_fini(&c->raw, &h->mem);
+  msub__block_give(h, c->part);
+  c->part = NULL;
+  c->in = c->plain = NULL;
+  c->in_n = c->plain_n = 0;
+  h->tr->close(h->tr_self, c->tr);
+}
+
+void msub__conn_reap(msub_host *h) {
+  for (msub__node *n; (n = msub__list_first(&h->closing));) reap(MSUB__OF(n, msub__conn, in_closing));
+}
+
+void msub__conn_close_all(msub_host *h, const char *text) {
+  for (msub__node *n = h->conns.next; n != &h->conns; n = n->next) {
+    msub__conn_fail(MSUB__OF(n, msub__conn, in_conns), MSUB_OK, text);
+  }
+  msub__conn_reap(h);
+}
+
+void msub__conn_free(msub__conn *c) {
+  msub_host *h = c->host;
+  MSUB__INVARIANT(c->state == MSUB__CONN_CLOSED && c->n_streams == 0);
+  for (msub__block *b = c->flying, *next; b; b = next) {
+    next = b->next;
+    msub__block_give(h, b);
+  }
+  h->by_tr[c->tr] = NULL;
+  msub__free(&h->mem, c, sizeof *c);
+}
+
+void msub__conn_gone(msub__conn *c, int err, const char *text) {
+  if (c->state != MSUB__CONN_CLOSED) {
+    msub__conn_fail(c, err == MSUB_OK ? MSUB_ERR_CLOSED : err, text);
+    reap(c);
+  }
+  msub__conn_free(c);
+}

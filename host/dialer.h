@@ -1,0 +1,45 @@
+/* host/dialer.h: dials, a few at a time, and addresses that are kept connected.
+ *
+ *   dial ──▶ queued ──▶ (max_dials at a time) transport, upgrade ──▶ CONNECTED or DIAL_FAILED
+ *
+ *   keep ──▶ dials ──▶ connected ──▶ lost ──▶ dials at once, then after 1 s, doubling with jitter
+ *              ▲                                        │ a connection that lived a minute starts the pauses anew
+ *              └────────────────────────────────────────┘
+ */
+#ifndef MSUB_HOST_DIALER_H
+#define MSUB_HOST_DIALER_H
+#include "host/conn.h"
+
+typedef struct msub__keep {
+  msub__node in_keeps;
+  msub_host *host;
+  msub_multiaddr addr;
+  msub__tr_addr at;
+  msub_peer_id expect; /* n == 0: by address */
+  msub__timer timer;
+  unsigned losses; /* in a row */
+  bool busy;       /* a dial of it is queued or on its way */
+} msub__keep;
+
+typedef struct msub__dial {
+  msub__node in_dials; /* while queued */
+  msub_multiaddr addr; /* as it was given */
+  msub__tr_addr at;
+  msub_peer_id expect;
+  uint64_t cookie;
+  msub__keep *keep;
+} msub__dial;
+
+MSUB_MUST int msub__dialer_add(msub_host *h, const char *text, uint64_t cookie);
+MSUB_MUST int msub__dialer_keep(msub_host *h, const char *text);
+/* Stops keeping a peer. */
+bool msub__dialer_forget(msub_host *h, msub_bytes peer_id);
+/* Starts queued dials while there is room. true: more could be started at once. */
+bool msub__dialer_pump(msub_host *h);
+/* The outcome of c's dial. */
+void msub__dialer_connected(msub__conn *c);
+void msub__dialer_failed(msub__conn *c, int err, const char *text);
+/* The last connection of a peer ended after `lived_ns`. k: whose it was, NULL when it was not made for one. */
+void msub__dialer_lost(msub_host *h, msub__keep *k, msub_bytes peer_id, uint64_t lived_ns);
+void msub__dialer_fini(msub_host *h);
+#endif

@@ -1,0 +1,11 @@
+/* host/identify.h: /ipfs/id/1.0.0 both ways and /ipfs/id/push/1.0.0 inbound. */
+#ifndef MSUB_HOST_IDENTIFY_H
+#define MSUB_HOST_IDENTIFY_H
+#include "host/stream.h"
+#include "wire/identify.h"
+
+extern const msub__stream_ops msub__identify_serve_ops;
+extern const msub__stream_ops msub__identify_push_ops;
+/* Asks the peer, once per connection. A peer that does not answer costs nothing but the answer. */
+void msub__identify_ask(msub__conn *c);
+#endif

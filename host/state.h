@@ -1,0 +1,135 @@
+/* host/state.h: the host itself, as its files share it.
+ *
+ *   host ──┬── listeners
+ *          ├── conns: every connection from dial or accept to CLOSED         by transport number: by_tr
+ *          │     └── streams (owned by the yamux session of their connection)
+ *          ├── peers: one per authenticated peer id, while it has a connection
+ *          │     ├── its connections, oldest first
+ *          │     └── a session per router: our stream out, its lanes, the peer's streams in
+ *          └── engine
+ *
+ * Nothing is torn down where it fails: a connection that has to go is marked and put in `closing`, and the loop reaps it when no
+ * callback of yamux, of the engine or of the program is on the stack. */
+#ifndef MSUB_HOST_STATE_H
+#define MSUB_HOST_STATE_H
+#include <stdatomic.h>
+#include "base/list.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "base/table.h"
+#include "base/wheel.h"
+#include "host/inbox.h"
+#include "host/limits.h"
+#include "host/pool.h"
+#include "host/transport/transport.h"
+#include "meshsub/host.h"
+#include "meshsub/rpc.h"
+#include "wire/noise.h"
+#include "wire/yamux.h"
+
+typedef struct msub__conn msub__conn;
+typedef struct msub__peer msub__peer;
+typedef struct msub__sess msub__sess;
+typedef struct msub__stream msub__stream;
+
+/* The protocol ids of one router, in the order in which we offer them. */
+#define MSUB__GROUP_IDS 8u
+typedef struct msub__group {
+  msub_bytes ids[MSUB__GROUP_IDS]; /* NUL-terminated: texts of the plan */
+  uint8_t n;
+} msub__group;
+#define MSUB__GROUPS 7u
+
+typedef struct msub__listener {
+  uint32_t tr;
+  msub__tr_addr at; /* with the real port */
+} msub__listener;
+
+/* A record on its way out, or one that is being collected. */
+#define MSUB__BLOCK_BYTES (MSUB__NOISE_HEAD + MSUB__NOISE_MESSAGE_MAX)
+typedef struct msub__block {
+  struct msub__block *next;
+  size_t n;
+  uint8_t bytes[MSUB__BLOCK_BYTES];
+} msub__block;
+
+struct msub_host {
+  msub_mem mem;
+  msub_host_opts o; /* the pointers in it that are not said to outlive the host are not used after msub_host_new */
+  const msub_log *log;
+  msub_bytes self;
+  char *agent;
+  size_t agent_n;
+  msub_now now;
+  msub__hashkey hashkey;
+  msub__rng rng;
+
+  msub__wheel *wheel;
+  msub__wake wake;
+  msub__inbox inbox;
+  bool has_inbox;
+  msub__pool *pool;
+  size_t pool_job_max; /* the largest job since the pool was last empty */
+  const msub_transport_ops *tr;
+  void *tr_self;
+  msub__noise_kit *kit;
+  msub__yamux_shared unread;
+
+  msub_shared *shared;
+  msub_engine *engine;
+  msub__group groups[MSUB__GROUPS];
+  size_t n_groups;
+  unsigned in_engine; /* a call into the engine, or one of its callbacks, is on the stack */
+  bool in_turn, stopping;
+  atomic_bool stop;
+
+  msub__listener listeners[MSUB__HOST_LISTENERS];
+  size_t n_listeners;
+  msub__conn **by_tr;
+  size_t by_tr_cap;
+  msub__node conns;   /* all that are not closed yet */
+  msub__node dirty;   /* something to write */
+  msub__node ready;   /* input that was not used when it came */
+  msub__node closing; /* to be reaped */
+  msub__node resume;  /* inbound pubsub streams that stopped in the middle */
+  unsigned pending_in, inbound, outbound; /* accepted and not open yet; open */
+
+  msub__peer **peers; /* dense */
+  size_t n_peers, peers_cap;
+  msub__table peer_index;
+
+  msub__node dials, keeps;
+  unsigned n_dials_queued, n_dials, n_keeps;
+  unsigned n_pings;
+
+  msub__block *spare;
+  unsigned n_spare;
+  uint64_t stream_seq;
+  uint64_t record_seq; /* of our signed peer record */
+  msub_multiaddr addr_view; /* of msub_host_peer_at */
+  msub_host_counts counts;
+};
+
+uint64_t msub__mono(void); /* CLOCK_MONOTONIC */
+/* Reads both clocks; monotonic time never goes back. */
+void msub__tick(msub_host *h);
+/* Fills with bytes of the system's random source. IO. */
+MSUB_MUST int msub__random(uint8_t *out, size_t n);
+
+/* Around every call into the engine and every callback out of it. */
+static inline void msub__enter(msub_host *h) { h->in_engine++; }
+static inline void msub__leave(msub_host *h) { h->in_engine--; }
+/* The time argument of a deferred call that may come from either side. */
+static inline const msub_now *msub__engine_now(const msub_host *h) { return h->in_engine ? NULL : &h->now; }
+
+void msub__emit(msub_host *h, const msub_host_event *ev);
+/* A fault below the engine. Not from inside the engine. */
+void msub__report(msub_host *h, msub_bytes peer_id, const msub__tr_addr *at, int reason, unsigned weight);
+
+/* The call behind msub_host_publish(); its argument is malloc's. */
+void msub__publish_now(msub_host *h, void *arg);
+
+/* Blocks: a few stay for the next send, so that idle connections hold none. NULL: no memory. */
+msub__block *msub__block_take(msub_host *h);
+void msub__block_give(msub_host *h, msub__block *b);
+#endif
