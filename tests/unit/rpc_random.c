@@ -35,7 +35,7 @@ static void varint(writer *w, uint64_t v) {
 }
 
 static void length(writer *w, uint64_t n) {
-  varint(w, below(w, 2000) == 0 ? n + ((uint64_t)1 << 32) : n); /* what 32 bits would make of it */
+  varint(w, below(w, 2000) == 0 ? n + ((uint64_t)1 << 32) : n); /* the same in 32 bits */
 }
 
 static void tag(writer *w, uint64_t number, unsigned type) { varint(w, number << 3 | type); }

@@ -23,10 +23,9 @@ enum {
   LONG_LENGTH = 8,
   NUMBER = 16,
   OVERFLOW = 32,
-  LENGTH_OVERFLOW = 64,
-  MERGED_UNKNOWN = 128,
-  MERGED_EMPTY = 256,
-  BOOL_TYPE = 512
+  MERGED_UNKNOWN = 64,
+  MERGED_EMPTY = 128,
+  BOOL_TYPE = 256
 };
 static struct {
   verdict verdict;
@@ -41,7 +40,6 @@ static struct {
   { ONLY_OURS, LONG_LENGTH, "protobuf-c takes lengths of up to five bytes, we of ten", 0 },
   { ONLY_ORACLE, NUMBER, "protobuf-c takes field number 0 and those above 2^29-1", 0 },
   { ONLY_ORACLE, OVERFLOW, "protobuf-c drops the bits of a varint above the 64th", 0 },
-  { ONLY_ORACLE, LENGTH_OVERFLOW, "protobuf-c drops the bits of a length above the 32nd", 0 },
   { CONTENT, BOOL_TYPE, "protobuf-c reads a bool from any wire type, we keep it as unknown", 0 },
   { CONTENT, MERGED_UNKNOWN, "merging, protobuf-c loses unknown fields of all submessages but the last", 0 },
   { CONTENT, MERGED_EMPTY, "merging, protobuf-c takes empty bytes for absent ones", 0 },
@@ -142,10 +140,6 @@ static size_t value_facts(wire_facts *f, const uint8_t *p, size_t n, unsigned ty
   case 2:
     if (used == 0) return 0;
     if (used > 5) f->seen |= LONG_LENGTH;
-    if (used == 5 && v > UINT32_MAX) {
-      f->seen |= LENGTH_OVERFLOW;
-      v &= UINT32_MAX;
-    }
     if (v > n - used) return 0;
     if (v == 0 && in_partial) f->empty++;
     if (inside) facts(f, p + used, (size_t)v, inside);

@@ -80,9 +80,10 @@ static json_t *part_content(msub_bytes frame, const msub_rpc_part *p) {
     set_bool(o, "requests_partial", p->has_requests_partial, p->requests_partial);
     set_bool(o, "supports_sending_partial", p->has_sends_partial, p->sends_partial);
     break;
-  case MSUB_P_IHAVE: set_bytes(o, "topic", p->has_topic, p->topic); /* fall through */
+  case MSUB_P_IHAVE:
   case MSUB_P_IWANT:
   case MSUB_P_IDONTWANT:
+    set_bytes(o, "topic", p->kind == MSUB_P_IHAVE && p->has_topic, p->topic);
     while (msub_ids_next(&ids, &id)) append(o, "ids", vec_hex(id));
     break;
   case MSUB_P_PRUNE:
