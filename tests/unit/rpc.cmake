@@ -14,3 +14,6 @@ target_link_libraries(msub_rpc_oracle PUBLIC PkgConfig::PROTOBUF_C)
 msub_program_test(unit.rpc-differential TIER quick SOURCES test_rpc_differential.c rpc_random.c
   LIBS msub_rpc_oracle meshsub_static)
 msub_criterion_test(unit.rpc TIER quick SOURCES test_rpc.c rpc_random.c LIBS meshsub_static)
+if(TARGET unit.rpc) # not under TSan
+  target_link_options(unit.rpc PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc)
+endif()

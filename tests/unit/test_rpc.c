@@ -254,9 +254,83 @@ Test(rpc, groups_end) {
   free(open);
 }
 
-/* The codec has no allocator to ask; what a frame costs is what the caller makes of the parts. Here: a 10 MB
- * frame of half a million ids is refused for its size of control, one of 100,000 entries for their number,
- * both before any part is made. */
+/* The linker sends the library's calls here (rpc.cmake: --wrap). */
+static size_t heap_calls;
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t count, size_t n);
+void *__wrap_realloc(void *p, size_t n);
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t count, size_t n);
+void *__real_realloc(void *p, size_t n);
+void *__wrap_malloc(size_t n) {
+  heap_calls++;
+  return __real_malloc(n);
+}
+void *__wrap_calloc(size_t count, size_t n) {
+  heap_calls++;
+  return __real_calloc(count, n);
+}
+void *__wrap_realloc(void *p, size_t n) {
+  heap_calls++;
+  return __real_realloc(p, n);
+}
+
+/* A control of ids of 20 bytes, n bytes in all. */
+static void id_flood(uint8_t *frame, size_t n) {
+  uint8_t *p = frame;
+  *p++ = 0x1a;
+  p += msub_varint_put(p, n - 5);
+  *p++ = 0x12;
+  p += msub_varint_put(p, n - 10);
+  for (; p + 22 <= frame + n; p += 22) {
+    p[0] = 0x0a;
+    p[1] = 20;
+    memset(p + 2, 7, 20);
+  }
+  if (p < frame + n) { /* the rest: one shorter id */
+    p[0] = 0x0a;
+    p[1] = (uint8_t)(frame + n - p - 2);
+  }
+}
+
+Test(rpc, nothing_is_allocated) {
+  size_t n = 10485760, ids = 0, before;
+  uint8_t *frame = malloc(n), *out = malloc(n);
+  cr_assert(frame && out);
+  cr_assert_geq(heap_calls, 2, "the calls are counted");
+  id_flood(frame, n);
+  msub_rpc_counts c;
+  msub_rpc_iter it;
+  static msub_rpc_part p;
+  msub_bytes id;
+  before = heap_calls;
+  cr_assert_eq(msub_rpc_scan((msub_bytes){ frame, n }, NULL, &c), MSUB_OK);
+  msub_rpc_begin(&it, (msub_bytes){ frame, n });
+  while (msub_rpc_next(&it, &p))
+    if (p.kind == MSUB_P_IWANT)
+      while (msub_ids_next(&p.ids, &id)) ids++;
+  cr_expect_eq(msub_rpc_canonical((msub_bytes){ frame, n }, out, n), n);
+  cr_expect(ids == c.ids && ids > 470000, "%zu ids", ids);
+  cr_expect_eq(heap_calls, before, "G-09: half a million ids, no allocation");
+  free(frame);
+  free(out);
+
+  static rpc_random random = { .state = 7 };
+  static uint8_t space[RPC_RANDOM_MAX];
+  before = heap_calls;
+  for (int run = 0; run < 20000; run++) {
+    msub_bytes in = rpc_random_next(&random);
+    if (msub_rpc_scan(in, NULL, &c) != MSUB_OK) continue;
+    msub_rpc_begin(&it, in);
+    while (msub_rpc_next(&it, &p))
+      if (p.kind == MSUB_P_MESSAGE) (void)msub_msg_signed_bytes(&p.msg, space, sizeof space);
+    (void)msub_rpc_canonical(in, space, sizeof space);
+  }
+  cr_expect_eq(heap_calls, before, "G-09: whatever the RPC, no allocation");
+}
+
+/* A 10 MB frame of half a million ids is refused for its size of control, one of 100,000 entries for their
+ * number. */
 Test(rpc, floods_are_refused_early) {
   size_t n = 10u << 20;
   uint8_t *frame = malloc(n);
@@ -264,16 +338,7 @@ Test(rpc, floods_are_refused_early) {
   msub_rpc_counts c;
   msub_rpc_limits lim = { .frame_bytes = 16u << 20, .control_bytes = 512u << 10, .publish = 5000 };
 
-  uint8_t *p = frame;
-  *p++ = 0x1a;
-  p += msub_varint_put(p, n - 5);
-  *p++ = 0x12;
-  p += msub_varint_put(p, n - 10);
-  for (uint8_t *id = p; id + 22 <= frame + n; id += 22) {
-    id[0] = 0x0a;
-    id[1] = 20;
-    memset(id + 2, 7, 20);
-  }
+  id_flood(frame, n);
   cr_expect_eq(msub_rpc_scan((msub_bytes){ frame, n }, &lim, &c), MSUB_ERR_LIMIT);
   cr_expect_str_eq(c.why, "control_bytes", "G-09: refused by size");
   cr_expect_eq(c.ids, 0, "G-09: before a single id was looked at");
