@@ -37,7 +37,8 @@ void msub__addr_multi(const msub__tr_addr *a, msub_bytes peer_id, msub_multiaddr
   if (peer_id.n > 0) (void)msub_multiaddr_with_peer(out, peer_id);
 }
 
-int msub__addr_parse(const char *text, msub_multiaddr *whole, msub__tr_addr *at, msub_peer_id *id, const char **why) {
+int msub__addr_parse(const char *text, msub_multiaddr *whole, msub__tr_addr *at, msub_peer_id *id,
+                     const char **why) {
   msub_addr a;
   *why = "not a multiaddress";
   int err = msub_multiaddr_parse(text, whole);
@@ -84,7 +85,8 @@ static bool add(const msub__tr_addr *a, msub_multiaddr *out, size_t cap, size_t 
   return true;
 }
 
-/* The addresses of the interfaces that are up, of the family of `l`; link-local ones need a zone and are left out. */
+/* The addresses of the interfaces that are up, of the family of `l`; link-local ones need a zone and are left
+ * out. */
 static void add_interfaces(const msub__listener *l, msub_multiaddr *out, size_t cap, size_t *n) {
   struct ifaddrs *all = NULL;
   if (getifaddrs(&all) != 0) return;
@@ -112,8 +114,10 @@ size_t msub__addr_own(const msub_host *h, msub_multiaddr *out, size_t cap) {
   size_t n = 0;
   for (size_t i = 0; i < h->n_listeners; i++) {
     const msub__listener *l = &h->listeners[i];
-    if (unspecified(&l->at)) add_interfaces(l, out, cap, &n);
-    else if (!add(&l->at, out, cap, &n)) break;
+    if (unspecified(&l->at))
+      add_interfaces(l, out, cap, &n);
+    else if (!add(&l->at, out, cap, &n))
+      break;
   }
   return n;
 }

@@ -12,8 +12,10 @@ bool msub__ip_same(msub_bytes a, msub_bytes b, unsigned bits);
 /* /ip4|ip6/…/tcp/… and, when peer_id is not empty, /p2p/…. n == 0 when the address is not known. */
 void msub__addr_multi(const msub__tr_addr *a, msub_bytes peer_id, msub_multiaddr *out);
 /* From text; *id stays empty (n == 0) when there is no /p2p. MALFORMED, UNSUPPORTED (*why says what). */
-MSUB_MUST int msub__addr_parse(const char *text, msub_multiaddr *whole, msub__tr_addr *at, msub_peer_id *id, const char **why);
+MSUB_MUST int msub__addr_parse(const char *text, msub_multiaddr *whole, msub__tr_addr *at, msub_peer_id *id,
+                               const char **why);
 
-/* Where we can be reached, for identify: the listen addresses, an unspecified one as the addresses of this machine. Returns how many. */
+/* Where we can be reached, for identify: the listen addresses, an unspecified one as the addresses of this
+ * machine. Returns how many. */
 size_t msub__addr_own(const msub_host *h, msub_multiaddr *out, size_t cap);
 #endif

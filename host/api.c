@@ -49,7 +49,9 @@ int msub_host_addr(const msub_host *h, size_t i, char *out, size_t cap) {
   return msub_multiaddr_text((msub_bytes){ a.bytes, a.n }, out, cap);
 }
 
-int msub_host_dial(msub_host *h, const char *multiaddr, uint64_t cookie) { return msub__dialer_add(h, multiaddr, cookie); }
+int msub_host_dial(msub_host *h, const char *multiaddr, uint64_t cookie) {
+  return msub__dialer_add(h, multiaddr, cookie);
+}
 int msub_host_keep(msub_host *h, const char *multiaddr) { return msub__dialer_keep(h, multiaddr); }
 
 int msub_host_disconnect(msub_host *h, msub_bytes peer_id) {
@@ -74,8 +76,11 @@ int msub_host_peer_at(msub_host *h, size_t i, msub_host_peer *out) {
   if (i >= h->n_peers) return MSUB_ERR_NOTFOUND;
   const msub__peer *p = h->peers[i];
   const msub__conn *c = msub__peer_newest(p);
-  *out = (msub_host_peer){ .peer_id = msub__peer_bytes(p), .agent = p->text ? p->text : "", .protocols = p->protocols,
-                           .n_protocols = p->n_protocols, .connections = p->n_conns };
+  *out = (msub_host_peer){ .peer_id = msub__peer_bytes(p),
+                           .agent = p->text ? p->text : "",
+                           .protocols = p->protocols,
+                           .n_protocols = p->n_protocols,
+                           .connections = p->n_conns };
   if (c) {
     msub__conn_addr(c, &h->addr_view);
     out->addr = (msub_bytes){ h->addr_view.bytes, h->addr_view.n };

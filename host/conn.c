@@ -7,7 +7,8 @@
 #include "host/peers.h"
 #include "host/upgrade.h"
 
-_Static_assert(MSUB__HOST_SEND_RECORDS + 1 <= MSUB__TRANSPORT_IOV, "one send carries what is raw and the records");
+_Static_assert(MSUB__HOST_SEND_RECORDS + 1 <= MSUB__TRANSPORT_IOV,
+               "one send carries what is raw and the records");
 
 /* ---- making ---- */
 
@@ -17,7 +18,8 @@ static bool number(msub_host *h, uint32_t tr, msub__conn *c) {
   if (tr >= h->by_tr_cap) {
     size_t cap = h->by_tr_cap ? h->by_tr_cap : 64;
     while (cap <= tr) cap *= 2;
-    msub__conn **all = msub__realloc(&h->mem, h->by_tr, h->by_tr_cap * sizeof(msub__conn *), cap * sizeof(msub__conn *));
+    msub__conn **all =
+        msub__realloc(&h->mem, h->by_tr, h->by_tr_cap * sizeof(msub__conn *), cap * sizeof(msub__conn *));
     if (!all) return false;
     memset(all + h->by_tr_cap, 0, (cap - h->by_tr_cap) * sizeof(msub__conn *));
     h->by_tr = all;
@@ -27,7 +29,9 @@ static bool number(msub_host *h, uint32_t tr, msub__conn *c) {
   return true;
 }
 
-msub__conn *msub__conn_by_tr(const msub_host *h, uint32_t tr) { return tr < h->by_tr_cap ? h->by_tr[tr] : NULL; }
+msub__conn *msub__conn_by_tr(const msub_host *h, uint32_t tr) {
+  return tr < h->by_tr_cap ? h->by_tr[tr] : NULL;
+}
 
 int msub__conn_new(msub_host *h, uint32_t tr, bool outbound, msub__conn **out) {
   msub__conn *c = msub__zalloc(&h->mem, 1, sizeof *c);
@@ -74,8 +78,10 @@ void msub__conn_rearm(msub__conn *c) {
   uint64_t at = msub__deadline(c->begun, c->host->o.handshake_timeout_ns);
   if (c->state == MSUB__CONN_OPEN) at = msub__yamux_next_deadline(c->yamux);
   if (c->sending) at = msub__sooner(at, msub__deadline(c->sent_at, c->host->o.write_timeout_ns));
-  /* Most deadlines move back with every byte: the timer is moved only forward, and looks again when it fires. */
-  if (!msub__timer_running(&c->timer) || at < c->timer.deadline) msub__timer_start(c->host->wheel, &c->timer, at);
+  /* Most deadlines move back with every byte: the timer is moved only forward, and looks again when it fires.
+   */
+  if (!msub__timer_running(&c->timer) || at < c->timer.deadline)
+    msub__timer_start(c->host->wheel, &c->timer, at);
 }
 
 static void timer_fired(msub__timer *t) {
@@ -85,7 +91,9 @@ static void timer_fired(msub__timer *t) {
   if (c->state < MSUB__CONN_OPEN) {
     if (msub__passed(msub__deadline(c->begun, h->o.handshake_timeout_ns), now)) {
       h->counts.handshakes_late++;
-      msub__conn_fail(c, MSUB_ERR_TIMEOUT, c->state == MSUB__CONN_DIALING ? "no connection in time" : "the handshake took too long");
+      msub__conn_fail(c, MSUB_ERR_TIMEOUT,
+                      c->state == MSUB__CONN_DIALING ? "no connection in time"
+                                                     : "the handshake took too long");
     }
   } else if (c->sending && msub__passed(msub__deadline(c->sent_at, h->o.write_timeout_ns), now)) {
     h->counts.slow_closed++;
@@ -106,7 +114,10 @@ static void pending_over(msub__conn *c) {
 }
 
 static int yamux_new(msub__conn *c) {
-  msub__yamux_options o = { .mem = &c->host->mem, .ops = &msub__stream_yamux_ops, .ud = c, .shared = &c->host->unread,
+  msub__yamux_options o = { .mem = &c->host->mem,
+                            .ops = &msub__stream_yamux_ops,
+                            .ud = c,
+                            .shared = &c->host->unread,
                             .initiator = c->outbound };
   return msub__yamux_new(&o, c->host->now.mono_ns, &c->yamux);
 }
@@ -114,8 +125,11 @@ static int yamux_new(msub__conn *c) {
 static void emit_connected(msub__conn *c, uint64_t cookie) {
   msub_multiaddr addr;
   msub__conn_addr(c, &addr);
-  msub_host_event ev = { .kind = MSUB_EV_CONNECTED, .peer_id = msub__peer_bytes(c->peer), .addr = { addr.bytes, addr.n },
-                         .outbound = c->outbound, .cookie = cookie };
+  msub_host_event ev = { .kind = MSUB_EV_CONNECTED,
+                         .peer_id = msub__peer_bytes(c->peer),
+                         .addr = { addr.bytes, addr.n },
+                         .outbound = c->outbound,
+                         .cookie = cookie };
   msub__emit(c->host, &ev);
 }
 
@@ -140,12 +154,14 @@ void msub__conn_open(msub__conn *c) {
   msub__upgrade_free(c);
   msub__timer_stop(h->wheel, &c->timer);
   msub__peer *p = c->peer;
-  if (p->n_conns > h->o.max_per_peer) msub__conn_fail(msub__peer_oldest(p), MSUB_ERR_LIMIT, "replaced by a newer connection");
+  if (p->n_conns > h->o.max_per_peer)
+    msub__conn_fail(msub__peer_oldest(p), MSUB_ERR_LIMIT, "replaced by a newer connection");
   uint64_t cookie = c->dial ? c->dial->cookie : 0;
   if (c->dial) msub__dialer_connected(c);
   emit_connected(c, cookie);
   /* Our hello leaves with the first bytes of the session; what the peer speaks is learnt on the way. */
-  for (size_t i = 0; i < p->n_sess && !c->failed; i++) msub__sess_start(&p->sess[i], c, (msub_bytes){ NULL, 0 });
+  for (size_t i = 0; i < p->n_sess && !c->failed; i++)
+    msub__sess_start(&p->sess[i], c, (msub_bytes){ NULL, 0 });
   if (!c->failed) msub__identify_ask(c);
   msub__conn_dirty(c);
 }
@@ -165,8 +181,13 @@ void msub__conn_fail(msub__conn *c, int err, const char *text) {
 static void emit_disconnected(msub_host *h, msub__conn *c, msub_bytes id, bool last) {
   msub_multiaddr addr;
   msub__addr_multi(&c->remote, id, &addr);
-  msub_host_event ev = { .kind = MSUB_EV_DISCONNECTED, .peer_id = id, .addr = { addr.bytes, addr.n }, .outbound = c->outbound,
-                         .last = last, .err = c->why, .text = c->text };
+  msub_host_event ev = { .kind = MSUB_EV_DISCONNECTED,
+                         .peer_id = id,
+                         .addr = { addr.bytes, addr.n },
+                         .outbound = c->outbound,
+                         .last = last,
+                         .err = c->why,
+                         .text = c->text };
   msub__emit(h, &ev);
 }
 
@@ -197,7 +218,8 @@ static void close_pending(msub__conn *c) {
     h->counts.handshakes_failed++;
     MSUB__LOG(h->log, MSUB_LOG_DEBUG, "host", "a handshake failed: %s", c->text);
     bool blames = c->why == MSUB_ERR_CRYPTO || c->why == MSUB_ERR_MALFORMED || c->why == MSUB_ERR_UNSUPPORTED;
-    if (blames) msub__report(h, (msub_bytes){ NULL, 0 }, &c->remote, MSUB_R_HANDSHAKE, MSUB__HOST_BLAME_HANDSHAKE);
+    if (blames)
+      msub__report(h, (msub_bytes){ NULL, 0 }, &c->remote, MSUB_R_HANDSHAKE, MSUB__HOST_BLAME_HANDSHAKE);
   }
   if (c->dial) msub__dialer_failed(c, c->why == MSUB_OK ? MSUB_ERR_CLOSED : c->why, c->text);
 }
@@ -208,8 +230,10 @@ static void reap(msub__conn *c) {
   msub__list_remove(&c->in_closing);
   msub__list_remove(&c->in_conns);
   msub__timer_stop(h->wheel, &c->timer);
-  if (c->state == MSUB__CONN_OPEN) close_open(c);
-  else close_pending(c);
+  if (c->state == MSUB__CONN_OPEN)
+    close_open(c);
+  else
+    close_pending(c);
   c->state = MSUB__CONN_CLOSED;
   msub__yamux_free(c->yamux);
   msub__noise_free(c->noise);

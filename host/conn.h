@@ -7,16 +7,23 @@
  *
  * Bytes in:   transport's buffer ─┬─ a whole record lies in it: opened in place ─┬─▶ plain ─▶ yamux
  *                                 └─ a part of one: collected in `part` ─────────┘
- * Bytes out:  raw (before Noise stands), then records: yamux control and Data frames, sealed in place (writer.c)
+ * Bytes out:  raw (before Noise stands), then records: yamux control and Data frames, sealed in place
+ * (writer.c)
  *
- * The transport's buffer is given back (recv) when all of it was used, so a connection whose yamux does not read makes TCP push back. */
+ * The transport's buffer is given back (recv) when all of it was used, so a connection whose yamux does not
+ * read makes TCP push back. */
 #ifndef MSUB_HOST_CONN_H
 #define MSUB_HOST_CONN_H
 #include "base/buf.h"
 #include "host/state.h"
 
 typedef enum msub__conn_state {
-  MSUB__CONN_DIALING, MSUB__CONN_SECURITY, MSUB__CONN_HANDSHAKE, MSUB__CONN_MUXER, MSUB__CONN_OPEN, MSUB__CONN_CLOSED
+  MSUB__CONN_DIALING,
+  MSUB__CONN_SECURITY,
+  MSUB__CONN_HANDSHAKE,
+  MSUB__CONN_MUXER,
+  MSUB__CONN_OPEN,
+  MSUB__CONN_CLOSED
 } msub__conn_state;
 
 struct msub__upgrade;
@@ -49,9 +56,9 @@ struct msub__conn {
   uint8_t *plain;
   size_t plain_n;
 
-  msub__buf raw;         /* to be sent before any record */
-  msub__node writers;    /* streams with something to write, the next one first */
-  msub__block *flying;   /* what the transport is sending */
+  msub__buf raw;       /* to be sent before any record */
+  msub__node writers;  /* streams with something to write, the next one first */
+  msub__block *flying; /* what the transport is sending */
   size_t flying_n;
   msub__stream *current; /* whose callback runs; NULL when that stream was freed meanwhile */
   unsigned n_streams;
@@ -69,11 +76,12 @@ msub__conn *msub__conn_by_tr(const msub_host *h, uint32_t tr);
 void msub__conn_established(msub__conn *c, const msub__tr_addr *local, const msub__tr_addr *remote);
 void msub__conn_readable(msub__conn *c, uint8_t *data, size_t n);
 void msub__conn_sent(msub__conn *c);
-void msub__conn_gone(msub__conn *c, int err, const char *text); /* CLOSED or DIAL_FAILED was fetched; c is freed */
+void msub__conn_gone(msub__conn *c, int err,
+                     const char *text); /* CLOSED or DIAL_FAILED was fetched; c is freed */
 
 /* Ends it at the next safe moment; the first reason stays. text: static. */
 void msub__conn_fail(msub__conn *c, int err, const char *text);
-void msub__conn_reap(msub_host *h); /* all that failed */
+void msub__conn_reap(msub_host *h);                        /* all that failed */
 void msub__conn_close_all(msub_host *h, const char *text); /* and reaps them */
 void msub__conn_free(msub__conn *c);
 
@@ -81,7 +89,7 @@ void msub__conn_free(msub__conn *c);
 void msub__conn_open(msub__conn *c);
 
 /* reader.c */
-void msub__conn_read(msub__conn *c); /* uses what is there, then asks for more */
+void msub__conn_read(msub__conn *c);   /* uses what is there, then asks for more */
 void msub__conn_resume(msub__conn *c); /* yamux may read again: later in this turn */
 /* writer.c */
 void msub__conn_dirty(msub__conn *c);

@@ -8,8 +8,13 @@
 
 static void tell_failed(msub_host *h, const msub__dial *d, int err, const char *text) {
   h->counts.dial_failed++;
-  msub_host_event ev = { .kind = MSUB_EV_DIAL_FAILED, .peer_id = msub_peer_id_bytes(&d->expect),
-                         .addr = { d->addr.bytes, d->addr.n }, .outbound = true, .err = err, .text = text, .cookie = d->cookie };
+  msub_host_event ev = { .kind = MSUB_EV_DIAL_FAILED,
+                         .peer_id = msub_peer_id_bytes(&d->expect),
+                         .addr = { d->addr.bytes, d->addr.n },
+                         .outbound = true,
+                         .err = err,
+                         .text = text,
+                         .cookie = d->cookie };
   msub__emit(h, &ev);
 }
 
@@ -22,7 +27,9 @@ static int queue(msub_host *h, const msub__dial *like);
 static void keep_dial(msub__keep *k) {
   msub__dial d = { .addr = k->addr, .at = k->at, .expect = k->expect, .keep = k };
   k->busy = queue(k->host, &d) == MSUB_OK;
-  if (!k->busy) msub__timer_start(k->host->wheel, &k->timer, msub__deadline(k->host->now.mono_ns, k->host->o.redial_min_ns));
+  if (!k->busy)
+    msub__timer_start(k->host->wheel, &k->timer,
+                      msub__deadline(k->host->now.mono_ns, k->host->o.redial_min_ns));
 }
 
 static void keep_due(msub__timer *t) { keep_dial(MSUB__OF(t, msub__keep, timer)); }
@@ -35,7 +42,8 @@ static void keep_later(msub__keep *k) {
     unsigned doublings = k->losses - 1 < 32 ? k->losses - 1 : 32;
     pause = msub__sat_mul_u64(h->o.redial_min_ns, UINT64_C(1) << doublings);
     if (pause > h->o.redial_max_ns) pause = h->o.redial_max_ns;
-    pause = pause / 2 + (uint64_t)((double)(pause / 2) * ((double)msub__rng_below(&h->rng, 1u << 20) / (1u << 20)));
+    pause = pause / 2 +
+            (uint64_t)((double)(pause / 2) * ((double)msub__rng_below(&h->rng, 1u << 20) / (1u << 20)));
   }
   k->losses++;
   msub__timer_start(h->wheel, &k->timer, msub__deadline(h->now.mono_ns, pause));
@@ -119,7 +127,8 @@ int msub__dialer_add(msub_host *h, const char *text, uint64_t cookie) {
   if (err != MSUB_OK) return err;
   msub_bytes id = msub_peer_id_bytes(&d.expect);
   if (msub_bytes_eq(id, h->self)) return MSUB_ERR_REFUSED;
-  if (!h->in_engine && msub_allows(h->engine, id, msub__ip(&d.at), &h->now, NULL) == MSUB_ERR_REFUSED) return MSUB_ERR_REFUSED;
+  if (!h->in_engine && msub_allows(h->engine, id, msub__ip(&d.at), &h->now, NULL) == MSUB_ERR_REFUSED)
+    return MSUB_ERR_REFUSED;
   return queue(h, &d);
 }
 
@@ -134,8 +143,11 @@ static bool have(msub_host *h, const msub__dial *d) {
   }
   msub_multiaddr addr;
   msub__conn_addr(c, &addr);
-  msub_host_event ev = { .kind = MSUB_EV_CONNECTED, .peer_id = msub__peer_bytes(p), .addr = { addr.bytes, addr.n },
-                         .outbound = c->outbound, .cookie = d->cookie };
+  msub_host_event ev = { .kind = MSUB_EV_CONNECTED,
+                         .peer_id = msub__peer_bytes(p),
+                         .addr = { addr.bytes, addr.n },
+                         .outbound = c->outbound,
+                         .cookie = d->cookie };
   msub__emit(h, &ev);
   return true;
 }
@@ -144,7 +156,8 @@ static int start(msub_host *h, msub__dial *d) {
   uint32_t tr;
   msub__conn *c;
   if (h->outbound >= h->o.max_outbound) return MSUB_ERR_LIMIT;
-  if (msub_allows(h->engine, msub_peer_id_bytes(&d->expect), msub__ip(&d->at), &h->now, NULL) == MSUB_ERR_REFUSED) {
+  if (msub_allows(h->engine, msub_peer_id_bytes(&d->expect), msub__ip(&d->at), &h->now, NULL) ==
+      MSUB_ERR_REFUSED) {
     return MSUB_ERR_REFUSED;
   }
   int err = h->tr->dial(h->tr_self, &d->at, d->cookie, &tr);

@@ -3,8 +3,8 @@
  *   dial ──▶ queued ──▶ (max_dials at a time) transport, upgrade ──▶ CONNECTED or DIAL_FAILED
  *
  *   keep ──▶ dials ──▶ connected ──▶ lost ──▶ dials at once, then after 1 s, doubling with jitter
- *              ▲                                        │ a connection that lived a minute starts the pauses anew
- *              └────────────────────────────────────────┘
+ *              ▲                                        │ a connection that lived a minute starts the pauses
+ * anew └────────────────────────────────────────┘
  */
 #ifndef MSUB_HOST_DIALER_H
 #define MSUB_HOST_DIALER_H
@@ -39,7 +39,8 @@ bool msub__dialer_pump(msub_host *h);
 /* The outcome of c's dial. */
 void msub__dialer_connected(msub__conn *c);
 void msub__dialer_failed(msub__conn *c, int err, const char *text);
-/* The last connection of a peer ended after `lived_ns`. k: whose it was, NULL when it was not made for one. */
+/* The last connection of a peer ended after `lived_ns`. k: whose it was, NULL when it was not made for one.
+ */
 void msub__dialer_lost(msub_host *h, msub__keep *k, msub_bytes peer_id, uint64_t lived_ns);
 void msub__dialer_fini(msub_host *h);
 #endif

@@ -8,7 +8,9 @@
 static unsigned user_bits(msub_bytes ip) { return ip.n == 4 ? 32 : 64; }
 static unsigned net_bits(msub_bytes ip) { return ip.n == 4 ? 24 : 48; }
 
-typedef struct tally { unsigned ip, net, pending_net; } tally;
+typedef struct tally {
+  unsigned ip, net, pending_net;
+} tally;
 
 /* Inbound connections that share a prefix with this address. There are at most a few hundred. */
 static tally count(const msub_host *h, msub_bytes ip) {
@@ -53,7 +55,8 @@ const char *msub__gate_accept(msub_host *h, const msub__tr_addr *remote) {
   if (h->inbound >= h->o.max_inbound) return "too many inbound connections";
   const char *why = by_address(h, ip);
   if (why) return why;
-  if (msub_allows(h->engine, (msub_bytes){ NULL, 0 }, ip, &h->now, NULL) == MSUB_ERR_REFUSED) return "the address is in cool-down";
+  if (msub_allows(h->engine, (msub_bytes){ NULL, 0 }, ip, &h->now, NULL) == MSUB_ERR_REFUSED)
+    return "the address is in cool-down";
   if (h->pending_in >= h->o.max_pending_inbound && !evict_silent(h)) return "too many unfinished connections";
   return NULL;
 }
@@ -62,7 +65,8 @@ int msub__gate_open(msub_host *h, const msub__conn *c, msub_bytes peer_id, const
   *why = "the peer has our own id";
   if (msub_bytes_eq(peer_id, h->self)) return MSUB_ERR_REFUSED;
   *why = "the peer is in cool-down";
-  if (msub_allows(h->engine, peer_id, msub__ip(&c->remote), &h->now, NULL) == MSUB_ERR_REFUSED) return MSUB_ERR_REFUSED;
+  if (msub_allows(h->engine, peer_id, msub__ip(&c->remote), &h->now, NULL) == MSUB_ERR_REFUSED)
+    return MSUB_ERR_REFUSED;
   *why = "too many connections";
   if (c->outbound ? h->outbound >= h->o.max_outbound : h->inbound >= h->o.max_inbound) return MSUB_ERR_LIMIT;
   *why = NULL;

@@ -3,7 +3,8 @@
 #define MSUB_HOST_HANDLERS_H
 #include "host/stream.h"
 
-/* The operations of a protocol that this connection may open now, NULL: none; *id: its text, which lives as long as the host. */
+/* The operations of a protocol that this connection may open now, NULL: none; *id: its text, which lives as
+ * long as the host. */
 const msub__stream_ops *msub__handlers_find(const msub__conn *c, msub_bytes token, msub_bytes *id);
 /* Everything that we serve, for identify. Returns how many. */
 size_t msub__handlers_list(const msub_host *h, msub_bytes *out, size_t cap);

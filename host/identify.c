@@ -4,7 +4,8 @@
 #include "host/peers.h"
 
 #define OWN_PROTOCOLS 64u
-#define RECORD_MAX 2048u /* a signed record of all our addresses; more of it would not fit into the answer */
+#define RECORD_MAX 2048u /* a signed record of all our addresses; more of it would not fit into the answer   \
+                          */
 #define PROTOCOL_VERSION "ipfs/0.1.0" /* what stock peers say; nobody decides anything by it */
 
 /* ---- what we say ---- */
@@ -24,12 +25,15 @@ static int answer(msub__stream *s) {
   size_t n = msub__addr_own(h, own, MSUB__IDENTIFY_ADDRS_MAX);
   for (size_t i = 0; i < n; i++) addrs[i] = (msub_bytes){ own[i].bytes, own[i].n };
   msub__addr_multi(&c->remote, (msub_bytes){ NULL, 0 }, &observed);
-  msub__identify_own say = {
-    .key = msub_key_public(h->o.key), .observed = { observed.bytes, observed.n },
-    .protocol_version = msub_str(PROTOCOL_VERSION), .agent = msub_str(h->agent),
-    .record = { record, seal_record(h, addrs, n, record, sizeof record) },
-    .protocols = protocols, .n_protocols = msub__handlers_list(h, protocols, OWN_PROTOCOLS), .addrs = addrs, .n_addrs = n
-  };
+  msub__identify_own say = { .key = msub_key_public(h->o.key),
+                             .observed = { observed.bytes, observed.n },
+                             .protocol_version = msub_str(PROTOCOL_VERSION),
+                             .agent = msub_str(h->agent),
+                             .record = { record, seal_record(h, addrs, n, record, sizeof record) },
+                             .protocols = protocols,
+                             .n_protocols = msub__handlers_list(h, protocols, OWN_PROTOCOLS),
+                             .addrs = addrs,
+                             .n_addrs = n };
   int size = msub__identify_encode(&h->mem, &say, out, sizeof out);
   return size < 0 ? size : msub__stream_write(s, (msub_bytes){ out, (size_t)size });
 }
@@ -52,7 +56,9 @@ static void serve_end(msub__stream *s, int why) {
   if (s->own) s->conn->identify_in--;
 }
 
-const msub__stream_ops msub__identify_serve_ops = { .name = "identify", .on_agreed = serve_agreed, .on_end = serve_end };
+const msub__stream_ops msub__identify_serve_ops = { .name = "identify",
+                                                    .on_agreed = serve_agreed,
+                                                    .on_end = serve_end };
 
 /* ---- what the peer says ---- */
 
@@ -89,7 +95,9 @@ static int learn(msub__conn *c, const reading *r, msub__identify *said) {
     if (err != MSUB_OK) return err;
   }
   msub__peer_learn(p, known);
-  msub_host_event ev = { .kind = MSUB_EV_IDENTIFIED, .peer_id = msub__peer_bytes(p), .outbound = c->outbound,
+  msub_host_event ev = { .kind = MSUB_EV_IDENTIFIED,
+                         .peer_id = msub__peer_bytes(p),
+                         .outbound = c->outbound,
                          .text = p->text ? p->text : "" };
   msub__emit(h, &ev);
   for (size_t i = 0; i < p->n_sess && !c->failed; i++) msub__sess_identified(&p->sess[i], c);
@@ -99,8 +107,10 @@ static int learn(msub__conn *c, const reading *r, msub__identify *said) {
 static size_t reading_data(msub__stream *s, msub_bytes in) {
   reading *r = s->own;
   int err = msub__identify_reader_input(&r->reader, in);
-  if (err == MSUB_ERR_NOMEM) msub__stream_reset(s, err);
-  else if (err != MSUB_OK) msub__stream_fault(s, "what identify says is too long or malformed");
+  if (err == MSUB_ERR_NOMEM)
+    msub__stream_reset(s, err);
+  else if (err != MSUB_OK)
+    msub__stream_fault(s, "what identify says is too long or malformed");
   return in.n;
 }
 
@@ -127,7 +137,8 @@ static void reading_fin(msub__stream *s) {
 static bool push_allowed(msub__peer *p) {
   uint64_t now = p->host->now.mono_ns, gained = (now - p->push_at) / MSUB__IDENTIFY_PUSH_NS;
   p->push_at += gained * MSUB__IDENTIFY_PUSH_NS;
-  p->pushes = gained >= MSUB__HOST_PUSH_BURST - p->pushes ? MSUB__HOST_PUSH_BURST : p->pushes + (unsigned)gained;
+  p->pushes =
+      gained >= MSUB__HOST_PUSH_BURST - p->pushes ? MSUB__HOST_PUSH_BURST : p->pushes + (unsigned)gained;
   if (p->pushes == 0) return false;
   p->pushes--;
   return true;
@@ -145,9 +156,11 @@ static void push_agreed(msub__stream *s, msub_bytes protocol) {
   msub__stream_deadline(s, MSUB__IDENTIFY_NS);
 }
 
-const msub__stream_ops msub__identify_push_ops = {
-  .name = "identify push", .on_agreed = push_agreed, .on_data = reading_data, .on_fin = reading_fin, .on_end = reading_end
-};
+const msub__stream_ops msub__identify_push_ops = { .name = "identify push",
+                                                   .on_agreed = push_agreed,
+                                                   .on_data = reading_data,
+                                                   .on_fin = reading_fin,
+                                                   .on_end = reading_end };
 
 /* ---- asking ---- */
 
@@ -156,9 +169,11 @@ static void ask_agreed(msub__stream *s, msub_bytes protocol) {
   msub__stream_deadline(s, MSUB__IDENTIFY_NS);
 }
 
-static const msub__stream_ops ask_ops = {
-  .name = "identify", .on_agreed = ask_agreed, .on_data = reading_data, .on_fin = reading_fin, .on_end = reading_end
-};
+static const msub__stream_ops ask_ops = { .name = "identify",
+                                          .on_agreed = ask_agreed,
+                                          .on_data = reading_data,
+                                          .on_fin = reading_fin,
+                                          .on_end = reading_end };
 
 void msub__identify_ask(msub__conn *c) {
   msub__stream *s;

@@ -5,7 +5,8 @@
 
 #define MESSAGE_TAG 0x12u
 #define ORDER_N (MSUB_LANES + 1)
-static const unsigned order[ORDER_N] = { MSUB__LANE_HELLO, MSUB_LANE_CONTROL, MSUB_LANE_OWN, MSUB_LANE_FORWARD, MSUB_LANE_GOSSIP };
+static const unsigned order[ORDER_N] = { MSUB__LANE_HELLO, MSUB_LANE_CONTROL, MSUB_LANE_OWN,
+                                         MSUB_LANE_FORWARD, MSUB_LANE_GOSSIP };
 
 static size_t frame_size(size_t wire) { return wire + msub_varint_size(wire); }
 
@@ -50,7 +51,8 @@ void msub__lanes_init(msub__lanes *l) {
 }
 
 /* Drops the front of a lane; dropped may be NULL. */
-static void drop_front(msub__lanes *l, unsigned lane, const msub_mem *m, msub_shared *sh, msub__lanes_dropped dropped, void *ud) {
+static void drop_front(msub__lanes *l, unsigned lane, const msub_mem *m, msub_shared *sh,
+                       msub__lanes_dropped dropped, void *ud) {
   msub__ref r = *(msub__ref *)msub__ring_front(&l->q[lane]);
   msub__ring_pop(&l->q[lane]);
   l->bytes[lane] -= frame_size(r.wire);
@@ -62,7 +64,8 @@ static void drop_front(msub__lanes *l, unsigned lane, const msub_mem *m, msub_sh
 }
 
 /* Tells and gives back an RPC that stands in no ring. */
-static void drop_ref(msub__ref *r, const msub_mem *m, msub_shared *sh, msub__lanes_dropped dropped, void *ud) {
+static void drop_ref(msub__ref *r, const msub_mem *m, msub_shared *sh, msub__lanes_dropped dropped,
+                     void *ud) {
   msub_rpc rpc = view(r);
   if (dropped) dropped(ud, &rpc);
   release(r, m, sh);
@@ -73,11 +76,13 @@ static void end_active(msub__lanes *l, const msub_mem *m, msub_shared *sh) {
   l->active_n = l->active_at = 0;
 }
 
-static void drop_all(msub__lanes *l, unsigned lane, const msub_mem *m, msub_shared *sh, msub__lanes_dropped dropped, void *ud) {
+static void drop_all(msub__lanes *l, unsigned lane, const msub_mem *m, msub_shared *sh,
+                     msub__lanes_dropped dropped, void *ud) {
   while (l->q[lane].n > 0) drop_front(l, lane, m, sh, dropped, ud);
 }
 
-void msub__lanes_drop(msub__lanes *l, const msub_mem *m, msub_shared *sh, msub__lanes_dropped dropped, void *ud) {
+void msub__lanes_drop(msub__lanes *l, const msub_mem *m, msub_shared *sh, msub__lanes_dropped dropped,
+                      void *ud) {
   if (l->active_n > 0) {
     drop_ref(&l->active, m, sh, l->active_lane == MSUB__LANE_HELLO ? NULL : dropped, ud);
     l->active_n = l->active_at = 0;
@@ -86,7 +91,8 @@ void msub__lanes_drop(msub__lanes *l, const msub_mem *m, msub_shared *sh, msub__
     drop_ref(&l->again, m, sh, dropped, ud);
     l->again_n = 0;
   }
-  for (unsigned i = 0; i < ORDER_N; i++) drop_all(l, order[i], m, sh, order[i] == MSUB__LANE_HELLO ? NULL : dropped, ud);
+  for (unsigned i = 0; i < ORDER_N; i++)
+    drop_all(l, order[i], m, sh, order[i] == MSUB__LANE_HELLO ? NULL : dropped, ud);
 }
 
 void msub__lanes_fini(msub__lanes *l, const msub_mem *m, msub_shared *sh) {
@@ -150,8 +156,8 @@ bool msub__lanes_fits(const msub__lanes *l, const msub__lanes_bounds *b, unsigne
   return b->rule[lane] == MSUB_OVERFLOW_BY_LANE && fits_below(l, b, lane, size);
 }
 
-static bool make_room(msub__lanes *l, const msub_mem *m, msub_shared *sh, const msub__lanes_bounds *b, unsigned lane,
-                      size_t size, msub__lanes_dropped dropped, void *ud) {
+static bool make_room(msub__lanes *l, const msub_mem *m, msub_shared *sh, const msub__lanes_bounds *b,
+                      unsigned lane, size_t size, msub__lanes_dropped dropped, void *ud) {
   if (b->rule[lane] == MSUB_OVERFLOW_DROP_OLDEST) {
     while (!fits_lane(l, b, lane, size)) drop_front(l, lane, m, sh, dropped, ud);
     return true;
@@ -163,8 +169,9 @@ static bool make_room(msub__lanes *l, const msub_mem *m, msub_shared *sh, const 
   return fits_below(l, b, lane, size);
 }
 
-msub__lanes_answer msub__lanes_push(msub__lanes *l, const msub_mem *m, msub_shared *sh, const msub__lanes_bounds *b,
-                                    unsigned lane, const msub_rpc *rpc, msub__lanes_dropped dropped, void *ud) {
+msub__lanes_answer msub__lanes_push(msub__lanes *l, const msub_mem *m, msub_shared *sh,
+                                    const msub__lanes_bounds *b, unsigned lane, const msub_rpc *rpc,
+                                    msub__lanes_dropped dropped, void *ud) {
   MSUB__INVARIANT(lane <= MSUB__LANE_HELLO && rpc->wire_size > 0 && rpc->wire_size < UINT32_MAX);
   size_t size = frame_size(rpc->wire_size);
   if (!msub__lanes_fits(l, b, lane, rpc) && !make_room(l, m, sh, b, lane, size, dropped, ud)) {

@@ -7,9 +7,10 @@
  *   forwarded ──────┤
  *   gossip ─────────┘
  *
- * When the stream breaks, the active RPC is written again from its beginning on the next one, behind its hello; the old hello is dropped, because the
- * engine makes a new one. An RPC counts as the bytes of its frame. In the forwarded and gossip lanes what the transport
- * still holds counts too, so that a peer which does not read costs no more than the bound. */
+ * When the stream breaks, the active RPC is written again from its beginning on the next one, behind its
+ * hello; the old hello is dropped, because the engine makes a new one. An RPC counts as the bytes of its
+ * frame. In the forwarded and gossip lanes what the transport still holds counts too, so that a peer which
+ * does not read costs no more than the bound. */
 #ifndef MSUB_HOST_LANES_H
 #define MSUB_HOST_LANES_H
 #include "base/ring.h"
@@ -50,10 +51,17 @@ void msub__lanes_init(msub__lanes *l);
 /* Gives everything back without telling. */
 void msub__lanes_fini(msub__lanes *l, const msub_mem *m, msub_shared *sh);
 
-typedef enum msub__lanes_answer { MSUB__LANES_TAKEN, MSUB__LANES_FULL, MSUB__LANES_TOO_SLOW, MSUB__LANES_NOMEM } msub__lanes_answer;
-/* Queues an RPC: holds its parts. lane: MSUB__LANE_HELLO too, which has no bound. TOO_SLOW: not taken, the rule is DISCONNECT. */
-msub__lanes_answer msub__lanes_push(msub__lanes *l, const msub_mem *m, msub_shared *sh, const msub__lanes_bounds *b,
-                                    unsigned lane, const msub_rpc *rpc, msub__lanes_dropped dropped, void *ud);
+typedef enum msub__lanes_answer {
+  MSUB__LANES_TAKEN,
+  MSUB__LANES_FULL,
+  MSUB__LANES_TOO_SLOW,
+  MSUB__LANES_NOMEM
+} msub__lanes_answer;
+/* Queues an RPC: holds its parts. lane: MSUB__LANE_HELLO too, which has no bound. TOO_SLOW: not taken, the
+ * rule is DISCONNECT. */
+msub__lanes_answer msub__lanes_push(msub__lanes *l, const msub_mem *m, msub_shared *sh,
+                                    const msub__lanes_bounds *b, unsigned lane, const msub_rpc *rpc,
+                                    msub__lanes_dropped dropped, void *ud);
 /* Whether it would fit without anything being dropped. */
 bool msub__lanes_fits(const msub__lanes *l, const msub__lanes_bounds *b, unsigned lane, const msub_rpc *rpc);
 
@@ -66,7 +74,8 @@ void msub__lanes_sent(msub__lanes *l); /* the transport has nothing of ours any 
 /* Another stream will be used: see above. */
 void msub__lanes_restart(msub__lanes *l, const msub_mem *m, msub_shared *sh);
 /* Drops all, telling of what is no hello. */
-void msub__lanes_drop(msub__lanes *l, const msub_mem *m, msub_shared *sh, msub__lanes_dropped dropped, void *ud);
+void msub__lanes_drop(msub__lanes *l, const msub_mem *m, msub_shared *sh, msub__lanes_dropped dropped,
+                      void *ud);
 /* Gives back memory of empty rings. */
 void msub__lanes_trim(msub__lanes *l, const msub_mem *m);
 size_t msub__lanes_queued(const msub__lanes *l);

@@ -1,49 +1,55 @@
-/* host/limits.h: every limit of the host that no option sets. Those of the layers below it are in wire/limits.h.
+/* host/limits.h: every limit of the host that no option sets. Those of the layers below it are in
+ * wire/limits.h.
  *
- * *Wire*: over it a stream is refused or reset; it admits what a stock peer does by default. *Work*: what we do ourselves. */
+ * *Wire*: over it a stream is refused or reset; it admits what a stock peer does by default. *Work*: what we
+ * do ourselves. */
 #ifndef MSUB_HOST_LIMITS_H
 #define MSUB_HOST_LIMITS_H
 #include "base/deadline.h"
 
 /* ---- streams ---- */
-#define MSUB__HOST_PUBSUB_INBOUND 4u           /* wire: pubsub streams that a peer has open to us, per router; the oldest goes */
-#define MSUB__HOST_IDENTIFY_INBOUND 4u         /* wire: identify requests of a connection answered at a time */
-#define MSUB__HOST_PUSH_INBOUND 4u             /* wire: pushes of a connection read at a time … */
-#define MSUB__HOST_PUSH_BURST 4u               /* … and in a row; then one per MSUB__IDENTIFY_PUSH_NS */
-#define MSUB__HOST_PING_INBOUND 2u             /* wire: the ping specification's figure */
-#define MSUB__HOST_PING_NS (10 * MSUB__S)      /* work: our ping is given up */
+#define MSUB__HOST_PUBSUB_INBOUND                                                                            \
+  4u /* wire: pubsub streams that a peer has open to us, per router; the oldest goes */
+#define MSUB__HOST_IDENTIFY_INBOUND 4u    /* wire: identify requests of a connection answered at a time */
+#define MSUB__HOST_PUSH_INBOUND 4u        /* wire: pushes of a connection read at a time … */
+#define MSUB__HOST_PUSH_BURST 4u          /* … and in a row; then one per MSUB__IDENTIFY_PUSH_NS */
+#define MSUB__HOST_PING_INBOUND 2u        /* wire: the ping specification's figure */
+#define MSUB__HOST_PING_NS (10 * MSUB__S) /* work: our ping is given up */
 #define MSUB__HOST_PING_IDLE_NS (60 * MSUB__S) /* wire: a ping stream without a ping */
 #define MSUB__HOST_PING_QUEUED 1024u           /* wire: bytes of echoes that the peer has not read */
 #define MSUB__HOST_PINGS 64u                   /* work: pings of the program under way */
 
 /* ---- the pubsub stream that we open ---- */
-#define MSUB__HOST_REOPEN_TRIES 4u             /* work: after it broke; then something new has to happen */
-#define MSUB__HOST_REOPEN_NS (100 * MSUB__MS)  /* work: before the first try, doubling */
-#define MSUB__HOST_STEADY_NS (10 * MSUB__S)    /* work: a stream that lived so long has all its tries again */
-#define MSUB__HOST_RETIRE_NS (10 * MSUB__S)    /* work: so long may a replaced stream stay */
-/* A control lane over its bound makes a peer too slow when it takes nothing for the time; at so many times the bound at once. */
+#define MSUB__HOST_REOPEN_TRIES 4u            /* work: after it broke; then something new has to happen */
+#define MSUB__HOST_REOPEN_NS (100 * MSUB__MS) /* work: before the first try, doubling */
+#define MSUB__HOST_STEADY_NS (10 * MSUB__S)   /* work: a stream that lived so long has all its tries again */
+#define MSUB__HOST_RETIRE_NS (10 * MSUB__S)   /* work: so long may a replaced stream stay */
+/* A control lane over its bound makes a peer too slow when it takes nothing for the time; at so many times
+ * the bound at once. */
 #define MSUB__HOST_CONTROL_GRACE_NS (1 * MSUB__S)
 #define MSUB__HOST_CONTROL_HARD 8u
 
 /* ---- connections ---- */
 #define MSUB__HOST_LISTENERS 16u
-#define MSUB__HOST_DIALS_QUEUED 1024u          /* work: dials that wait for their turn */
-#define MSUB__HOST_KEEPS 1024u                 /* work: addresses kept connected */
-#define MSUB__HOST_SEND_RECORDS 4u             /* work: noise records in one send */
-#define MSUB__HOST_SPARE_BLOCKS 8u             /* work: record buffers kept for the next send */
-#define MSUB__HOST_LIVED_NS (60 * MSUB__S)     /* work: a connection that lived so long resets the back-off of its address */
-#define MSUB__HOST_SILENT_NS (1 * MSUB__S)     /* work: a pending connection without a byte for so long makes room for others */
-#define MSUB__HOST_STOP_NS (1 * MSUB__S)       /* work: for what is queued when the host stops */
+#define MSUB__HOST_DIALS_QUEUED 1024u /* work: dials that wait for their turn */
+#define MSUB__HOST_KEEPS 1024u        /* work: addresses kept connected */
+#define MSUB__HOST_SEND_RECORDS 4u    /* work: noise records in one send */
+#define MSUB__HOST_SPARE_BLOCKS 8u    /* work: record buffers kept for the next send */
+#define MSUB__HOST_LIVED_NS                                                                                  \
+  (60 * MSUB__S) /* work: a connection that lived so long resets the back-off of its address */
+#define MSUB__HOST_SILENT_NS                                                                                 \
+  (1 * MSUB__S) /* work: a pending connection without a byte for so long makes room for others */
+#define MSUB__HOST_STOP_NS (1 * MSUB__S) /* work: for what is queued when the host stops */
 
 /* ---- one step of the loop ---- */
-#define MSUB__HOST_STEP_EVENTS 16u             /* of the transport */
-#define MSUB__HOST_STEP_CALLS 64u              /* of other threads */
+#define MSUB__HOST_STEP_EVENTS 16u /* of the transport */
+#define MSUB__HOST_STEP_CALLS 64u  /* of other threads */
 #define MSUB__HOST_STEP_VERDICTS 256u
 #define MSUB__HOST_STEP_TIMERS 256u
 #define MSUB__HOST_RUN_TURN_NS (10 * MSUB__MS)
 
 /* Weights of reports to the engine's conduct; 100 is a peer's whole budget. */
-#define MSUB__HOST_BLAME_CONNECTION 50u        /* malformed yamux: the connection is gone as well */
-#define MSUB__HOST_BLAME_STREAM 10u            /* malformed multistream, identify, or frame length */
+#define MSUB__HOST_BLAME_CONNECTION 50u /* malformed yamux: the connection is gone as well */
+#define MSUB__HOST_BLAME_STREAM 10u     /* malformed multistream, identify, or frame length */
 #define MSUB__HOST_BLAME_HANDSHAKE 10u
 #endif

@@ -122,7 +122,8 @@ msub__conn *msub__peer_oldest(const msub__peer *p) {
 }
 
 void msub__peer_close(msub__peer *p, int err, const char *text) {
-  for (msub__node *n = p->conns.next; n != &p->conns; n = n->next) msub__conn_fail(MSUB__OF(n, msub__conn, of_peer), err, text);
+  for (msub__node *n = p->conns.next; n != &p->conns; n = n->next)
+    msub__conn_fail(MSUB__OF(n, msub__conn, of_peer), err, text);
 }
 
 /* ---- what it says of itself ---- */

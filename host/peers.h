@@ -1,4 +1,5 @@
-/* host/peers.h: who is connected: one object per authenticated peer id, from its first connection to the end of its last.
+/* host/peers.h: who is connected: one object per authenticated peer id, from its first connection to the end
+ * of its last.
  *
  *   peer ── conns (oldest … newest) ── what identify said ── sess[n_groups]
  */
@@ -16,12 +17,12 @@ struct msub__peer {
   msub__node conns;
   unsigned n_conns;
   msub__identify *known; /* NULL: identify has not answered */
-  char *text;            /* what identify said, escaped: agent and protocols, one after the other, each with its NUL */
+  char *text; /* what identify said, escaped: agent and protocols, one after the other, each with its NUL */
   size_t text_n;
   const char **protocols; /* in text */
   size_t n_protocols;
-  uint64_t push_at;       /* when the bucket of pushes was last filled */
-  unsigned pushes;        /* what is in it */
+  uint64_t push_at; /* when the bucket of pushes was last filled */
+  unsigned pushes;  /* what is in it */
   size_t n_sess;
   msub__sess sess[];
 };
@@ -29,7 +30,8 @@ struct msub__peer {
 msub__peer *msub__peers_find(const msub_host *h, msub_bytes id);
 /* The peer of this connection, made when it is new; the connection becomes its newest. NOMEM. */
 MSUB_MUST int msub__peers_attach(msub_host *h, msub__conn *c, msub_bytes id);
-/* The connection is gone, its streams have ended. Frees the peer with its last. Returns whether it was the last. */
+/* The connection is gone, its streams have ended. Frees the peer with its last. Returns whether it was the
+ * last. */
 bool msub__peers_detach(msub__conn *c);
 msub__conn *msub__peer_newest(const msub__peer *p); /* that has not failed; NULL: none */
 msub__conn *msub__peer_oldest(const msub__peer *p);

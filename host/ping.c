@@ -58,7 +58,8 @@ static void ask_agreed(msub__stream *s, msub_bytes protocol) {
   ping *p = s->own;
   send_now(s);
   msub__stream_deadline(s, MSUB__HOST_PING_NS);
-  if (msub__stream_write(s, (msub_bytes){ p->bytes, sizeof p->bytes }) != MSUB_OK) msub__stream_reset(s, MSUB_ERR_NOMEM);
+  if (msub__stream_write(s, (msub_bytes){ p->bytes, sizeof p->bytes }) != MSUB_OK)
+    msub__stream_reset(s, MSUB_ERR_NOMEM);
 }
 
 static void tell(ping *p, uint64_t rtt) {

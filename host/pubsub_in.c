@@ -6,13 +6,16 @@
 
 /* ---- when not to read ---- */
 
-/* A message that is refused because too many are being verified is lost to the peer that sent it, so the streams stop before
- * that: the peers' windows fill up, and they wait. Half of what the engine and the pool take leaves room for what is on its way. */
+/* A message that is refused because too many are being verified is lost to the peer that sent it, so the
+ * streams stop before that: the peers' windows fill up, and they wait. Half of what the engine and the pool
+ * take leaves room for what is on its way. */
 bool msub__pubsub_in_throttled(const msub_host *h) {
   if (!h->pool) return false;
-  size_t jobs = h->o.engine.pending_messages < h->o.verify_queue ? h->o.engine.pending_messages : h->o.verify_queue;
+  size_t jobs =
+      h->o.engine.pending_messages < h->o.verify_queue ? h->o.engine.pending_messages : h->o.verify_queue;
   size_t inside = msub__pool_inside(h->pool), bytes;
-  return inside > jobs / 2 || !msub__mul_size(inside, h->pool_job_max, &bytes) || bytes > h->o.engine.pending_bytes / 2;
+  return inside > jobs / 2 || !msub__mul_size(inside, h->pool_job_max, &bytes) ||
+         bytes > h->o.engine.pending_bytes / 2;
 }
 
 static void stop_here(msub__pubsub_in *p) {
@@ -131,7 +134,8 @@ static void in_agreed(msub__stream *s, msub_bytes protocol) {
   }
   p->stream = s;
   p->sess = sess;
-  msub_frames_init(&p->frames, &h->mem, h->o.engine.max_rpc, h->o.engine.go_parity ? MSUB_FRAMES_GO_PARITY : 0);
+  msub_frames_init(&p->frames, &h->mem, h->o.engine.max_rpc,
+                   h->o.engine.go_parity ? MSUB_FRAMES_GO_PARITY : 0);
   msub__list_init(&p->in_resume);
   msub__list_init(&p->of_sess);
   s->own = p;
@@ -184,8 +188,10 @@ static void finish_frame(msub__pubsub_in *p) {
   }
   p->sess->half = NULL;
   free_held(p);
-  if (r == MSUB_ERR_MALFORMED || r == MSUB_ERR_LIMIT || r == MSUB_ERR_STALE) msub__stream_reset(p->stream, r);
-  else stop_here(p); /* what came behind it, in the same turn */
+  if (r == MSUB_ERR_MALFORMED || r == MSUB_ERR_LIMIT || r == MSUB_ERR_STALE)
+    msub__stream_reset(p->stream, r);
+  else
+    stop_here(p); /* what came behind it, in the same turn */
 }
 
 bool msub__pubsub_in_resume(msub_host *h) {
@@ -198,9 +204,12 @@ bool msub__pubsub_in_resume(msub_host *h) {
     msub__conn *c = p->stream->conn;
     msub__list_remove(n);
     if (c->failed) continue;
-    if (p->sess->half == p) finish_frame(p);
-    else if (p->sess->half) stop_here(p);
-    else msub__yamux_read(p->stream->y);
+    if (p->sess->half == p)
+      finish_frame(p);
+    else if (p->sess->half)
+      stop_here(p);
+    else
+      msub__yamux_read(p->stream->y);
     if (!c->failed && !c->credit && msub__yamux_reading(c->yamux)) msub__conn_resume(c);
     msub__conn_dirty(c); /* credit for the peer */
   }

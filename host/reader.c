@@ -30,7 +30,8 @@ static void yamux_failed(msub__conn *c, int err) {
   }
   if (err == MSUB_ERR_MALFORMED || err == MSUB_ERR_LIMIT) {
     c->host->counts.protocol_faults++;
-    msub__report(c->host, msub__noise_peer_id(c->noise), &c->remote, MSUB_R_MALFORMED_STREAM, MSUB__HOST_BLAME_CONNECTION);
+    msub__report(c->host, msub__noise_peer_id(c->noise), &c->remote, MSUB_R_MALFORMED_STREAM,
+                 MSUB__HOST_BLAME_CONNECTION);
   }
   msub__conn_fail(c, err, text);
 }
@@ -105,7 +106,9 @@ static bool next_record(msub__conn *c) {
   return true;
 }
 
-static bool sealed(const msub__conn *c) { return c->state == MSUB__CONN_MUXER || c->state == MSUB__CONN_OPEN; }
+static bool sealed(const msub__conn *c) {
+  return c->state == MSUB__CONN_MUXER || c->state == MSUB__CONN_OPEN;
+}
 
 static void use_input(msub__conn *c) {
   while (!c->failed) {
@@ -129,8 +132,10 @@ void msub__conn_read(msub__conn *c) {
   bool reads = c->state != MSUB__CONN_OPEN || msub__yamux_reading(c->yamux);
   if (c->in_n == 0 && c->plain_n == 0 && !c->credit && reads) {
     int err = c->host->tr->recv(c->host->tr_self, c->tr);
-    if (err == MSUB_OK) c->credit = true;
-    else if (err != MSUB_ERR_STALE) msub__conn_fail(c, err, "reading failed"); /* STALE: CLOSED is on its way */
+    if (err == MSUB_OK)
+      c->credit = true;
+    else if (err != MSUB_ERR_STALE)
+      msub__conn_fail(c, err, "reading failed"); /* STALE: CLOSED is on its way */
   }
   /* yamux took less than all although it reads: a callback turned it off and on again */
   if (c->plain_n > 0 && reads) msub__conn_resume(c);

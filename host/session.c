@@ -73,8 +73,8 @@ static unsigned choose(const msub__sess *s) {
   return s->group->n;
 }
 
-/* Takes the old stream out of use. What is partly written there is written again on the next one, so nothing more goes there; it ends
- * when the next one is agreed. */
+/* Takes the old stream out of use. What is partly written there is written again on the next one, so nothing
+ * more goes there; it ends when the next one is agreed. */
 static void retire(msub__sess *s) {
   if (s->retired) msub__stream_reset(s->retired, MSUB_OK);
   s->retired = s->out;
@@ -104,8 +104,11 @@ static int engage(msub__sess *s, msub__conn *c) {
   if (s->up) {
     err = msub_session_offer(h->engine, s->handle, protocol, link, &h->now);
   } else {
-    msub_session_opts o = { .peer_id = msub__peer_bytes(s->peer), .protocol = protocol, .address = msub__ip(&c->remote),
-                            .link = link, .outbound = c->outbound };
+    msub_session_opts o = { .peer_id = msub__peer_bytes(s->peer),
+                            .protocol = protocol,
+                            .address = msub__ip(&c->remote),
+                            .link = link,
+                            .outbound = c->outbound };
     err = msub_session_up(h->engine, &o, &h->now, &s->handle);
   }
   msub__leave(h);
@@ -167,8 +170,9 @@ void msub__sess_identified(msub__sess *s, msub__conn *c) {
   }
 }
 
-/* Our hello again, on the stream that stands: a peer that has just lost the stream it had for us may have forgotten, with it, what we had
- * announced. (go-libp2p-pubsub does when its stream dies after ours was replaced; then it opens the one that brings us here.) */
+/* Our hello again, on the stream that stands: a peer that has just lost the stream it had for us may have
+ * forgotten, with it, what we had announced. (go-libp2p-pubsub does when its stream dies after ours was
+ * replaced; then it opens the one that brings us here.) */
 static void hello_again(msub__sess *s) {
   msub_host *h = host_of(s);
   if (engage(s, s->out->conn) != MSUB_OK) return;
@@ -209,7 +213,9 @@ static void out_agreed(msub__stream *stream, msub_bytes protocol) {
   (void)msub_session_agreed(h->engine, s->handle, &h->now);
   msub__leave(h);
   msub__stream_wants_write(stream);
-  msub_host_event ev = { .kind = MSUB_EV_PUBSUB, .peer_id = msub__peer_bytes(s->peer), .outbound = stream->conn->outbound,
+  msub_host_event ev = { .kind = MSUB_EV_PUBSUB,
+                         .peer_id = msub__peer_bytes(s->peer),
+                         .outbound = stream->conn->outbound,
                          .text = (const char *)protocol.p };
   msub__emit(h, &ev);
 }
@@ -252,8 +258,9 @@ static void out_end(msub__stream *stream, int why) {
   if (stream->conn->failed) msub__timer_stop(host_of(s)->wheel, &s->retry); /* conn_gone goes on at once */
 }
 
-/* Nothing is ever read from our own stream: its end, or a byte, means that the peer gave it up. But one that closes its half of
- * every stream as soon as it agreed only says that it will not write: after two of them the stream is used as it is. */
+/* Nothing is ever read from our own stream: its end, or a byte, means that the peer gave it up. But one that
+ * closes its half of every stream as soon as it agreed only says that it will not write: after two of them
+ * the stream is used as it is. */
 static size_t out_data(msub__stream *stream, msub_bytes in) {
   msub__stream_reset(stream, MSUB_ERR_CLOSED);
   return in.n;
@@ -295,10 +302,16 @@ static void out_blocked(msub__stream *stream, bool blocked) {
   msub__stream_deadline(stream, blocked ? h->o.write_timeout_ns : MSUB_NEVER);
 }
 
-static const msub__stream_ops out_ops = {
-  .name = "pubsub out", .on_agreed = out_agreed, .on_refused = out_refused, .on_data = out_data, .on_fin = out_fin,
-  .on_end = out_end, .on_timeout = out_timeout, .pending = out_pending, .pull = out_pull, .on_blocked = out_blocked
-};
+static const msub__stream_ops out_ops = { .name = "pubsub out",
+                                          .on_agreed = out_agreed,
+                                          .on_refused = out_refused,
+                                          .on_data = out_data,
+                                          .on_fin = out_fin,
+                                          .on_end = out_end,
+                                          .on_timeout = out_timeout,
+                                          .pending = out_pending,
+                                          .pull = out_pull,
+                                          .on_blocked = out_blocked };
 
 static void retired_end(msub__stream *stream, int why) {
   (void)why;
@@ -315,17 +328,20 @@ static msub__lanes_bounds bounds_of(const msub_host *h) {
   memcpy(b.rule, h->o.lane_rule, sizeof b.rule);
   /* Control may stand over its bound for a moment: msub__sess_flushed() looks after that. */
   size_t hard = b.bytes[MSUB_LANE_CONTROL];
-  b.bytes[MSUB_LANE_CONTROL] = hard > SIZE_MAX / MSUB__HOST_CONTROL_HARD ? SIZE_MAX : hard * MSUB__HOST_CONTROL_HARD;
+  b.bytes[MSUB_LANE_CONTROL] =
+      hard > SIZE_MAX / MSUB__HOST_CONTROL_HARD ? SIZE_MAX : hard * MSUB__HOST_CONTROL_HARD;
   return b;
 }
 
 int msub__sess_send(msub__sess *s, const msub_rpc *rpc, msub_lane lane) {
   msub_host *h = host_of(s);
-  if (!s->capturing && !s->out && !msub__timer_running(&s->retry)) return MSUB_ERR_LIMIT; /* nothing will carry it */
+  if (!s->capturing && !s->out && !msub__timer_running(&s->retry))
+    return MSUB_ERR_LIMIT; /* nothing will carry it */
   msub__lanes_bounds b = bounds_of(h);
   unsigned l = s->capturing ? MSUB__LANE_HELLO : (unsigned)lane;
   /* A full lane may only be waiting for the end of this turn. */
-  if (!msub__lanes_fits(&s->lanes, &b, l, rpc) && s->out && s->agreed && !s->out->conn->sending) msub__conn_flush(s->out->conn);
+  if (!msub__lanes_fits(&s->lanes, &b, l, rpc) && s->out && s->agreed && !s->out->conn->sending)
+    msub__conn_flush(s->out->conn);
   msub__lanes_answer a = msub__lanes_push(&s->lanes, &h->mem, h->shared, &b, l, rpc, dropped_full, s);
   if (a == MSUB__LANES_TAKEN) {
     if (s->out) msub__stream_wants_write(s->out);
@@ -351,9 +367,12 @@ void msub__sess_flushed(msub__conn *c) {
   msub_host *h = c->host;
   for (size_t i = 0; i < c->peer->n_sess; i++) {
     msub__sess *s = &c->peer->sess[i];
-    if (!s->out || s->out->conn != c || s->lanes.bytes[MSUB_LANE_CONTROL] <= h->o.lane_bytes[MSUB_LANE_CONTROL]) continue;
+    if (!s->out || s->out->conn != c ||
+        s->lanes.bytes[MSUB_LANE_CONTROL] <= h->o.lane_bytes[MSUB_LANE_CONTROL])
+      continue;
     uint64_t since = c->sending ? c->sent_at : h->now.mono_ns;
     if (s->blocked_at && s->blocked_at < since) since = s->blocked_at;
-    if (h->now.mono_ns - since > MSUB__HOST_CONTROL_GRACE_NS) slow(s, "the peer is too slow for its control messages");
+    if (h->now.mono_ns - since > MSUB__HOST_CONTROL_GRACE_NS)
+      slow(s, "the peer is too slow for its control messages");
   }
 }

@@ -1,5 +1,5 @@
-/* host/session.h: pubsub between us and one peer through one router: the stream that we open, with its lanes, and the streams that
- * the peer opens.
+/* host/session.h: pubsub between us and one peer through one router: the stream that we open, with its lanes,
+ * and the streams that the peer opens.
  *
  *                 opened with a hello in the same flight; the lanes wait for the peer's yes
  *   (nothing) ──▶ offered ───────────────────────────────────────────────▶ agreed: lanes flow
@@ -9,9 +9,9 @@
  *
  * A refused id costs a stream, not a second proposal on it: the hello that went along would be read as one.
  *
- * Towards the engine: up with the first offer, `offer` with each further one, down when the peer's last connection is gone or every id was
- * refused. The peer's streams: the one opened last counts (its first frame is a hello), frames of older ones are handled
- * until they end. */
+ * Towards the engine: up with the first offer, `offer` with each further one, down when the peer's last
+ * connection is gone or every id was refused. The peer's streams: the one opened last counts (its first frame
+ * is a hello), frames of older ones are handled until they end. */
 #ifndef MSUB_HOST_SESSION_H
 #define MSUB_HOST_SESSION_H
 #include "host/lanes.h"
@@ -24,29 +24,31 @@ struct msub__sess {
   bool up;
   bool capturing; /* the engine is in session_up or session_offer: what it sends is hello */
   bool agreed;
-  bool refused;   /* no id is left to offer */
-  uint8_t proto;  /* the id offered last */
-  uint8_t na;     /* bit i: id i was refused */
-  uint8_t tries;  /* to reopen, in a row */
-  uint8_t fins;   /* streams in a row that the peer half-closed at once */
-  msub__stream *out;     /* NULL: none, or waiting for `retry` */
-  msub__stream *retired; /* the one before; let go when out is agreed */
+  bool refused;                   /* no id is left to offer */
+  uint8_t proto;                  /* the id offered last */
+  uint8_t na;                     /* bit i: id i was refused */
+  uint8_t tries;                  /* to reopen, in a row */
+  uint8_t fins;                   /* streams in a row that the peer half-closed at once */
+  msub__stream *out;              /* NULL: none, or waiting for `retry` */
+  msub__stream *retired;          /* the one before; let go when out is agreed */
   uint64_t agreed_at, blocked_at; /* blocked_at 0: not */
   msub__timer retry;
   msub__lanes lanes;
 
-  msub__node inbound;   /* the peer's streams, oldest first */
+  msub__node inbound; /* the peer's streams, oldest first */
   unsigned n_inbound;
   struct msub__pubsub_in *newest; /* whose first frame came last in order of opening; NULL: none */
   uint64_t newest_seq;
-  struct msub__pubsub_in *half;   /* in the middle of a frame (MSUB_MORE): no other may be shown to the engine */
+  struct msub__pubsub_in
+      *half; /* in the middle of a frame (MSUB_MORE): no other may be shown to the engine */
 };
 
 void msub__sess_init(msub__sess *s, msub__peer *p, const msub__group *g);
 void msub__sess_fini(msub__sess *s);
 
-/* A connection of the peer opened, the peer opened a pubsub stream, or identify tells of a protocol: begins when there is no
- * stream. On a connection that is newer than the stream's the stream moves there. prefer: an id of the group, or empty. */
+/* A connection of the peer opened, the peer opened a pubsub stream, or identify tells of a protocol: begins
+ * when there is no stream. On a connection that is newer than the stream's the stream moves there. prefer: an
+ * id of the group, or empty. */
 void msub__sess_start(msub__sess *s, msub__conn *c, msub_bytes prefer);
 /* Identify has news. */
 void msub__sess_identified(msub__sess *s, msub__conn *c);
@@ -68,9 +70,10 @@ typedef struct msub__pubsub_in {
   msub__sess *sess;
   msub__node of_sess, in_resume;
   msub_frames frames;
-  uint8_t *held; /* a copy of the frame that the engine has not finished; NULL: it lies in frames, or there is none */
+  uint8_t *held; /* a copy of the frame that the engine has not finished; NULL: it lies in frames, or there is
+                    none */
   msub_bytes frame;
-  bool heard;    /* a frame has come */
+  bool heard; /* a frame has come */
 } msub__pubsub_in;
 /* Goes on where streams stopped. true: some stopped again and wait for the next turn. */
 bool msub__pubsub_in_resume(msub_host *h);

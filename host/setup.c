@@ -20,7 +20,8 @@ void msub_host_opts_init(msub_host_opts *o) {
     .transport = "nng",
     .agent = "meshsub/" MSUB_VERSION,
     .lane_bytes = { 64u << 10, 4u << 20, 256u << 10, 64u << 10 },
-    .lane_rule = { MSUB_OVERFLOW_DISCONNECT, MSUB_OVERFLOW_DROP_NEWEST, MSUB_OVERFLOW_DROP_NEWEST, MSUB_OVERFLOW_DROP_NEWEST },
+    .lane_rule = { MSUB_OVERFLOW_DISCONNECT, MSUB_OVERFLOW_DROP_NEWEST, MSUB_OVERFLOW_DROP_NEWEST,
+                   MSUB_OVERFLOW_DROP_NEWEST },
     .verify_queue = 4096,
     .max_inbound = 128,
     .max_outbound = 32,
@@ -51,10 +52,14 @@ static const char *bad_options(const msub_host_opts *o) {
   if (o->size != sizeof *o) return "use msub_host_opts_init(): the size does not match this library";
   if (!o->key) return "an identity key is required";
   if (!find_transport(o->transport)) return "no transport of this name";
-  if (o->lane_rule[MSUB_LANE_CONTROL] != MSUB_OVERFLOW_DISCONNECT) return "control can only have the rule DISCONNECT";
-  if (o->max_per_peer == 0 || o->max_dials == 0 || o->verify_queue == 0) return "max_per_peer, max_dials and verify_queue must not be 0";
-  if (o->handshake_timeout_ns == 0 || o->negotiate_timeout_ns == 0 || o->write_timeout_ns == 0) return "a timeout must not be 0";
-  if (o->redial_min_ns == 0 || o->redial_max_ns < o->redial_min_ns) return "redial_max_ns must not be below redial_min_ns, nor that 0";
+  if (o->lane_rule[MSUB_LANE_CONTROL] != MSUB_OVERFLOW_DISCONNECT)
+    return "control can only have the rule DISCONNECT";
+  if (o->max_per_peer == 0 || o->max_dials == 0 || o->verify_queue == 0)
+    return "max_per_peer, max_dials and verify_queue must not be 0";
+  if (o->handshake_timeout_ns == 0 || o->negotiate_timeout_ns == 0 || o->write_timeout_ns == 0)
+    return "a timeout must not be 0";
+  if (o->redial_min_ns == 0 || o->redial_max_ns < o->redial_min_ns)
+    return "redial_max_ns must not be below redial_min_ns, nor that 0";
   return NULL;
 }
 
@@ -70,7 +75,8 @@ static void add_group(msub_host *h, const msub_plan *plan, const char *const *wa
       if (strcmp(id, wanted[w]) == 0) g->ids[g->n++] = msub_str(id);
     }
   }
-  for (size_t i = 0; !wanted && (id = msub_plan_protocol(plan, i)) && g->n < MSUB__GROUP_IDS; i++) g->ids[g->n++] = msub_str(id);
+  for (size_t i = 0; !wanted && (id = msub_plan_protocol(plan, i)) && g->n < MSUB__GROUP_IDS; i++)
+    g->ids[g->n++] = msub_str(id);
   if (g->n > 0) h->n_groups++;
 }
 
@@ -182,7 +188,9 @@ int msub_host_new(const msub_host_opts *o, msub_host **out, const char **why) {
   h->tr = find_transport(o->transport);
   h->wake.fd = -1;
   atomic_init(&h->stop, false);
-  msub__node *const lists[] = { &h->conns, &h->dirty, &h->ready, &h->closing, &h->resume, &h->dials, &h->keeps };
+  msub__node *const lists[] = {
+    &h->conns, &h->dirty, &h->ready, &h->closing, &h->resume, &h->dials, &h->keeps
+  };
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) msub__list_init(lists[i]);
   msub__tick(h);
   h->record_seq = (uint64_t)h->now.wall_ns;

@@ -8,8 +8,8 @@
  *          │     └── a session per router: our stream out, its lanes, the peer's streams in
  *          └── engine
  *
- * Nothing is torn down where it fails: a connection that has to go is marked and put in `closing`, and the loop reaps it when no
- * callback of yamux, of the engine or of the program is on the stack. */
+ * Nothing is torn down where it fails: a connection that has to go is marked and put in `closing`, and the
+ * loop reaps it when no callback of yamux, of the engine or of the program is on the stack. */
 #ifndef MSUB_HOST_STATE_H
 #define MSUB_HOST_STATE_H
 #include <stdatomic.h>
@@ -55,7 +55,8 @@ typedef struct msub__block {
 
 struct msub_host {
   msub_mem mem;
-  msub_host_opts o; /* the pointers in it that are not said to outlive the host are not used after msub_host_new */
+  msub_host_opts
+      o; /* the pointers in it that are not said to outlive the host are not used after msub_host_new */
   const msub_log *log;
   msub_bytes self;
   char *agent;
@@ -87,11 +88,11 @@ struct msub_host {
   size_t n_listeners;
   msub__conn **by_tr;
   size_t by_tr_cap;
-  msub__node conns;   /* all that are not closed yet */
-  msub__node dirty;   /* something to write */
-  msub__node ready;   /* input that was not used when it came */
-  msub__node closing; /* to be reaped */
-  msub__node resume;  /* inbound pubsub streams that stopped in the middle */
+  msub__node conns;                       /* all that are not closed yet */
+  msub__node dirty;                       /* something to write */
+  msub__node ready;                       /* input that was not used when it came */
+  msub__node closing;                     /* to be reaped */
+  msub__node resume;                      /* inbound pubsub streams that stopped in the middle */
   unsigned pending_in, inbound, outbound; /* accepted and not open yet; open */
 
   msub__peer **peers; /* dense */
@@ -105,7 +106,7 @@ struct msub_host {
   msub__block *spare;
   unsigned n_spare;
   uint64_t stream_seq;
-  uint64_t record_seq; /* of our signed peer record */
+  uint64_t record_seq;      /* of our signed peer record */
   msub_multiaddr addr_view; /* of msub_host_peer_at */
   msub_host_counts counts;
 };

@@ -41,19 +41,23 @@ void msub__stream_fault(msub__stream *s, const char *what) {
   msub_host *h = c->host;
   h->counts.protocol_faults++;
   MSUB__LOG(h->log, MSUB_LOG_INFO, "stream", "%s: %s", s->ops ? s->ops->name : "negotiation", what);
-  msub__report(h, msub__noise_peer_id(c->noise), &c->remote, MSUB_R_MALFORMED_STREAM, MSUB__HOST_BLAME_STREAM);
+  msub__report(h, msub__noise_peer_id(c->noise), &c->remote, MSUB_R_MALFORMED_STREAM,
+               MSUB__HOST_BLAME_STREAM);
   msub__stream_reset(s, MSUB_ERR_MALFORMED);
 }
 
 static void timed_out(msub__timer *t) {
   msub__stream *s = stream_of(t);
-  if (!s->mss && s->ops && s->ops->on_timeout) s->ops->on_timeout(s);
-  else msub__stream_reset(s, MSUB_ERR_TIMEOUT);
+  if (!s->mss && s->ops && s->ops->on_timeout)
+    s->ops->on_timeout(s);
+  else
+    msub__stream_reset(s, MSUB_ERR_TIMEOUT);
 }
 
 void msub__stream_deadline(msub__stream *s, uint64_t after_ns) {
   msub_host *h = s->conn->host;
-  msub__timer_start(h->wheel, &s->timer, after_ns == MSUB_NEVER ? MSUB_NEVER : msub__deadline(h->now.mono_ns, after_ns));
+  msub__timer_start(h->wheel, &s->timer,
+                    after_ns == MSUB_NEVER ? MSUB_NEVER : msub__deadline(h->now.mono_ns, after_ns));
 }
 
 static msub__stream *stream_new(msub__conn *c) {
@@ -130,9 +134,12 @@ static bool refused(msub_bytes used) {
 }
 
 static void negotiation_failed(msub__stream *s, msub_bytes used) {
-  if (s->inbound || !refused(used)) msub__stream_fault(s, s->mss->why);
-  else if (s->ops->on_refused) s->ops->on_refused(s);
-  else msub__stream_reset(s, MSUB_ERR_UNSUPPORTED);
+  if (s->inbound || !refused(used))
+    msub__stream_fault(s, s->mss->why);
+  else if (s->ops->on_refused)
+    s->ops->on_refused(s);
+  else
+    msub__stream_reset(s, MSUB_ERR_UNSUPPORTED);
 }
 
 static void agreed(msub__stream *s) {
@@ -145,7 +152,8 @@ static void agreed(msub__stream *s) {
   if (s->ops->on_agreed) s->ops->on_agreed(s, s->proposal);
 }
 
-/* One round of the machine. Returns the bytes used; afterwards conn->current says whether the stream is still there. */
+/* One round of the machine. Returns the bytes used; afterwards conn->current says whether the stream is still
+ * there. */
 static size_t negotiate(msub__stream *s, msub_bytes in, bool *more) {
   size_t used = 0;
   msub__mss_event e = msub__mss_input(s->mss, in, &used);
@@ -160,7 +168,8 @@ static size_t negotiate(msub__stream *s, msub_bytes in, bool *more) {
   return used;
 }
 
-int msub__stream_dial(msub__conn *c, msub_bytes protocol, const msub__stream_ops *ops, void *own, msub__stream **out) {
+int msub__stream_dial(msub__conn *c, msub_bytes protocol, const msub__stream_ops *ops, void *own,
+                      msub__stream **out) {
   msub__stream *s = stream_new(c);
   if (!s) return MSUB_ERR_NOMEM;
   s->proposal = protocol;
@@ -204,8 +213,10 @@ static size_t on_data(void *ud, msub__ystream *y, msub_bytes in) {
   while (c->current && s->mss && !more) at += negotiate(s, (msub_bytes){ in.p + at, in.n - at }, &more);
   if (!c->current) return in.n;
   if (!s->mss && at < in.n) {
-    if (s->ops->on_data) at += s->ops->on_data(s, (msub_bytes){ in.p + at, in.n - at });
-    else at = in.n;
+    if (s->ops->on_data)
+      at += s->ops->on_data(s, (msub_bytes){ in.p + at, in.n - at });
+    else
+      at = in.n;
   }
   bool there = c->current != NULL;
   c->current = NULL;
@@ -216,8 +227,10 @@ static void on_fin(void *ud, msub__ystream *y) {
   msub__conn *c = ud;
   msub__stream *s = msub__yamux_word(y);
   if (c->failed) return;
-  if (s->mss) msub__stream_reset(s, MSUB_ERR_CLOSED);
-  else if (s->ops->on_fin) s->ops->on_fin(s);
+  if (s->mss)
+    msub__stream_reset(s, MSUB_ERR_CLOSED);
+  else if (s->ops->on_fin)
+    s->ops->on_fin(s);
 }
 
 static void on_end(void *ud, msub__ystream *y, int why) {

@@ -2,7 +2,8 @@
 #include <string.h>
 #include "host/upgrade.h"
 
-#define KEEP_MAX (MSUB__NOISE_HANDSHAKE_MAX > MSUB__MSS_LINE_MAX + 2 ? MSUB__NOISE_HANDSHAKE_MAX : MSUB__MSS_LINE_MAX + 2)
+#define KEEP_MAX                                                                                             \
+  (MSUB__NOISE_HANDSHAKE_MAX > MSUB__MSS_LINE_MAX + 2 ? MSUB__NOISE_HANDSHAKE_MAX : MSUB__MSS_LINE_MAX + 2)
 #define NOISE_ID "/noise"
 
 static bool accepts(void *ud, msub_bytes token) {
@@ -49,8 +50,10 @@ static void drain(msub__conn *c) {
 static void negotiate(msub__conn *c, const char *protocol) {
   msub__upgrade *u = c->up;
   u->proposal = msub_str(protocol);
-  if (!c->outbound) msub__mss_listen(&u->mss, accepts, u);
-  else if (msub__mss_dial(&u->mss, &u->proposal, 1) != MSUB_OK) msub__conn_fail(c, MSUB_ERR_INVAL, "no proposal");
+  if (!c->outbound)
+    msub__mss_listen(&u->mss, accepts, u);
+  else if (msub__mss_dial(&u->mss, &u->proposal, 1) != MSUB_OK)
+    msub__conn_fail(c, MSUB_ERR_INVAL, "no proposal");
   if (c->outbound) drain(c);
 }
 
@@ -60,11 +63,15 @@ static int noise_new(msub__conn *c) {
   uint8_t secrets[2][32];
   int err = msub__random(&secrets[0][0], sizeof secrets);
   if (err != MSUB_OK) return err;
-  msub__noise_options o = {
-    .mem = &c->host->mem, .kit = c->host->kit, .identity = c->host->o.key,
-    .expect = msub_peer_id_bytes(&c->up->expect), .muxers = &c->up->muxer, .n_muxers = 1, .initiator = c->outbound,
-    .static_secret = secrets[0], .ephemeral_secret = secrets[1]
-  };
+  msub__noise_options o = { .mem = &c->host->mem,
+                            .kit = c->host->kit,
+                            .identity = c->host->o.key,
+                            .expect = msub_peer_id_bytes(&c->up->expect),
+                            .muxers = &c->up->muxer,
+                            .n_muxers = 1,
+                            .initiator = c->outbound,
+                            .static_secret = secrets[0],
+                            .ephemeral_secret = secrets[1] };
   err = msub__noise_new(&o, &c->noise);
   explicit_bzero(secrets, sizeof secrets);
   return err;
@@ -82,9 +89,12 @@ static int noise_write(msub__conn *c) {
 
 static void fail(msub__conn *c, int err) {
   const char *text = "the Noise handshake failed";
-  if (err == MSUB_ERR_MISMATCH) text = "the peer is not the one that was dialled";
-  else if (err == MSUB_ERR_NOMEM) text = "out of memory";
-  else if (err == MSUB_ERR_UNSUPPORTED) text = "the peer's key is of a kind that cannot be checked";
+  if (err == MSUB_ERR_MISMATCH)
+    text = "the peer is not the one that was dialled";
+  else if (err == MSUB_ERR_NOMEM)
+    text = "out of memory";
+  else if (err == MSUB_ERR_UNSUPPORTED)
+    text = "the peer's key is of a kind that cannot be checked";
   msub__conn_fail(c, err, text);
 }
 
@@ -103,8 +113,10 @@ static size_t noise_step(msub__conn *c, msub_bytes in) {
   size_t used = 0;
   int err = msub__noise_input(c->noise, in, &used);
   if (err == MSUB_OK && msub__noise_turn_of(c->noise) == MSUB__NOISE_WRITE) err = noise_write(c);
-  if (err != MSUB_OK) fail(c, err);
-  else if (msub__noise_turn_of(c->noise) == MSUB__NOISE_READY) secured(c);
+  if (err != MSUB_OK)
+    fail(c, err);
+  else if (msub__noise_turn_of(c->noise) == MSUB__NOISE_READY)
+    secured(c);
   return used;
 }
 

@@ -69,7 +69,8 @@ static void result(void *w, msub_token ticket, int err, uint32_t recipients) {
 
 static void topic_peer(void *w, msub_topic t, msub_peer p, bool joined) {
   msub_host *h = w;
-  msub_host_event ev = { .kind = joined ? MSUB_EV_TOPIC_JOIN : MSUB_EV_TOPIC_LEAVE, .peer_id = msub_peer_bytes(h->shared, p),
+  msub_host_event ev = { .kind = joined ? MSUB_EV_TOPIC_JOIN : MSUB_EV_TOPIC_LEAVE,
+                         .peer_id = msub_peer_bytes(h->shared, p),
                          .topic = t };
   msub__enter(h);
   msub__emit(h, &ev);
@@ -81,7 +82,13 @@ static int sign(void *w, const msub_bytes *parts, size_t n, uint8_t *out, size_t
   return msub_key_sign_parts(h->o.key, parts, n, out, cap);
 }
 
-const msub_world_ops msub__host_world = {
-  .abi = MSUB_ABI, .size = sizeof(msub_world_ops), .send = send, .disconnect = disconnect, .deliver = deliver, .offload = offload,
-  .recall = recall, .result = result, .topic_peer = topic_peer, .sign = sign
-};
+const msub_world_ops msub__host_world = { .abi = MSUB_ABI,
+                                          .size = sizeof(msub_world_ops),
+                                          .send = send,
+                                          .disconnect = disconnect,
+                                          .deliver = deliver,
+                                          .offload = offload,
+                                          .recall = recall,
+                                          .result = result,
+                                          .topic_peer = topic_peer,
+                                          .sign = sign };

@@ -1,9 +1,11 @@
 /* host/writer.c: what a connection has to say, as noise records.
  *
- *   record   │ len │ yamux control frames │ header │ ≤ 16 KiB of a stream │ header │ … next stream │ … │ control (FIN) │ tag │
+ *   record   │ len │ yamux control frames │ header │ ≤ 16 KiB of a stream │ header │ … next stream │ … │
+ * control (FIN) │ tag │
  *
- * Streams take turns frame by frame. A record is filled in place and sealed in place: what a stream pulls from its lanes is copied
- * once, into the record. While a send is outstanding nothing is built, so that what comes meanwhile shares the next one. */
+ * Streams take turns frame by frame. A record is filled in place and sealed in place: what a stream pulls
+ * from its lanes is copied once, into the record. While a send is outstanding nothing is built, so that what
+ * comes meanwhile shares the next one. */
 #include <string.h>
 #include "base/assert.h"
 #include "host/conn.h"
@@ -16,7 +18,8 @@ void msub__conn_dirty(msub__conn *c) {
   if (!c->failed && msub__list_empty(&c->in_dirty)) msub__list_push(&c->host->dirty, &c->in_dirty);
 }
 
-/* One Data frame of a stream. Returns its bytes; 0: it has nothing to say or may not speak, and is out of the list. */
+/* One Data frame of a stream. Returns its bytes; 0: it has nothing to say or may not speak, and is out of the
+ * list. */
 static size_t put_frame(msub__conn *c, msub__stream *s, uint8_t *dst, size_t cap) {
   size_t n = msub__stream_pending(s), room = msub__yamux_room(s->y);
   bool last = n <= room;
@@ -34,8 +37,10 @@ static size_t put_frame(msub__conn *c, msub__stream *s, uint8_t *dst, size_t cap
     MSUB__INVARIANT(err == MSUB_OK);
     msub__stream_pull(s, dst + MSUB__YAMUX_HEADER, n);
   }
-  if (last && s->fin) msub__yamux_finish(s->y);
-  else if (msub__stream_pending(s) > 0) msub__list_push(&c->writers, &s->writing);
+  if (last && s->fin)
+    msub__yamux_finish(s->y);
+  else if (msub__stream_pending(s) > 0)
+    msub__list_push(&c->writers, &s->writing);
   return n > 0 ? n + MSUB__YAMUX_HEADER : 0;
 }
 
@@ -121,7 +126,8 @@ void msub__conn_flush_all(msub_host *h) {
     msub__list_remove(n);
     msub__conn_flush(c);
     if (c->peer) msub__sess_flushed(c);
-    if (c->state == MSUB__CONN_OPEN && !c->failed && !c->credit && msub__yamux_reading(c->yamux)) msub__conn_resume(c);
+    if (c->state == MSUB__CONN_OPEN && !c->failed && !c->credit && msub__yamux_reading(c->yamux))
+      msub__conn_resume(c);
   }
 }
 
