@@ -1,0 +1,255 @@
+#define _POSIX_C_SOURCE 200809L
+#include "host_node.h"
+#include <poll.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+
+void must(int err, const char *what, const char *file, int line) {
+  if (err == MSUB_OK) return;
+  fprintf(stderr, "%s:%d: %s: %s\n", file, line, what, msub_err_text(err));
+  exit(1);
+}
+
+uint64_t now_ms(void) {
+  struct timespec t;
+  (void)clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* ---- memory ---- */
+
+static atomic_size_t live;
+
+static void *count_alloc(void *ud, size_t n) {
+  (void)ud;
+  void *p = malloc(n ? n : 1);
+  if (p) atomic_fetch_add(&live, n);
+  return p;
+}
+static void count_free(void *ud, void *p, size_t n) {
+  (void)ud;
+  if (p) atomic_fetch_sub(&live, n);
+  free(p);
+}
+const msub_mem counted_mem = { count_alloc, count_free, NULL };
+size_t counted_bytes(void) { return atomic_load(&live); }
+
+/* ---- what the host tells ---- */
+
+static uint32_t number_of(const uint8_t *p) {
+  return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static bool on_message(void *ud, msub_host *h, msub_topic t, const msub_msg *m, msub_bytes from) {
+  node *n = ud;
+  msub_bytes d = msub_data(m);
+  (void)h;
+  (void)t;
+  if (from.n == 0) return true; /* our own */
+  if (d.n < 4 || (n->size && d.n != n->size) || number_of(d.p) >= MESSAGES_MAX ||
+      d.p[d.n - 1] != (d.n > 4 ? 0xee : d.p[3])) {
+    n->wrong++;
+    return true;
+  }
+  uint32_t i = number_of(d.p);
+  if (i < n->next) n->out_of_order++;
+  n->next = i + 1;
+  n->seen[i]++;
+  n->messages++;
+  return true;
+}
+
+static void on_event(void *ud, msub_host *h, const msub_host_event *ev) {
+  node *n = ud;
+  (void)h;
+  if (getenv("MESHSUB_TEST_TRACE")) {
+    fprintf(stderr, "%s: event %d err %d last %d %s\n", n->name, (int)ev->kind, ev->err, ev->last,
+            ev->text ? ev->text : "");
+  }
+  switch (ev->kind) {
+  case MSUB_EV_CONNECTED:
+    n->connected++;
+    n->cookie = ev->cookie;
+    break;
+  case MSUB_EV_DISCONNECTED:
+    n->disconnected++;
+    if (ev->last) n->last++;
+    (void)snprintf(n->text, sizeof n->text, "%s", ev->text);
+    break;
+  case MSUB_EV_DIAL_FAILED:
+    n->dial_failed++;
+    n->dial_err = ev->err;
+    (void)snprintf(n->text, sizeof n->text, "%s", ev->text);
+    break;
+  case MSUB_EV_IDENTIFIED: n->identified++; break;
+  case MSUB_EV_PUBSUB:
+    n->pubsub++;
+    (void)snprintf(n->text, sizeof n->text, "%s", ev->text);
+    break;
+  case MSUB_EV_TOPIC_JOIN: n->joins++; break;
+  case MSUB_EV_TOPIC_LEAVE: n->leaves++; break;
+  default: break;
+  }
+}
+
+static void on_result(void *ud, msub_host *h, msub_token ticket, int err, uint32_t recipients) {
+  node *n = ud;
+  (void)h;
+  (void)ticket;
+  (void)err;
+  (void)recipients;
+  n->results++;
+}
+
+static void on_log(void *ud, msub_log_level level, const char *module, const char *line) {
+  const node *n = ud;
+  (void)level;
+  fprintf(stderr, "%s: %s: %s\n", n->name, module, line);
+}
+
+/* ---- nodes ---- */
+
+void node_init(node *n, const char *name, uint8_t seed) {
+  uint8_t bytes[32];
+  memset(bytes, seed, sizeof bytes);
+  memset(n, 0, sizeof *n);
+  n->name = name;
+  n->seen = calloc(MESSAGES_MAX, 1);
+  CHECK(n->seen);
+  MUST(msub_key_from_seed(bytes, &n->key));
+  msub_host_opts *o = &n->opts;
+  msub_host_opts_init(o);
+  o->key = n->key;
+  o->mem = &counted_mem;
+  o->ud = n;
+  o->on_message = on_message;
+  o->on_event = on_event;
+  o->on_result = on_result;
+  o->engine.sign = MSUB_STRICT_NO_SIGN;
+  if (getenv("MESHSUB_TEST_TRACE")) o->log = (msub_log){ on_log, n, MSUB_LOG_DEBUG };
+}
+
+static const msub_channel_policy by_hash = {
+  .abi = MSUB_ABI, .size = sizeof by_hash, .name = "by hash", .message_id = msub_id_sha256
+};
+
+void node_start(node *n, bool listen, bool join) {
+  const char *why = NULL;
+  int err = msub_host_new(&n->opts, &n->host, &why);
+  if (err != MSUB_OK) fprintf(stderr, "%s: %s\n", n->name, why);
+  MUST(err);
+  if (listen) MUST(msub_host_listen(n->host, "/ip4/127.0.0.1/tcp/0", &why));
+  if (!join) return;
+  const msub_channel_policy *policy = n->opts.engine.sign == MSUB_STRICT_NO_SIGN ? &by_hash : NULL;
+  MUST(msub_join(msub_host_engine(n->host), 0, msub_str("topic"), policy, msub_host_now(n->host), &n->topic));
+}
+
+void node_stop(node *n) {
+  if (n->host) MUST(msub_host_free(n->host));
+  n->host = NULL;
+}
+
+void node_free(node *n) {
+  node_stop(n);
+  msub_key_free(n->key);
+  free(n->seen);
+}
+
+void node_addr(const node *n, char *out, size_t cap) { MUST(msub_host_addr(n->host, 0, out, cap)); }
+
+void node_dial(node *from, const node *to) {
+  char addr[MSUB_MULTIADDR_TEXT];
+  node_addr(to, addr, sizeof addr);
+  MUST(msub_host_dial(from->host, addr, 7));
+}
+
+/* ---- turning ---- */
+
+static int pause_ms(node *const *nodes, size_t n, uint64_t end) {
+  struct timespec t;
+  (void)clock_gettime(CLOCK_MONOTONIC, &t);
+  uint64_t now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec, at = now + 5000000u;
+  for (size_t i = 0; i < n; i++) {
+    uint64_t next = nodes[i]->host ? msub_host_next_deadline(nodes[i]->host) : MSUB_NEVER;
+    if (next < at) at = next;
+  }
+  (void)end;
+  return at <= now ? 0 : (int)((at - now + 999999u) / 1000000u);
+}
+
+bool turn_until(node *const *nodes, size_t n, condition until, void *ud, unsigned ms) {
+  uint64_t end = now_ms() + ms;
+  struct pollfd fds[8];
+  for (;;) {
+    bool more = false;
+    if (until(ud)) return true;
+    nfds_t k = 0;
+    for (size_t i = 0; i < n; i++) {
+      if (!nodes[i]->host) continue;
+      more |= msub_host_turn(nodes[i]->host, 2000000);
+      fds[k++] = (struct pollfd){ .fd = msub_host_fd(nodes[i]->host), .events = POLLIN };
+    }
+    if (until(ud)) return true;
+    if (now_ms() >= end) return false;
+    if (!more) (void)poll(fds, k, pause_ms(nodes, n, end));
+  }
+}
+
+static bool never(void *ud) {
+  (void)ud;
+  return false;
+}
+void turn_for(node *const *nodes, size_t n, unsigned ms) { (void)turn_until(nodes, n, never, NULL, ms); }
+
+/* ---- messages ---- */
+
+bool node_publish(node *from, uint32_t i, size_t n) {
+  static uint8_t bytes[1u << 20];
+  CHECK(n >= 5 && n <= sizeof bytes);
+  memset(bytes, (int)(i & 0xff), n);
+  bytes[0] = (uint8_t)(i >> 24);
+  bytes[1] = (uint8_t)(i >> 16);
+  bytes[2] = (uint8_t)(i >> 8);
+  bytes[3] = (uint8_t)i;
+  bytes[n - 1] = 0xee;
+  int err = msub_publish(msub_host_engine(from->host), from->topic, (msub_bytes){ bytes, n },
+                         msub_host_now(from->host), NULL);
+  if (err == MSUB_ERR_LIMIT) return false;
+  MUST(err);
+  return true;
+}
+
+typedef struct target {
+  const node *to;
+  uint32_t first, count;
+} target;
+static bool all_there(void *ud) {
+  const target *t = ud;
+  for (uint32_t i = t->first; i < t->first + t->count; i++) {
+    if (t->to->seen[i] == 0) return false;
+  }
+  return true;
+}
+
+void transfer(node *const *nodes, size_t n, node *from, node *to, uint32_t first, uint32_t count,
+              size_t size) {
+  target t = { to, first, count };
+  to->next = 0;
+  to->size = size;
+  for (uint32_t i = 0; i < count;) {
+    unsigned burst = 64;
+    while (burst-- > 0 && i < count && node_publish(from, first + i, size)) i++;
+    turn_for(nodes, n, 0);
+  }
+  if (!turn_until(nodes, n, all_there, &t, 30000)) {
+    uint32_t missing = 0;
+    for (uint32_t i = first; i < first + count; i++) missing += to->seen[i] == 0;
+    fprintf(stderr, "%s: %u of %u messages of %zu bytes did not come from %s\n", to->name, missing, count,
+            size, from->name);
+    exit(1);
+  }
+  for (uint32_t i = first; i < first + count; i++) CHECK(to->seen[i] == 1);
+  CHECK(to->wrong == 0);
+  if (to->opts.engine.sign == MSUB_STRICT_NO_SIGN) CHECK(to->out_of_order == 0); /* verified side by side */
+}

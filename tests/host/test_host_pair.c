@@ -1,0 +1,536 @@
+/* tests/host/test_host_pair.c: two or three hosts in one process over loopback TCP. usage: test_host_pair
+ * CASE */
+#define _GNU_SOURCE
+#include "host_node.h"
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define KIB 1024u
+
+/* ---- conditions ---- */
+
+static bool both_ready(void *ud) { /* a pair: streams agreed and topics known both ways */
+  node *const *p = ud;
+  return p[0]->pubsub > 0 && p[1]->pubsub > 0 && p[0]->joins > 0 && p[1]->joins > 0;
+}
+static bool identified(void *ud) {
+  node *const *p = ud;
+  return p[0]->identified > 0 && p[1]->identified > 0;
+}
+static bool alone(void *ud) {
+  const node *n = ud;
+  return msub_host_count(n->host)->connections == 0 && n->last > 0;
+}
+static bool failed_dial(void *ud) { return ((const node *)ud)->dial_failed > 0; }
+static bool is_set(void *ud) { return *(const uint64_t *)ud != 0; }
+
+static void connect_pair(node *const pair[2]) {
+  node *both[2] = { pair[0], pair[1] };
+  node_dial(pair[1], pair[0]);
+  WAIT(both, both_ready, both);
+}
+
+static void start_pair(node *a, node *b) {
+  node *pair[2] = { a, b };
+  node_start(a, true, true);
+  node_start(b, true, true);
+  connect_pair(pair);
+}
+
+/* ---- cases ---- */
+
+static void pong(void *ud, uint64_t rtt) { *(uint64_t *)ud = rtt; }
+
+static void test_connect(void) {
+  node a, b, *pair[2] = { &a, &b };
+  node_init(&a, "a", 1);
+  node_init(&b, "b", 2);
+  start_pair(&a, &b);
+  WAIT(pair, identified, pair);
+  CHECK(a.connected == 1 && b.connected == 1 && b.cookie == 7 && a.cookie == 0);
+  msub_host_peer p;
+  MUST(msub_host_peer_at(a.host, 0, &p));
+  CHECK(msub_bytes_eq(p.peer_id, msub_host_peer_id(b.host)));
+  CHECK(p.agreed && p.protocol && strcmp(p.protocol, "/floodsub/1.0.0") == 0 && p.connections == 1 &&
+        !p.outbound);
+  CHECK(strncmp(p.agent, "meshsub/", 8) == 0 && p.n_protocols >= 4);
+  CHECK(msub_host_peer_at(a.host, 1, &p) == MSUB_ERR_NOTFOUND);
+  uint64_t rtt = 0;
+  MUST(msub_host_ping(b.host, msub_host_peer_id(a.host), pong, &rtt));
+  WAIT(pair, is_set, &rtt);
+  CHECK(rtt != MSUB_NEVER && rtt < 1000000000u);
+  /* dialled again: the connection that stands answers */
+  b.connected = 0;
+  node_dial(&b, &a);
+  turn_for(pair, 2, 50);
+  CHECK(b.connected == 1 && msub_host_count(b.host)->connections == 1);
+  char own[MSUB_MULTIADDR_TEXT];
+  node_addr(&a, own, sizeof own);
+  CHECK(msub_host_dial(a.host, own, 0) == MSUB_ERR_REFUSED);
+  CHECK(msub_host_dial(a.host, "/dns4/example.org/tcp/1", 0) == MSUB_ERR_UNSUPPORTED);
+  CHECK(msub_host_dial(a.host, "nonsense", 0) == MSUB_ERR_MALFORMED);
+  node_free(&b);
+  WAIT(pair, alone, &a);
+  node_free(&a);
+}
+
+static void exchange(msub_sign_policy sign, uint32_t count, size_t size) {
+  node a, b, *pair[2] = { &a, &b };
+  node_init(&a, "a", 1);
+  node_init(&b, "b", 2);
+  a.opts.engine.sign = b.opts.engine.sign = sign;
+  start_pair(&a, &b);
+  uint64_t begun = now_ms();
+  transfer(pair, 2, &a, &b, 0, count, size);
+  transfer(pair, 2, &b, &a, count, count, size);
+  uint64_t ms = now_ms() - begun;
+  printf("%u messages of %zu bytes both ways in %llu ms\n", count, size, (unsigned long long)ms);
+  CHECK(a.disconnected == 0 && b.disconnected == 0);
+  node_free(&a);
+  node_free(&b);
+}
+static void test_unsigned(void) { exchange(MSUB_STRICT_NO_SIGN, 10000, KIB); }
+static void test_signed(void) { exchange(MSUB_STRICT_SIGN, 10000, KIB); }
+static void test_big(void) { exchange(MSUB_STRICT_NO_SIGN, 100, 200 * KIB); }
+
+static void test_wrong_id(void) {
+  node a, b, c, *all[2] = { &a, &b };
+  node_init(&a, "a", 1);
+  node_init(&b, "b", 2);
+  node_init(&c, "c", 3);
+  node_start(&a, true, true);
+  node_start(&b, false, true);
+  char addr[MSUB_MULTIADDR_TEXT], id[MSUB_PEER_ID_TEXT];
+  node_addr(&a, addr, sizeof addr);
+  char *p2p = strstr(addr, "/p2p/");
+  CHECK(p2p);
+  (void)snprintf(p2p, sizeof addr - (size_t)(p2p - addr), "/p2p/%s",
+                 msub_peer_id_text(msub_key_peer_id(c.key), id));
+  MUST(msub_host_dial(b.host, addr, 9));
+  WAIT(all, failed_dial, &b);
+  turn_for(all, 2, 50);
+  CHECK(b.dial_err == MSUB_ERR_MISMATCH && b.connected == 0 && a.connected == 0);
+  CHECK(msub_host_count(a.host)->half_open == 0 && msub_host_count(b.host)->half_open == 0);
+  /* nobody listens */
+  b.dial_failed = 0;
+  MUST(msub_host_dial(b.host, "/ip4/127.0.0.1/tcp/1", 9));
+  WAIT(all, failed_dial, &b);
+  node_free(&a);
+  node_free(&b);
+  node_free(&c);
+}
+
+static void test_reconnect(void) {
+  node a, b, *pair[2] = { &a, &b };
+  node_init(&a, "a", 1);
+  node_init(&b, "b", 2);
+  b.opts.redial_min_ns = 10000000;
+  start_pair(&a, &b);
+  for (uint32_t i = 0; i < 4; i++) {
+    transfer(pair, 2, &a, &b, i * 200, 100, KIB);
+    transfer(pair, 2, &b, &a, i * 200 + 100, 100, KIB);
+    node *closer = pair[i % 2];
+    a.last = b.last = a.pubsub = b.pubsub = a.joins = b.joins = 0;
+    MUST(msub_host_disconnect(closer->host, msub_host_peer_id(pair[1 - i % 2]->host)));
+    WAIT(pair, alone, &a);
+    WAIT(pair, alone, &b);
+    connect_pair(pair);
+  }
+  /* kept: it comes back by itself */
+  char addr[MSUB_MULTIADDR_TEXT];
+  node_addr(&a, addr, sizeof addr);
+  MUST(msub_host_keep(b.host, addr));
+  turn_for(pair, 2, 20);
+  for (uint32_t i = 0; i < 3; i++) {
+    a.pubsub = b.pubsub = a.joins = b.joins = 0;
+    MUST(msub_host_disconnect(a.host, msub_host_peer_id(b.host)));
+    WAIT(pair, both_ready, pair);
+    transfer(pair, 2, &a, &b, 1000 + i, 1, KIB);
+  }
+  node_free(&a);
+  node_free(&b);
+}
+
+/* b stops without a word, its next life connects while a still holds the old connection. */
+static void test_superseded(void) {
+  node a, b, c, *old[2] = { &a, &b }, *now[2] = { &a, &c };
+  node_init(&a, "a", 1);
+  node_init(&b, "b", 2);
+  node_init(&c, "b again", 2);
+  start_pair(&a, &b);
+  transfer(old, 2, &a, &b, 0, 100, KIB);
+  node_start(&c, false, true);
+  a.pubsub = a.connected = 0;
+  node_dial(&c, &a);
+  a.joins = 1; /* the peer is known, so a is told nothing new */
+  WAIT(now, both_ready, now);
+  CHECK(msub_host_count(a.host)->connections == 2);
+  transfer(now, 2, &a, &c, 100, 500, KIB);
+  transfer(now, 2, &c, &a, 600, 500, KIB);
+  node_stop(&b);
+  turn_for(now, 2, 100);
+  CHECK(msub_host_count(a.host)->connections == 1);
+  transfer(now, 2, &a, &c, 1100, 500, KIB);
+  transfer(now, 2, &c, &a, 1600, 500, KIB);
+  node_free(&a);
+  node_free(&b);
+  node_free(&c);
+}
+
+/* ---- a peer that does not read ---- */
+
+static uint32_t fill(node *a, uint32_t most) {
+  node *only[1] = { a };
+  uint32_t i = 0;
+  while (i < most && node_publish(a, i, 16 * KIB)) {
+    if (++i % 8 == 0) turn_for(only, 1, 1);
+  }
+  return i;
+}
+
+typedef struct want {
+  node *n;
+  uint32_t i;
+} want;
+static bool got(void *ud) {
+  const want *w = ud;
+  return w->n->seen[w->i] > 0;
+}
+static bool slow_closed(void *ud) { return msub_host_count(((const node *)ud)->host)->slow_closed > 0; }
+
+static void slow_case(msub_overflow rule) {
+  node a, b, *pair[2] = { &a, &b };
+  node_init(&a, "a", 1);
+  node_init(&b, "b", 2);
+  a.opts.lane_bytes[MSUB_LANE_OWN] = 512 * KIB;
+  a.opts.lane_rule[MSUB_LANE_OWN] = rule;
+  start_pair(&a, &b);
+  size_t before = counted_bytes();
+  uint32_t n = fill(&a, 2000);
+  const msub_host_counts *count = msub_host_count(a.host);
+  /* window, one send, the lane and the share of the other lanes */
+  CHECK(counted_bytes() - before < 3u << 20);
+  if (rule == MSUB_OVERFLOW_DISCONNECT) {
+    node *only[1] = { &a };
+    WAIT(only, slow_closed, &a);
+    WAIT(only, alone, &a);
+  } else {
+    CHECK(count->lane_dropped > 0 && a.disconnected == 0);
+    want w = { &b, n - 1 };
+    if (rule != MSUB_OVERFLOW_DROP_OLDEST)
+      CHECK(n < 2000);
+    else
+      CHECK(n == 2000);
+    WAIT(pair, got, &w);
+    if (rule != MSUB_OVERFLOW_DROP_OLDEST) {
+      for (uint32_t i = 0; i < n; i++) CHECK(b.seen[i] == 1);
+    } else {
+      CHECK(b.messages < n);
+    }
+    CHECK(b.out_of_order == 0 && b.wrong == 0);
+    transfer(pair, 2, &a, &b, 5000, 100, KIB);
+    transfer(pair, 2, &b, &a, 6000, 100, KIB);
+  }
+  node_free(&a);
+  node_free(&b);
+}
+
+static void test_slow(void) {
+  slow_case(MSUB_OVERFLOW_DROP_NEWEST);
+  slow_case(MSUB_OVERFLOW_DROP_OLDEST);
+  slow_case(MSUB_OVERFLOW_BY_LANE);
+  slow_case(MSUB_OVERFLOW_DISCONNECT);
+  /* bytes stand in front of it for too long */
+  node a, b, *only[1] = { &a };
+  node_init(&a, "a", 1);
+  node_init(&b, "b", 2);
+  a.opts.write_timeout_ns = 300000000;
+  start_pair(&a, &b);
+  CHECK(fill(&a, 2000) < 2000);
+  WAIT(only, slow_closed, &a);
+  WAIT(only, alone, &a);
+  node_free(&a);
+  node_free(&b);
+}
+
+/* ---- a router with two ids ---- */
+
+static int two_layout(msub_layout *l, const void *opts) {
+  (void)opts;
+  int err = msub_layout_protocol(l, "/test/2.0.0", 0);
+  return err == MSUB_OK ? msub_layout_protocol(l, "/test/1.0.0", 0) : err;
+}
+static void to_all(msub_router *r, msub_topic t, const msub_msg *m, msub_session from, msub_list *out) {
+  (void)m;
+  for (size_t i = 0; i < msub_r_links(r, t); i++) {
+    msub_session s = msub_r_link_session(r, t, i);
+    if (s.v != from.v) (void)msub_list_add(out, s);
+  }
+}
+static const msub_router_ops two = {
+  .abi = MSUB_ABI, .size = sizeof two, .name = "two", .layout = two_layout, .publish = to_all
+};
+
+static void test_second_protocol(void) {
+  static const msub_router_ops *const routers[] = { &two, NULL };
+  static const char *const only_old[] = { "/test/1.0.0", NULL }, *const nobody[] = { "/test/9.0.0", NULL };
+  node a, b, *pair[2] = { &a, &b };
+  node_init(&a, "a", 1);
+  node_init(&b, "b", 2);
+  a.opts.routers = b.opts.routers = routers;
+  const char *why = NULL;
+  b.opts.protocols = nobody;
+  CHECK(msub_host_new(&b.opts, &b.host, &why) == MSUB_ERR_INVAL && why);
+  b.opts.protocols = only_old;
+  start_pair(&a, &b);
+  CHECK(strcmp(a.text, "/test/1.0.0") == 0 && strcmp(b.text, "/test/1.0.0") == 0);
+  transfer(pair, 2, &a, &b, 0, 500, KIB);
+  transfer(pair, 2, &b, &a, 500, 500, KIB);
+  node_free(&a);
+  node_free(&b);
+  /* no id in common: connected, and nothing more */
+  node_init(&a, "a", 1);
+  node_init(&b, "b", 2);
+  a.opts.routers = routers;
+  node_start(&a, true, true);
+  node_start(&b, true, true);
+  node_dial(&b, &a);
+  WAIT(pair, identified, pair);
+  turn_for(pair, 2, 300);
+  CHECK(a.pubsub == 0 && b.pubsub == 0 && a.disconnected == 0 && b.disconnected == 0);
+  CHECK(msub_session_count(msub_host_engine(a.host)) == 0);
+  node_free(&a);
+  node_free(&b);
+}
+
+/* ---- sockets that say nothing ---- */
+
+static int raw_socket(void) {
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  CHECK(fd >= 0);
+  return fd;
+}
+
+static int port_of(const node *n) {
+  char addr[MSUB_MULTIADDR_TEXT];
+  node_addr(n, addr, sizeof addr);
+  const char *at = strstr(addr, "/tcp/");
+  CHECK(at);
+  return atoi(at + 5);
+}
+
+static void raw_connect(int fd, const node *n) {
+  struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port_of(n)) };
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  CHECK(connect(fd, (const struct sockaddr *)(const void *)&to, sizeof to) == 0);
+}
+
+/* Reads until the other side closes. */
+static bool closed(int fd) {
+  char bytes[256];
+  for (;;) {
+    ssize_t n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (n == 0 || (n < 0 && errno != EAGAIN)) return true;
+    if (n < 0) return false;
+  }
+}
+
+typedef struct socks {
+  int fd[64];
+  size_t n;
+} socks;
+static bool all_closed(void *ud) {
+  const socks *s = ud;
+  for (size_t i = 0; i < s->n; i++) {
+    if (!closed(s->fd[i])) return false;
+  }
+  return true;
+}
+
+static size_t open_fds(void) {
+  size_t n = 0;
+  DIR *d = opendir("/proc/self/fd");
+  CHECK(d);
+  while (readdir(d)) n++;
+  (void)closedir(d);
+  return n;
+}
+
+static void test_half_open(void) {
+  node a, b, *pair[2] = { &a, &b }, *only[1] = { &a };
+  node_init(&a, "a", 1);
+  node_init(&b, "b", 2);
+  a.opts.handshake_timeout_ns = 600000000;
+  start_pair(&a, &b);
+  size_t fds = open_fds();
+  socks s = { .n = 40 };
+  for (size_t i = 0; i < s.n; i++) {
+    s.fd[i] = raw_socket();
+    raw_connect(s.fd[i], &a);
+    if (i % 2) CHECK(send(s.fd[i], "\x13/multistream/1.0.0\n", 20, 0) == 20); /* half of them begin */
+    turn_for(only, 1, 1);
+  }
+  turn_for(pair, 2, 50);
+  const msub_host_counts *count = msub_host_count(a.host);
+  CHECK(count->half_open == 16 && count->accept_refused == 24 && a.connected == 1);
+  transfer(pair, 2, &a, &b, 0, 200, KIB);
+  CHECK(turn_until(pair, 2, all_closed, &s, 3000));
+  for (size_t i = 0; i < s.n; i++) (void)close(s.fd[i]);
+  count = msub_host_count(a.host);
+  CHECK(count->half_open == 0 && count->handshakes_late == 16 && count->connections == 1);
+  transfer(pair, 2, &b, &a, 200, 200, KIB);
+  turn_for(pair, 2, 100);
+  CHECK(open_fds() == fds);
+  /* garbage instead of a handshake */
+  int fd = raw_socket();
+  raw_connect(fd, &a);
+  CHECK(send(fd, "\x05hello", 6, 0) == 6); /* a line without its newline */
+  s = (socks){ .n = 1, .fd = { fd } };
+  CHECK(turn_until(pair, 2, all_closed, &s, 400));
+  (void)close(fd);
+  CHECK(msub_host_count(a.host)->handshakes_failed > 0);
+  node_free(&a);
+  node_free(&b);
+}
+
+static bool paused(void *ud) { return msub_host_count(((const node *)ud)->host)->accept_paused > 0; }
+static bool heard_header(void *ud) {
+  char byte;
+  return recv(*(const int *)ud, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
+}
+
+static void test_no_descriptors(void) {
+  node a, b, *pair[2] = { &a, &b };
+  node_init(&a, "a", 1);
+  node_init(&b, "b", 2);
+  start_pair(&a, &b);
+  int fd = raw_socket();
+  struct rlimit before, low;
+  CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  low = before;
+  low.rlim_cur = (rlim_t)fd + 1; /* every number below is taken */
+  int spare[64];
+  size_t n = 0;
+  while (n < 64 && (spare[n] = dup(0)) >= 0 && spare[n] < fd) n++;
+  if (n < 64 && spare[n] >= 0) (void)close(spare[n]);
+  CHECK(setrlimit(RLIMIT_NOFILE, &low) == 0);
+  raw_connect(fd, &a);
+  WAIT(pair, paused, &a);
+  transfer(pair, 2, &a, &b, 0, 500, KIB);
+  transfer(pair, 2, &b, &a, 500, 500, KIB);
+  CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  while (n > 0) (void)close(spare[--n]);
+  CHECK(send(fd, "\x13/multistream/1.0.0\n", 20, 0) == 20);
+  WAIT(pair, heard_header, &fd); /* accepted after all */
+  (void)close(fd);
+  node_free(&a);
+  node_free(&b);
+}
+
+/* ---- threads of their own ---- */
+
+static void *run(void *arg) {
+  node *n = arg;
+  MUST(msub_host_run(n->host));
+  return NULL;
+}
+
+static void test_stop(void) {
+  node a, b;
+  node_init(&a, "a", 1);
+  node_init(&b, "b", 2);
+  start_pair(&a, &b);
+  pthread_t ta, tb;
+  CHECK(pthread_create(&ta, NULL, run, &a) == 0 && pthread_create(&tb, NULL, run, &b) == 0);
+  uint8_t bytes[KIB] = { 0 };
+  uint64_t end = now_ms() + 500;
+  uint32_t i = 0;
+  while (now_ms() < end) {
+    for (unsigned k = 0; k < 100; k++, i++) {
+      memcpy(bytes, &i, sizeof i);
+      (void)msub_host_publish(i % 2 ? a.host : b.host, i % 2 ? a.topic : b.topic,
+                              (msub_bytes){ bytes, sizeof bytes });
+    }
+  }
+  uint64_t begun = now_ms();
+  msub_host_stop(a.host);
+  CHECK(pthread_join(ta, NULL) == 0);
+  uint64_t one = now_ms() - begun;
+  msub_host_stop(b.host);
+  CHECK(pthread_join(tb, NULL) == 0);
+  uint64_t both = now_ms() - begun;
+  node_free(&a);
+  node_free(&b);
+  printf("%u published; stopped in %llu and %llu ms\n", i, (unsigned long long)one,
+         (unsigned long long)(both - one));
+  CHECK(one < 2000 && both - one < 2000 && now_ms() - begun < 5000);
+}
+
+/* ---- nothing stays behind ---- */
+
+static void test_baseline(void) {
+  node a, b, *pair[2] = { &a, &b };
+  size_t nothing = counted_bytes();
+  node_init(&a, "a", 1);
+  node_init(&b, "b", 2);
+  node_start(&a, true, true);
+  size_t idle = 0, fds = 0;
+  for (uint32_t round = 0; round < 6; round++) {
+    a.pubsub = a.joins = a.last = b.pubsub = b.joins = 0;
+    node_start(&b, false, true);
+    connect_pair(pair);
+    transfer(pair, 2, &a, &b, round * 1000, 500, KIB);
+    transfer(pair, 2, &b, &a, round * 1000 + 500, 500, KIB);
+    node_stop(&b);
+    WAIT(pair, alone, &a);
+    turn_for(pair, 2, 100);
+    msub_usage u;
+    msub_usage_of(msub_host_engine(a.host), &u);
+    CHECK(u.sessions == 0 && u.peers <= 1);
+    size_t bytes = counted_bytes() - u.seen_bytes;
+    if (round == 2) idle = bytes, fds = open_fds();
+    if (round > 2) printf("round %u: %zu bytes, at first %zu\n", round, bytes, idle);
+    if (round > 2) CHECK(bytes < idle + 4096 && open_fds() <= fds);
+  }
+  node_free(&a);
+  node_free(&b);
+  CHECK(counted_bytes() == nothing);
+}
+
+static const struct {
+  const char *name;
+  void (*run)(void);
+} cases[] = {
+  { "connect", test_connect },
+  { "unsigned", test_unsigned },
+  { "signed", test_signed },
+  { "big", test_big },
+  { "wrong_id", test_wrong_id },
+  { "reconnect", test_reconnect },
+  { "superseded", test_superseded },
+  { "slow", test_slow },
+  { "second_protocol", test_second_protocol },
+  { "half_open", test_half_open },
+  { "no_descriptors", test_no_descriptors },
+  { "stop", test_stop },
+  { "baseline", test_baseline },
+};
+
+int main(int argc, char **argv) {
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    if (argc > 1 && strcmp(argv[1], cases[i].name) != 0) continue;
+    cases[i].run();
+    size_t left = counted_bytes();
+    if (left) fprintf(stderr, "%s: %zu bytes were not freed\n", cases[i].name, left);
+    CHECK(left == 0);
+    printf("ok %s\n", cases[i].name);
+  }
+  return 0;
+}
