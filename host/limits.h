@@ -18,6 +18,7 @@
 #define MSUB__HOST_PING_IDLE_NS (60 * MSUB__S) /* wire: a ping stream without a ping */
 #define MSUB__HOST_PING_QUEUED 1024u           /* wire: bytes of echoes that the peer has not read */
 #define MSUB__HOST_PINGS 64u                   /* work: pings of the program under way */
+#define MSUB__HOST_REFUSED_NS (2 * MSUB__S)    /* work: a stream stays for its "na" to be read */
 
 /* ---- the pubsub stream that we open ---- */
 #define MSUB__HOST_REOPEN_TRIES 4u            /* work: after it broke; then something new has to happen */

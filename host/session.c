@@ -63,10 +63,12 @@ static void down(msub__sess *s) {
 
 /* ---- offering ---- */
 
-/* The first id that was not refused and that the peer speaks, as far as it said. group->n: none. */
-static unsigned choose(const msub__sess *s) {
+/* The first id from `from` on, going round, that was not refused and that the peer speaks, as far as it said.
+ * group->n: none. */
+static unsigned choose(const msub__sess *s, unsigned from) {
   const msub__identify *known = s->peer->known;
-  for (unsigned i = 0; i < s->group->n; i++) {
+  for (unsigned k = 0; k < s->group->n; k++) {
+    unsigned i = (from + k) % s->group->n;
     if (s->na & 1u << i) continue;
     if (!known || msub__identify_supports(known, s->group->ids[i])) return i;
   }
@@ -144,7 +146,7 @@ void msub__sess_start(msub__sess *s, msub__conn *c, msub_bytes prefer) {
   if (c->failed) return;
   if (s->out && s->out->conn == c) return;
   s->tries = s->na = s->fins = 0;
-  unsigned i = choose(s);
+  unsigned i = choose(s, 0);
   if (s->up && s->out && s->proto < s->group->n) i = s->proto; /* it moves, with the id that it has */
   for (unsigned k = 0; k < s->group->n && prefer.n > 0; k++) {
     if (msub_bytes_eq(s->group->ids[k], prefer)) i = k;
@@ -158,7 +160,10 @@ void msub__sess_start(msub__sess *s, msub__conn *c, msub_bytes prefer) {
 static void retry_now(msub__timer *t) {
   msub__sess *s = MSUB__OF(t, msub__sess, retry);
   msub__conn *c = msub__peer_newest(s->peer);
-  if (c && !s->out) offer(s, c);
+  unsigned i = choose(s, s->proto);
+  if (!c || s->out || i == s->group->n) return;
+  s->proto = (uint8_t)i;
+  offer(s, c);
 }
 
 void msub__sess_identified(msub__sess *s, msub__conn *c) {
@@ -225,7 +230,7 @@ static void out_refused(msub__stream *stream) {
   msub__sess *s = stream->own;
   msub__conn *c = stream->conn;
   s->na |= (uint8_t)(1u << s->proto);
-  unsigned next = choose(s);
+  unsigned next = choose(s, 0);
   s->refused = next == s->group->n;
   stream->ops = &retired_ops; /* it must not count as broken */
   s->out = NULL;
@@ -238,16 +243,18 @@ static void out_refused(msub__stream *stream) {
   }
 }
 
-static void out_broke(msub__sess *s, bool by_fin) {
+static void out_broke(msub__sess *s, const msub__conn *c, bool by_fin) {
   msub_host *h = host_of(s);
   bool steady = s->agreed && h->now.mono_ns - s->agreed_at >= MSUB__HOST_STEADY_NS;
   s->out = NULL;
-  s->agreed = false;
   s->blocked_at = 0;
+  /* Ended without an answer: it may have been the hello after an id that the peer does not know. */
+  if (!s->agreed && !c->failed) s->proto = (uint8_t)((s->proto + 1) % s->group->n);
+  s->agreed = false;
   if (steady) s->tries = s->fins = 0;
   if (by_fin) s->fins++;
   msub__lanes_restart(&s->lanes, &h->mem, h->shared);
-  if (s->up && !s->refused) retry_later(s);
+  if (s->up && !s->refused && !c->failed) retry_later(s); /* with its connection: conn_gone goes on at once */
 }
 
 static void out_end(msub__stream *stream, int why) {
@@ -269,7 +276,7 @@ static size_t out_data(msub__stream *stream, msub_bytes in) {
 static void out_fin(msub__stream *stream) {
   msub__sess *s = stream->own;
   if (s->fins >= 2) return;
-  out_broke(s, true);
+  out_broke(s, stream->conn, true);
   msub__stream_reset(stream, MSUB_ERR_CLOSED);
 }
 

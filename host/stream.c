@@ -133,8 +133,22 @@ static bool refused(msub_bytes used) {
   return used.n >= sizeof na && memcmp(used.p + used.n - sizeof na, na, sizeof na) == 0;
 }
 
+static const msub__stream_ops turned_away_ops = { .name = "refused" };
+
+/* After "na" anything may follow: what a dialer had sent early, for a protocol that we do not speak. It is no
+ * fault, and the "na" has to reach the dialer, so the stream is not reset before that. */
+static void turn_away(msub__stream *s) {
+  free_mss(s);
+  s->ops = &turned_away_ops;
+  s->conn->host->counts.streams_refused++;
+  msub__stream_finish(s);
+  msub__stream_deadline(s, MSUB__HOST_REFUSED_NS);
+}
+
 static void negotiation_failed(msub__stream *s, msub_bytes used) {
-  if (s->inbound || !refused(used))
+  if (s->inbound && s->mss->index > 0 && drain(s) == MSUB_OK)
+    turn_away(s);
+  else if (s->inbound || !refused(used))
     msub__stream_fault(s, s->mss->why);
   else if (s->ops->on_refused)
     s->ops->on_refused(s);
