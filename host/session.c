@@ -261,8 +261,7 @@ static void out_end(msub__stream *stream, int why) {
   (void)why;
   msub__sess *s = stream->own;
   if (s->out != stream) return;
-  out_broke(s, false);
-  if (stream->conn->failed) msub__timer_stop(host_of(s)->wheel, &s->retry); /* conn_gone goes on at once */
+  out_broke(s, stream->conn, false);
 }
 
 /* Nothing is ever read from our own stream: its end, or a byte, means that the peer gave it up. But one that
