@@ -1,0 +1,220 @@
+#include "cli/options.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+void list_add(text_list *l, const char *text) {
+  l->v = grow(l->v, l->n + 1, sizeof *l->v);
+  l->v[l->n++] = text;
+}
+
+int usage_error(const command *c, const char *format, ...) {
+  fflush(stdout);
+  flockfile(stderr);
+  fprintf(stderr, "%s: ", c->program);
+  va_list args;
+  va_start(args, format);
+  vfprintf(stderr, format, args);
+  va_end(args);
+  fprintf(stderr, "\nusage: %s %s\nRun \"%s --help\" for the options.\n", c->program, c->usage, c->program);
+  funlockfile(stderr);
+  return EXIT_USAGE;
+}
+
+/* ---- values ---- */
+
+bool read_number(const char *text, uint64_t *value) {
+  if (!*text || text[strspn(text, "0123456789")]) return false;
+  errno = 0;
+  *value = strtoull(text, NULL, 10);
+  return errno == 0;
+}
+
+bool read_duration(const char *text, uint64_t *ns) {
+  static const struct {
+    const char *name;
+    double ns;
+  } units[] = { { "ms", 1e6 }, { "us", 1e3 }, { "ns", 1 }, { "h", 3.6e12 }, { "m", 6e10 }, { "s", 1e9 } };
+  double total = 0, below = 1e18;
+  if (!*text) return false;
+  while (*text) {
+    size_t digits = strspn(text, "0123456789"), all = digits;
+    if (text[digits] == '.') all += 1 + strspn(text + digits + 1, "0123456789");
+    if (digits == 0 || all > 18) return false;
+    double v = strtod(text, NULL);
+    text += all;
+    size_t u = 0, n = sizeof units / sizeof *units;
+    while (u < n && strncmp(text, units[u].name, strlen(units[u].name)) != 0) u++;
+    /* "1h30m", but not "30m1h" and not "1s1s" */
+    if (u == n || units[u].ns >= below) return false;
+    below = units[u].ns;
+    text += strlen(units[u].name);
+    total += v * units[u].ns;
+  }
+  if (total > 9e18) return false;
+  *ns = (uint64_t)(total + 0.5);
+  return true;
+}
+
+/* ---- suggestions ---- */
+
+#define WORD_MAX 32
+
+/* Levenshtein distance of two words of less than WORD_MAX chars. */
+static size_t distance(const char *a, const char *b) {
+  size_t row[WORD_MAX + 1], na = strlen(a), nb = strlen(b);
+  for (size_t j = 0; j <= nb; j++) row[j] = j;
+  for (size_t i = 1; i <= na; i++) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= nb; j++) {
+      size_t best = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      if (row[j] + 1 < best) best = row[j] + 1;
+      if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+      row[j] = best;
+    }
+  }
+  return row[nb];
+}
+
+const char *nearest(const char *text, const char *(*next)(const void *ud, size_t i), const void *ud) {
+  const char *best = NULL, *word;
+  size_t len = strlen(text), least = len / 3 + 2;
+  if (len >= WORD_MAX) return NULL;
+  for (size_t i = 0; (word = next(ud, i)); i++) {
+    if (strlen(word) >= WORD_MAX) continue;
+    size_t d = distance(text, word);
+    if (d < least) {
+      least = d;
+      best = word;
+    }
+  }
+  return best;
+}
+
+static const char *row_name(const void *rows, size_t i) { return ((const option_row *)rows)[i].name; }
+
+/* ---- help ---- */
+
+static void print_row(const option_row *r) {
+  char left[64];
+  snprintf(left, sizeof left, "%s%s%s%s", r->name, r->letter ? (char[]){ ',', ' ', '-', r->letter, 0 } : "",
+           r->value ? " " : "", r->value ? r->value : "");
+  printf("  %-22s", left);
+  if (strlen(left) > 21) printf("\n  %-22s", "");
+  for (const char *p = r->help; *p; p++) {
+    if (*p == '\n')
+      printf("\n  %-22s", "");
+    else
+      putchar(*p);
+  }
+  putchar('\n');
+}
+
+static int print_help(const command *c, const option_row *rows) {
+  printf("usage: %s %s\n\n%s\n\nOptions:\n", c->program, c->usage, c->about);
+  for (const option_row *r = rows; r->name; r++) print_row(r);
+  printf("  %-22s%s\n", "--help, -h", "Print this text.");
+  if (c->after) printf("\n%s\n", c->after);
+  return flush_out(c->program, stdout) ? EXIT_OK : EXIT_FAILED;
+}
+
+/* ---- the command line ---- */
+
+static int set_value(const command *c, const option_row *r, const char *text) {
+  uint64_t v;
+  switch (r->kind) {
+  case OPT_TEXT: *(const char **)r->to = text; break;
+  case OPT_LIST: list_add(r->to, text); break;
+  case OPT_NUMBER:
+    if (!read_number(text, &v) || v < r->lo || v > r->hi)
+      return usage_error(c, "%s %s: not a number from %" PRIu64 " to %" PRIu64, r->name, quoted(text), r->lo, r->hi);
+    *(uint64_t *)r->to = v;
+    break;
+  case OPT_DURATION:
+    if (!read_duration(text, &v) || v < 1000000)
+      return usage_error(c, "%s %s: not a duration; write numbers with units, at least 1ms: 5s, 200ms, 1h30m",
+                         r->name, quoted(text));
+    *(uint64_t *)r->to = v;
+    break;
+  case OPT_FLAG:
+  case OPT_COUNT: break;
+  }
+  return -1;
+}
+
+static const option_row *find_row(const option_row *rows, const char *name, size_t n) {
+  for (const option_row *r = rows; r->name; r++)
+    if (strlen(r->name) == n && strncmp(r->name, name, n) == 0) return r;
+  return NULL;
+}
+
+static int unknown(const command *c, const option_row *rows, const char *name) {
+  const char *meant = nearest(name, row_name, rows);
+  return usage_error(c, "unknown option %s%s%s%s", quoted(name), meant ? "; did you mean " : "", meant ? meant : "",
+                     meant ? "?" : "");
+}
+
+/* -v, -vv, -h: letters take no value. */
+static int read_letters(const command *c, const option_row *rows, const char *word) {
+  for (const char *p = word + 1; *p; p++) {
+    const option_row *r = rows;
+    while (r->name && (r->letter != *p || r->value)) r++;
+    if (*p == 'h' && !r->name) return print_help(c, rows);
+    if (!r->name) return unknown(c, rows, word);
+    if (r->kind == OPT_COUNT)
+      ++*(unsigned *)r->to;
+    else
+      *(bool *)r->to = true;
+  }
+  return -1;
+}
+
+static int read_long(const command *c, const option_row *rows, const char *word, const char *following, int *used) {
+  const char *equals = strchr(word, '=');
+  size_t n = equals ? (size_t)(equals - word) : strlen(word);
+  if (n == 6 && strncmp(word, "--help", 6) == 0) return print_help(c, rows);
+  const option_row *r = find_row(rows, word, n);
+  if (!r) {
+    char *name = take(n + 1);
+    memcpy(name, word, n);
+    int code = unknown(c, rows, name);
+    free(name);
+    return code;
+  }
+  if (r->given) *r->given = true;
+  if (!r->value) {
+    if (equals) return usage_error(c, "%s takes no value, but got %s", r->name, quoted(equals + 1));
+    if (r->kind == OPT_COUNT)
+      ++*(unsigned *)r->to;
+    else
+      *(bool *)r->to = true;
+    return -1;
+  }
+  const char *value = equals ? equals + 1 : following;
+  if (!value) return usage_error(c, "%s needs a value: %s %s", r->name, r->name, r->value);
+  if (!equals) *used = 1;
+  return set_value(c, r, value);
+}
+
+int options_read(const command *c, const option_row *rows, int argc, char **argv, text_list *arguments) {
+  bool ended = false;
+  for (int i = 1; i < argc; i++) {
+    const char *word = argv[i];
+    int code = -1, used = 0;
+    if (ended || word[0] != '-' || !word[1])
+      list_add(arguments, word);
+    else if (strcmp(word, "--") == 0)
+      ended = true;
+    else if (word[1] == '-')
+      code = read_long(c, rows, word, i + 1 < argc ? argv[i + 1] : NULL, &used);
+    else
+      code = read_letters(c, rows, word);
+    if (code >= 0) return code;
+    i += used;
+  }
+  return -1;
+}
