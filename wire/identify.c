@@ -10,7 +10,8 @@
 
 /* ---- the block ----
  *
- * Filled twice by the same code: first the sizes are added up, then, in a block of that size, everything is copied. */
+ * Filled twice by the same code: first the sizes are added up, then, in a block of that size, everything is
+ * copied. */
 
 typedef struct draft {
   uint32_t present;
@@ -42,8 +43,13 @@ static int build(const msub_mem *mem, const draft *d, msub__identify **out) {
   msub__identify *id = (msub__identify *)(void *)block;
   msub_bytes *view = (msub_bytes *)(void *)(block + sizeof *id);
   uint8_t *at = block + sizeof *id + views;
-  *id = (msub__identify){ .present = d->present, .ignored = d->ignored, .block = size, .protocols = view,
-                          .n_protocols = d->n_protocols, .addrs = view + d->n_protocols, .n_addrs = d->n_addrs };
+  *id = (msub__identify){ .present = d->present,
+                          .ignored = d->ignored,
+                          .block = size,
+                          .protocols = view,
+                          .n_protocols = d->n_protocols,
+                          .addrs = view + d->n_protocols,
+                          .n_addrs = d->n_addrs };
   id->key = copy(&at, d->key);
   id->observed = copy(&at, d->observed);
   id->protocol_version = copy(&at, d->protocol_version);
@@ -89,7 +95,8 @@ static void keep_addr(draft *d, msub_bytes a) {
     d->ignored++;
 }
 
-static void take(draft *d, msub_bytes *field, uint32_t bit, protobuf_c_boolean has, ProtobufCBinaryData value) {
+static void take(draft *d, msub_bytes *field, uint32_t bit, protobuf_c_boolean has,
+                 ProtobufCBinaryData value) {
   if (!has) return;
   *field = msub__pbc_view(value);
   d->present |= bit;
@@ -101,7 +108,8 @@ static int parse(msub_bytes in, msub__arena *arena, draft *d) {
   if (!m) return arena->full ? MSUB_ERR_LIMIT : MSUB_ERR_MALFORMED;
   take(d, &d->key, MSUB__IDENTIFY_KEY, m->has_public_key, m->public_key);
   take(d, &d->observed, MSUB__IDENTIFY_OBSERVED, m->has_observed_addr, m->observed_addr);
-  take(d, &d->protocol_version, MSUB__IDENTIFY_PROTOCOL_VERSION, m->has_protocol_version, m->protocol_version);
+  take(d, &d->protocol_version, MSUB__IDENTIFY_PROTOCOL_VERSION, m->has_protocol_version,
+       m->protocol_version);
   take(d, &d->agent, MSUB__IDENTIFY_AGENT, m->has_agent_version, m->agent_version);
   take(d, &d->record, MSUB__IDENTIFY_RECORD, m->has_signed_peer_record, m->signed_peer_record);
   d->protocol_version = cut(d->protocol_version, MSUB__IDENTIFY_VERSION_MAX);
@@ -212,7 +220,8 @@ bool msub__identify_supports(const msub__identify *id, msub_bytes protocol) {
 bool msub__identify_key_ok(const msub__identify *id, msub_bytes peer_id) {
   msub_peer_id of_key;
   if (id->key.n == 0) return true;
-  return msub_public_key_peer_id(id->key, &of_key) == MSUB_OK && msub_bytes_eq(msub_peer_id_bytes(&of_key), peer_id);
+  return msub_public_key_peer_id(id->key, &of_key) == MSUB_OK &&
+         msub_bytes_eq(msub_peer_id_bytes(&of_key), peer_id);
 }
 
 int msub__identify_record(const msub__identify *id, msub_bytes peer_id, msub_peer_record *out) {
@@ -222,7 +231,8 @@ int msub__identify_record(const msub__identify *id, msub_bytes peer_id, msub_pee
 }
 
 msub_bytes msub__identify_observed(const msub__identify *id) {
-  return id->observed.n > 0 && msub_multiaddr_check(id->observed) == MSUB_OK ? id->observed : (msub_bytes){ 0 };
+  return id->observed.n > 0 && msub_multiaddr_check(id->observed) == MSUB_OK ? id->observed
+                                                                             : (msub_bytes){ 0 };
 }
 
 /* ---- writing ---- */
@@ -231,12 +241,13 @@ int msub__identify_encode(const msub_mem *mem, const msub__identify_own *own, ui
   msub_mem m = mem ? *mem : msub__mem_default();
   Msub__Wire__Identify id = MSUB__WIRE__IDENTIFY__INIT;
   size_t views, bytes, n;
-  if (!msub__add_size(own->n_protocols, own->n_addrs, &views) || !msub__mul_size(views, sizeof(ProtobufCBinaryData), &bytes))
+  if (!msub__add_size(own->n_protocols, own->n_addrs, &views) ||
+      !msub__mul_size(views, sizeof(ProtobufCBinaryData), &bytes))
     return MSUB_ERR_LIMIT;
   ProtobufCBinaryData *list = msub__alloc(&m, bytes);
   if (!list && bytes > 0) return MSUB_ERR_NOMEM;
   id.protocols = list;
-  id.listen_addrs = list + own->n_protocols;
+  id.listen_addrs = list ? list + own->n_protocols : NULL;
   id.n_protocols = own->n_protocols;
   id.n_listen_addrs = own->n_addrs;
   for (size_t i = 0; i < own->n_protocols; i++) id.protocols[i] = msub__pbc_data(own->protocols[i]);
@@ -251,7 +262,8 @@ int msub__identify_encode(const msub_mem *mem, const msub__identify_own *own, ui
   id.agent_version = msub__pbc_data(own->agent);
   id.has_signed_peer_record = own->record.n > 0;
   id.signed_peer_record = msub__pbc_data(own->record);
-  while ((n = msub__wire__identify__get_packed_size(&id)) + 2 > MSUB__IDENTIFY_OWN_MAX && id.n_listen_addrs > 0)
+  while ((n = msub__wire__identify__get_packed_size(&id)) + 2 > MSUB__IDENTIFY_OWN_MAX &&
+         id.n_listen_addrs > 0)
     id.n_listen_addrs--;
   size_t prefix = n < 128 ? 1 : 2;
   int result = MSUB_ERR_LIMIT;

@@ -1,4 +1,5 @@
-/* wire/multistream.c: see multistream.h. Lines are judged in the caller's buffer; only answers have a buffer here. */
+/* wire/multistream.c: see multistream.h. Lines are judged in the caller's buffer; only answers have a buffer
+ * here. */
 #include "wire/multistream.h"
 #include "base/assert.h"
 #include <string.h>
@@ -61,7 +62,8 @@ void msub__mss_listen(msub__mss *m, bool (*accepts)(void *ud, msub_bytes token),
   queue(m, header);
 }
 
-/* The line at the front of `in`: bytes it takes with its length, 0: not whole yet, -1: malformed (m->why is set). */
+/* The line at the front of `in`: bytes it takes with its length, 0: not whole yet, -1: malformed (m->why is
+ * set). */
 static int line_at(msub__mss *m, msub_bytes in, msub_bytes *token) {
   if (in.n == 0) return 0;
   size_t n = in.p[0], at = 1;

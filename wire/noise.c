@@ -6,18 +6,20 @@
 #include "wire/noise_payload.h"
 #include "wire/noise_state.h"
 
-_Static_assert(MSUB__NOISE_MUXERS_MAX <= INT8_MAX && MSUB_PUBLIC_KEY_MAX <= UINT16_MAX, "they have to fit msub__noise");
+_Static_assert(MSUB__NOISE_MUXERS_MAX <= INT8_MAX && MSUB_PUBLIC_KEY_MAX <= UINT16_MAX,
+               "they have to fit msub__noise");
 
 int msub__noise_new(const msub__noise_options *o, msub__noise **out) {
   msub_mem mem = o->mem ? *o->mem : msub__mem_default();
-  if (!o->kit || !o->identity || !o->static_secret || !o->ephemeral_secret || o->expect.n > MSUB_PEER_ID_MAX ||
-      o->n_muxers > MSUB__NOISE_MUXERS_MAX)
+  if (!o->kit || !o->identity || !o->static_secret || !o->ephemeral_secret ||
+      o->expect.n > MSUB_PEER_ID_MAX || o->n_muxers > MSUB__NOISE_MUXERS_MAX)
     return MSUB_ERR_INVAL;
   msub__noise *n = msub__zalloc(&mem, 1, sizeof *n);
   msub__noise_hs *hs = msub__zalloc(&mem, 1, sizeof *hs);
   int err = n && hs ? MSUB_OK : MSUB_ERR_NOMEM;
   if (!err)
-    err = msub__noise_xx_init(&hs->xx, o->kit, o->initiator, o->static_secret, o->ephemeral_secret, (msub_bytes){ 0 });
+    err = msub__noise_xx_init(&hs->xx, o->kit, o->initiator, o->static_secret, o->ephemeral_secret,
+                              (msub_bytes){ 0 });
   if (err) {
     msub__free(&mem, hs, sizeof *hs);
     msub__free(&mem, n, sizeof *n);
@@ -84,7 +86,8 @@ static int own_payload(msub__noise_hs *hs, uint8_t out[MSUB__NOISE_PAYLOAD_MAX],
   uint8_t signature[MSUB_SIG_MAX];
   int got = msub__noise_sign_static(hs->identity, hs->xx.s_pub, signature);
   if (got < 0) return got;
-  msub__noise_payload p = { .key = msub_key_public(hs->identity), .signature = { signature, (size_t)got },
+  msub__noise_payload p = { .key = msub_key_public(hs->identity),
+                            .signature = { signature, (size_t)got },
                             .n_muxers = hs->n_muxers };
   for (size_t i = 0; i < hs->n_muxers; i++) p.muxers[i] = hs->muxers[i];
   *n = msub__noise_payload_encode(&p, out, MSUB__NOISE_PAYLOAD_MAX);
@@ -222,6 +225,4 @@ int msub__noise_open(msub__noise *n, uint8_t *record, size_t record_n, uint8_t *
   return MSUB_OK;
 }
 
-size_t msub__noise_bytes(const msub__noise *n) {
-  return sizeof *n + n->key_n + (n->hs ? sizeof *n->hs : 0);
-}
+size_t msub__noise_bytes(const msub__noise *n) { return sizeof *n + n->key_n + (n->hs ? sizeof *n->hs : 0); }

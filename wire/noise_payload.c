@@ -44,7 +44,8 @@ static void signed_parts(const uint8_t static_key[32], msub_bytes parts[2]) {
   parts[1] = (msub_bytes){ static_key, 32 };
 }
 
-int msub__noise_sign_static(const msub_key *identity, const uint8_t static_key[32], uint8_t out[MSUB_SIG_MAX]) {
+int msub__noise_sign_static(const msub_key *identity, const uint8_t static_key[32],
+                            uint8_t out[MSUB_SIG_MAX]) {
   msub_bytes parts[2];
   signed_parts(static_key, parts);
   return msub_key_sign_parts(identity, parts, 2, out, MSUB_SIG_MAX);

@@ -1,5 +1,6 @@
-/* wire/noise_state.h: what a channel consists of, for noise.c and its tests. What only the handshake needs lies in a block of its
- * own and goes, wiped, when it is over; an idle connection keeps two keys, two counters and the peer's id. */
+/* wire/noise_state.h: what a channel consists of, for noise.c and its tests. What only the handshake needs
+ * lies in a block of its own and goes, wiped, when it is over; an idle connection keeps two keys, two
+ * counters and the peer's id. */
 #ifndef MSUB_WIRE_NOISE_STATE_H
 #define MSUB_WIRE_NOISE_STATE_H
 #include "wire/noise.h"

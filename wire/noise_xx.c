@@ -1,5 +1,5 @@
-/* wire/noise_xx.c: see noise_xx.h. X25519, SHA-256 and HMAC by libsodium (they cannot fail and allocate nothing), the
- * AEAD by OpenSSL (2.4 times as fast on full records). */
+/* wire/noise_xx.c: see noise_xx.h. X25519, SHA-256 and HMAC by libsodium (they cannot fail and allocate
+ * nothing), the AEAD by OpenSSL (2.4 times as fast on full records). */
 #include "wire/noise_xx.h"
 #include <openssl/evp.h>
 #include <sodium.h>
@@ -144,8 +144,9 @@ static int decrypt_and_hash(msub__noise_xx *x, uint8_t *data, size_t n) {
 
 /* ---- the pattern ---- */
 
-int msub__noise_xx_init(msub__noise_xx *x, msub__noise_kit *kit, bool initiator, const uint8_t static_secret[32],
-                        const uint8_t ephemeral_secret[32], msub_bytes prologue) {
+int msub__noise_xx_init(msub__noise_xx *x, msub__noise_kit *kit, bool initiator,
+                        const uint8_t static_secret[32], const uint8_t ephemeral_secret[32],
+                        msub_bytes prologue) {
   static const char name[] = "Noise_XX_25519_ChaChaPoly_SHA256";
   _Static_assert(sizeof name - 1 == sizeof x->h, "a name of hash length is used as it is");
   *x = (msub__noise_xx){ .kit = kit, .initiator = initiator };
@@ -154,7 +155,8 @@ int msub__noise_xx_init(msub__noise_xx *x, msub__noise_kit *kit, bool initiator,
   memcpy(x->h, name, sizeof x->h);
   memcpy(x->ck, name, sizeof x->ck);
   mix_hash(x, prologue);
-  if (crypto_scalarmult_curve25519_base(x->s_pub, x->s) != 0 || crypto_scalarmult_curve25519_base(x->e_pub, x->e) != 0) {
+  if (crypto_scalarmult_curve25519_base(x->s_pub, x->s) != 0 ||
+      crypto_scalarmult_curve25519_base(x->e_pub, x->e) != 0) {
     msub__noise_xx_wipe(x);
     return MSUB_ERR_CRYPTO;
   }
@@ -170,7 +172,8 @@ size_t msub__noise_xx_overhead(unsigned step) {
   return overhead[step];
 }
 
-/* One token of a pattern: a public key of ours or theirs, or a shared secret of the two letters' keys, initiator's first. */
+/* One token of a pattern: a public key of ours or theirs, or a shared secret of the two letters' keys,
+ * initiator's first. */
 typedef enum { END, E, S, EE, ES, SE } token;
 static const token pattern[3][5] = { { E }, { E, EE, S, ES }, { S, SE } };
 

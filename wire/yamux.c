@@ -9,10 +9,18 @@ int msub__yamux_new(const msub__yamux_options *o, uint64_t now_ns, msub__yamux *
   if (!ops || !ops->on_data || !ops->on_fin || !ops->on_end) return MSUB_ERR_INVAL;
   msub__yamux *y = msub__alloc(&mem, sizeof *y);
   if (!y) return MSUB_ERR_NOMEM;
-  *y = (msub__yamux){ .mem = mem, .ops = ops, .ud = o->ud, .shared = o->shared, .initiator = o->initiator,
+  *y = (msub__yamux){ .mem = mem,
+                      .ops = ops,
+                      .ud = o->ud,
+                      .shared = o->shared,
+                      .initiator = o->initiator,
                       .max_inbound = o->max_inbound ? o->max_inbound : MSUB__YAMUX_INBOUND_MAX,
-                      .next_id = o->initiator ? 1 : 2, .now_ns = now_ns, .heard_ns = now_ns,
-                      .full_until = MSUB_NEVER, .drain_until = MSUB_NEVER, .sweep_ns = MSUB_NEVER };
+                      .next_id = o->initiator ? 1 : 2,
+                      .now_ns = now_ns,
+                      .heard_ns = now_ns,
+                      .full_until = MSUB_NEVER,
+                      .drain_until = MSUB_NEVER,
+                      .sweep_ns = MSUB_NEVER };
   msub__list_init(&y->due);
   msub__list_init(&y->graves);
   *out = y;

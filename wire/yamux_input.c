@@ -1,4 +1,5 @@
-/* wire/yamux_input.c: frames from the peer. A frame is judged whole, by its header, before it changes anything. */
+/* wire/yamux_input.c: frames from the peer. A frame is judged whole, by its header, before it changes
+ * anything. */
 #include "base/assert.h"
 #include "wire/yamux_state.h"
 
@@ -157,17 +158,21 @@ static int goaway_frame(msub__yamux *y, const frame *f) {
 
 static int frame_came(msub__yamux *y) {
   const uint8_t *h = y->head;
-  frame f = { .type = h[1], .flags = (uint16_t)(h[2] << 8 | h[3]), .id = get32(h + 4), .length = get32(h + 8) };
+  frame f = {
+    .type = h[1], .flags = (uint16_t)(h[2] << 8 | h[3]), .id = get32(h + 4), .length = get32(h + 8)
+  };
   /* who speaks another version or language does not understand a GoAway either */
   if (h[0] != 0 || f.type > TYPE_GOAWAY) return msub__yamux_fatal(y, MSUB_ERR_MALFORMED, -1);
   int err = f.type == TYPE_PING     ? ping_frame(y, &f)
             : f.type == TYPE_GOAWAY ? goaway_frame(y, &f)
                                     : stream_frame(y, &f);
-  if (err != MSUB_ERR_NOMEM) y->head_n = 0; /* without memory nothing has happened: the header waits for another try */
+  if (err != MSUB_ERR_NOMEM)
+    y->head_n = 0; /* without memory nothing has happened: the header waits for another try */
   return err;
 }
 
-/* Bytes of the body at the front of `in`; *used: how many are done with. 0 and MSUB_OK: nothing more may be kept. */
+/* Bytes of the body at the front of `in`; *used: how many are done with. 0 and MSUB_OK: nothing more may be
+ * kept. */
 static int body_came(msub__yamux *y, msub_bytes in, size_t *used) {
   msub__ystream *s = y->body;
   size_t n = in.n < y->body_left ? in.n : y->body_left, taken = 0, kept = 0;

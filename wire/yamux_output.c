@@ -1,4 +1,5 @@
-/* wire/yamux_output.c: frames to the peer. Control frames are made at the moment they are written, from what is due. */
+/* wire/yamux_output.c: frames to the peer. Control frames are made at the moment they are written, from what
+ * is due. */
 #include <string.h>
 #include "base/assert.h"
 #include "wire/yamux_state.h"

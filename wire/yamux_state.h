@@ -1,12 +1,12 @@
 /* wire/yamux_state.h: what the yamux_*.c files share.
  *
- *   session ─┬─ streams: array of pointers, sorted by id (ids come ascending, so one is nearly always put at the end; a search
- *            │           is a bisection, and no choice of ids makes it slow)
- *            ├─ due:     list of streams that have a control frame to be written, oldest first
- *            └─ graves:  streams that ended inside a callback and are freed when it has returned
+ *   session ─┬─ streams: array of pointers, sorted by id (ids come ascending, so one is nearly always put at
+ * the end; a search │           is a bisection, and no choice of ids makes it slow) ├─ due:     list of
+ * streams that have a control frame to be written, oldest first └─ graves:  streams that ended inside a
+ * callback and are freed when it has returned
  *
- * Each stream owes at most one control frame: SYN, ACK, FIN and credit share one WindowUpdate, and RST replaces all of them. So
- * what is pending is counted, not queued. */
+ * Each stream owes at most one control frame: SYN, ACK, FIN and credit share one WindowUpdate, and RST
+ * replaces all of them. So what is pending is counted, not queued. */
 #ifndef MSUB_WIRE_YAMUX_STATE_H
 #define MSUB_WIRE_YAMUX_STATE_H
 #include "base/buf.h"
@@ -17,39 +17,42 @@ enum { TYPE_DATA, TYPE_WINDOW, TYPE_PING, TYPE_GOAWAY };
 enum { FLAG_SYN = 1, FLAG_ACK = 2, FLAG_FIN = 4, FLAG_RST = 8 };
 
 enum { /* msub__ystream.flags */
-  Y_INBOUND = 1 << 0,
-  Y_SYN = 1 << 1,      /* the peer has not been told of it */
-  Y_ANNOUNCE = 1 << 2, /* due: SYN, although there is no data */
-  Y_UNACKED = 1 << 3,  /* ours, not acknowledged */
-  Y_ACK = 1 << 4,      /* due: ACK */
-  Y_CREDIT = 1 << 5,   /* due: a larger window */
-  Y_FIN = 1 << 6,      /* due: FIN */
-  Y_FIN_SENT = 1 << 7,
-  Y_FIN_SEEN = 1 << 8, /* the peer's came, */
-  Y_FIN_TOLD = 1 << 9, /* and so did all bytes before it */
-  Y_RST = 1 << 10,     /* due: RST */
-  Y_DEAD = 1 << 11,    /* out of the table; only a due RST keeps the object */
-  Y_LISTED = 1 << 12,  /* in session's list `due` */
-  Y_ASKED = 1 << 13    /* read() was called inside a callback */
+       Y_INBOUND = 1 << 0,
+       Y_SYN = 1 << 1,      /* the peer has not been told of it */
+       Y_ANNOUNCE = 1 << 2, /* due: SYN, although there is no data */
+       Y_UNACKED = 1 << 3,  /* ours, not acknowledged */
+       Y_ACK = 1 << 4,      /* due: ACK */
+       Y_CREDIT = 1 << 5,   /* due: a larger window */
+       Y_FIN = 1 << 6,      /* due: FIN */
+       Y_FIN_SENT = 1 << 7,
+       Y_FIN_SEEN = 1 << 8, /* the peer's came, */
+       Y_FIN_TOLD = 1 << 9, /* and so did all bytes before it */
+       Y_RST = 1 << 10,     /* due: RST */
+       Y_DEAD = 1 << 11,    /* out of the table; only a due RST keeps the object */
+       Y_LISTED = 1 << 12,  /* in session's list `due` */
+       Y_ASKED = 1 << 13    /* read() was called inside a callback */
 };
 #define Y_DUE (Y_ANNOUNCE | Y_ACK | Y_CREDIT | Y_FIN | Y_RST)
 
 struct msub__ystream {
   msub__yamux *y;
   void *word;
-  msub__node node;    /* in due or graves */
-  msub__buf unread;   /* came and was not taken */
-  uint64_t epoch_ns;  /* when the window was last renewed */
-  uint64_t since_ns;  /* when it was opened (until acknowledged) or finished by us */
+  msub__node node;   /* in due or graves */
+  msub__buf unread;  /* came and was not taken */
+  uint64_t epoch_ns; /* when the window was last renewed */
+  uint64_t since_ns; /* when it was opened (until acknowledged) or finished by us */
   uint32_t id;
   uint32_t send_left; /* bytes the peer lets us send */
-  uint32_t recv_left; /* bytes we still let the peer send; window - recv_left - unread: taken, credit not yet given back */
+  uint32_t recv_left; /* bytes we still let the peer send; window - recv_left - unread: taken, credit not yet
+                         given back */
   uint32_t window;
   uint16_t flags;
 };
 
 /* One word: the time at which the bucket is full again. */
-typedef struct bucket { uint64_t full_at; } bucket;
+typedef struct bucket {
+  uint64_t full_at;
+} bucket;
 
 #define REFUSED_MAX 16u
 
@@ -65,7 +68,7 @@ struct msub__yamux {
   msub__node due, graves;
   msub__ystream *showing; /* whose unread bytes a callback looks at */
   /* input: a header under way, then the body of its frame */
-  msub__ystream *body;    /* NULL: the body is dropped */
+  msub__ystream *body; /* NULL: the body is dropped */
   uint32_t body_left;
   bool body_fin;
   uint8_t head_n;
@@ -91,7 +94,8 @@ enum { PING_NONE, PING_DUE, PING_SENT };
 
 /* ---- yamux_stream.c ---- */
 msub__ystream *msub__yamux_find(const msub__yamux *y, uint32_t id);
-/* The first with a greater id; NULL: none. 0 begins a walk, which may go on after callbacks have changed the table. */
+/* The first with a greater id; NULL: none. 0 begins a walk, which may go on after callbacks have changed the
+ * table. */
 msub__ystream *msub__yamux_after(const msub__yamux *y, uint32_t id);
 /* A stream in the table with both windows at their start; NULL: no memory. */
 msub__ystream *msub__yamux_add(msub__yamux *y, uint32_t id, uint16_t flags);
@@ -115,7 +119,8 @@ void msub__yamux_settle_fin(msub__ystream *s);
 /* Bytes that may be added to what is kept unread. */
 size_t msub__yamux_allowance(const msub__yamux *y);
 bool msub__yamux_control_full(const msub__yamux *y);
-/* The credit to be announced, the window being grown first when it turned over fast; recv_left includes it then. */
+/* The credit to be announced, the window being grown first when it turned over fast; recv_left includes it
+ * then. */
 uint32_t msub__yamux_renew(msub__ystream *s);
 
 /* ---- yamux_time.c ---- */

@@ -9,8 +9,10 @@ static uint32_t place(const msub__yamux *y, uint32_t id) {
   if (hi > 0 && y->streams[hi - 1]->id < id) return hi;
   while (lo < hi) {
     uint32_t mid = lo + (hi - lo) / 2;
-    if (y->streams[mid]->id < id) lo = mid + 1;
-    else hi = mid;
+    if (y->streams[mid]->id < id)
+      lo = mid + 1;
+    else
+      hi = mid;
   }
   return lo;
 }
@@ -36,15 +38,23 @@ msub__ystream *msub__yamux_add(msub__yamux *y, uint32_t id, uint16_t flags) {
   }
   msub__ystream *s = msub__alloc(&y->mem, sizeof *s);
   if (!s) return NULL;
-  *s = (msub__ystream){ .y = y, .id = id, .flags = flags, .window = MSUB__YAMUX_WINDOW, .recv_left = MSUB__YAMUX_WINDOW,
-                        .send_left = MSUB__YAMUX_WINDOW, .epoch_ns = y->now_ns, .since_ns = y->now_ns };
+  *s = (msub__ystream){ .y = y,
+                        .id = id,
+                        .flags = flags,
+                        .window = MSUB__YAMUX_WINDOW,
+                        .recv_left = MSUB__YAMUX_WINDOW,
+                        .send_left = MSUB__YAMUX_WINDOW,
+                        .epoch_ns = y->now_ns,
+                        .since_ns = y->now_ns };
   msub__list_init(&s->node);
   uint32_t at = place(y, id);
   memmove(y->streams + at + 1, y->streams + at, (y->n - at) * sizeof(msub__ystream *));
   y->streams[at] = s;
   y->n++;
-  if (flags & Y_INBOUND) y->counts.inbound++;
-  else y->counts.outbound++;
+  if (flags & Y_INBOUND)
+    y->counts.inbound++;
+  else
+    y->counts.outbound++;
   if (flags & Y_UNACKED) y->counts.unacked++;
   return s;
 }
@@ -55,8 +65,10 @@ static void take_out(msub__ystream *s) {
   MSUB__INVARIANT(at < y->n && y->streams[at] == s);
   y->n--;
   memmove(y->streams + at, y->streams + at + 1, (y->n - at) * sizeof(msub__ystream *));
-  if (s->flags & Y_INBOUND) y->counts.inbound--;
-  else y->counts.outbound--;
+  if (s->flags & Y_INBOUND)
+    y->counts.inbound--;
+  else
+    y->counts.outbound--;
   if (s->flags & Y_UNACKED) y->counts.unacked--;
   if (s->flags & Y_ASKED) y->n_asked--;
   if (y->body == s) y->body = NULL; /* the rest of its frame is dropped: a reader must never see a gap */
@@ -103,9 +115,12 @@ void msub__yamux_kill(msub__ystream *s, bool rst) {
   bool told = !(s->flags & Y_SYN);
   s->flags |= Y_DEAD;
   msub__yamux_unmark(s, Y_DUE);
-  if (rst && told) msub__yamux_mark(s, Y_RST);
-  else if (y->busy) msub__list_push(&y->graves, &s->node);
-  else msub__yamux_destroy(s);
+  if (rst && told)
+    msub__yamux_mark(s, Y_RST);
+  else if (y->busy)
+    msub__list_push(&y->graves, &s->node);
+  else
+    msub__yamux_destroy(s);
 }
 
 void msub__yamux_end(msub__ystream *s, int why, bool rst) {

@@ -1,4 +1,5 @@
-/* wire/yamux_time.c: entering and leaving a session, its end, and everything that happens because time passes. */
+/* wire/yamux_time.c: entering and leaving a session, its end, and everything that happens because time
+ * passes. */
 #include "base/assert.h"
 #include "wire/yamux_state.h"
 
@@ -23,10 +24,14 @@ static bool buffers_full(const msub__yamux *y) { return msub__yamux_allowance(y)
 
 /* Starts and stops the two clocks of standing still. */
 static void watch(msub__yamux *y) {
-  if (!msub__yamux_control_full(y)) y->full_until = MSUB_NEVER;
-  else if (y->full_until == MSUB_NEVER) y->full_until = msub__deadline(y->now_ns, MSUB__YAMUX_WRITE_NS);
-  if (!buffers_full(y)) y->drain_until = MSUB_NEVER;
-  else if (y->drain_until == MSUB_NEVER) y->drain_until = msub__deadline(y->now_ns, MSUB__YAMUX_DRAIN_NS);
+  if (!msub__yamux_control_full(y))
+    y->full_until = MSUB_NEVER;
+  else if (y->full_until == MSUB_NEVER)
+    y->full_until = msub__deadline(y->now_ns, MSUB__YAMUX_WRITE_NS);
+  if (!buffers_full(y))
+    y->drain_until = MSUB_NEVER;
+  else if (y->drain_until == MSUB_NEVER)
+    y->drain_until = msub__deadline(y->now_ns, MSUB__YAMUX_DRAIN_NS);
 }
 
 void msub__yamux_enter(msub__yamux *y, uint64_t now_ns) {
@@ -35,7 +40,8 @@ void msub__yamux_enter(msub__yamux *y, uint64_t now_ns) {
   if (now_ns > y->now_ns) y->now_ns = now_ns;
 }
 
-/* Serves the read() calls that were made inside callbacks: one pass, so that an owner who asks but takes nothing cannot keep us here. */
+/* Serves the read() calls that were made inside callbacks: one pass, so that an owner who asks but takes
+ * nothing cannot keep us here. */
 static void serve_asked(msub__yamux *y) {
   uint32_t id = 0;
   for (msub__ystream *s; y->n_asked > 0 && (s = msub__yamux_after(y, id)) != NULL;) {
@@ -68,7 +74,8 @@ static uint64_t alive_until(const msub__yamux *y) {
 uint64_t msub__yamux_next_deadline(const msub__yamux *y) {
   if (y->err) return MSUB_NEVER;
   if (y->n_asked > 0) return y->now_ns;
-  if (msub__yamux_control_full(y) != (y->full_until != MSUB_NEVER)) return y->now_ns; /* changed by the owner's calls */
+  if (msub__yamux_control_full(y) != (y->full_until != MSUB_NEVER))
+    return y->now_ns; /* changed by the owner's calls */
   uint64_t t = msub__sooner(alive_until(y), y->sweep_ns);
   t = msub__sooner(t, msub__sooner(y->full_until, y->drain_until));
   if (y->pong_due && !msub__passed(y->pong_free_ns, y->now_ns)) t = msub__sooner(t, y->pong_free_ns);
@@ -79,7 +86,8 @@ uint64_t msub__yamux_next_deadline(const msub__yamux *y) {
 static void reset_fullest(msub__yamux *y) {
   msub__ystream *fullest = NULL;
   for (uint32_t i = 0; i < y->n; i++) {
-    if (!fullest || msub__buf_len(&y->streams[i]->unread) > msub__buf_len(&fullest->unread)) fullest = y->streams[i];
+    if (!fullest || msub__buf_len(&y->streams[i]->unread) > msub__buf_len(&fullest->unread))
+      fullest = y->streams[i];
   }
   y->drain_until = MSUB_NEVER; /* the next one gets its time too */
   if (!fullest || msub__buf_len(&fullest->unread) == 0) return;

@@ -2,9 +2,9 @@
  *
  *   window of a stream   ├─ unread ─┤├─ taken, no credit yet ─┤├─ recv_left: the peer may send ─┤
  *
- * Two bounds work together. Windows are credit: it is given back only for bytes that were taken. But all streams' windows
- * together are more than a connection may hold, so at the connection's bound, and at that of all connections, reading from the
- * socket stops. */
+ * Two bounds work together. Windows are credit: it is given back only for bytes that were taken. But all
+ * streams' windows together are more than a connection may hold, so at the connection's bound, and at that of
+ * all connections, reading from the socket stops. */
 #include "wire/yamux_state.h"
 
 #define SHARED_FLOOR 4096u /* every session may hold a line of negotiation, whatever the others do */
@@ -12,8 +12,8 @@
 size_t msub__yamux_allowance(const msub__yamux *y) {
   size_t own = y->buffered < MSUB__YAMUX_BUFFERED_MAX ? MSUB__YAMUX_BUFFERED_MAX - y->buffered : 0;
   if (!y->shared) return own;
-  /* A session may hold as much as is free: x more for us are x less free, so half of the difference. One sixteenth
-   * is kept back for the floors of a thousand sessions. */
+  /* A session may hold as much as is free: x more for us are x less free, so half of the difference. One
+   * sixteenth is kept back for the floors of a thousand sessions. */
   size_t max = y->shared->max ? y->shared->max : MSUB__YAMUX_SHARED_MAX;
   size_t total = max - max / 16, held = y->shared->buffered;
   size_t free = held < total ? total - held : 0;
@@ -25,7 +25,8 @@ size_t msub__yamux_allowance(const msub__yamux *y) {
 
 /* One more frame of the peer's must fit with what it makes due, and so must a ping, a pong and a GoAway. */
 bool msub__yamux_control_full(const msub__yamux *y) {
-  return y->n_refused == REFUSED_MAX || msub__yamux_pending(y) + 4 * MSUB__YAMUX_HEADER > MSUB__YAMUX_PENDING_MAX;
+  return y->n_refused == REFUSED_MAX ||
+         msub__yamux_pending(y) + 4 * MSUB__YAMUX_HEADER > MSUB__YAMUX_PENDING_MAX;
 }
 
 bool msub__yamux_reading(const msub__yamux *y) {

@@ -1,5 +1,5 @@
-/* identify: what is kept of what a peer says, and what we say. Ids in the messages are rows of the project's list of known mistakes
- * with this protocol. */
+/* identify: what is kept of what a peer says, and what we say. Ids in the messages are rows of the project's
+ * list of known mistakes with this protocol. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,10 @@
 static msub_bytes str(const char *s) { return (msub_bytes){ (const uint8_t *)s, strlen(s) }; }
 
 /* A message written field by field. */
-typedef struct message { uint8_t p[70000]; size_t n; } message;
+typedef struct message {
+  uint8_t p[70000];
+  size_t n;
+} message;
 static void varint(message *m, uint64_t v) {
   for (; v >= 128; v >>= 7) m->p[m->n++] = (uint8_t)(v | 0x80);
   m->p[m->n++] = (uint8_t)v;
@@ -72,11 +75,18 @@ static msub_key *key_of(unsigned seed) {
 Test(identify, round_trip) {
   msub_key *k = key_of(1);
   uint8_t record[1024], out[MSUB__IDENTIFY_OWN_MAX];
-  msub_bytes protocols[] = { str("/meshsub/1.1.0"), str("/ipfs/ping/1.0.0") }, addrs[] = { addr(4001), addr(4002) };
+  msub_bytes protocols[] = { str("/meshsub/1.1.0"), str("/ipfs/ping/1.0.0") },
+             addrs[] = { addr(4001), addr(4002) };
   size_t record_n = msub_peer_record_seal(k, 7, addrs, 2, MSUB_RECORD_GO, record, sizeof record);
-  msub__identify_own own = { .key = msub_key_public(k), .observed = addr(999), .protocol_version = str("meshsub/1"),
-                             .agent = str("test"), .record = { record, record_n }, .protocols = protocols, .n_protocols = 2,
-                             .addrs = addrs, .n_addrs = 2 };
+  msub__identify_own own = { .key = msub_key_public(k),
+                             .observed = addr(999),
+                             .protocol_version = str("meshsub/1"),
+                             .agent = str("test"),
+                             .record = { record, record_n },
+                             .protocols = protocols,
+                             .n_protocols = 2,
+                             .addrs = addrs,
+                             .n_addrs = 2 };
   int n = msub__identify_encode(NULL, &own, out, sizeof out);
   cr_assert(n > 0);
   for (size_t step = 1; step < 200; step += 33) {
@@ -88,9 +98,11 @@ Test(identify, round_trip) {
     cr_assert(msub_bytes_eq(id->key, own.key) && msub_bytes_eq(id->agent, own.agent));
     cr_assert(msub_bytes_eq(id->protocol_version, own.protocol_version));
     cr_assert(id->n_protocols == 2 && msub_bytes_eq(id->protocols[1], protocols[1]));
-    cr_assert(id->n_addrs == 2 && msub_bytes_eq(id->addrs[0], addrs[0]) && msub_bytes_eq(id->addrs[1], addrs[1]));
+    cr_assert(id->n_addrs == 2 && msub_bytes_eq(id->addrs[0], addrs[0]) &&
+              msub_bytes_eq(id->addrs[1], addrs[1]));
     cr_assert(msub_bytes_eq(msub__identify_observed(id), own.observed));
-    cr_assert(msub__identify_supports(id, str("/ipfs/ping/1.0.0")) && !msub__identify_supports(id, str("/ipfs/ping")));
+    cr_assert(msub__identify_supports(id, str("/ipfs/ping/1.0.0")) &&
+              !msub__identify_supports(id, str("/ipfs/ping")));
     msub_peer_record r;
     cr_assert_eq(msub__identify_record(id, msub_key_peer_id(k), &r), MSUB_OK);
     cr_assert(r.seq == 7 && r.n_addrs == 2);
@@ -110,7 +122,8 @@ Test(identify, round_trip) {
   own.protocols = long_protocols;
   own.n_protocols = 64;
   cr_assert_eq(msub__identify_encode(NULL, &own, out, sizeof out), MSUB_ERR_LIMIT);
-  cr_assert_eq(msub__identify_encode(NULL, &(msub__identify_own){ 0 }, out, sizeof out), 1, "an empty message");
+  cr_assert_eq(msub__identify_encode(NULL, &(msub__identify_own){ 0 }, out, sizeof out), 1,
+               "an empty message");
   msub_key_free(k);
 }
 
@@ -123,14 +136,17 @@ Test(identify, records) {
         message m = { .n = 0 };
         uint8_t record[512];
         msub_bytes a = addr(1);
-        size_t n = msub_peer_record_seal(k[signer], 1, &a, 1, (msub_record_dialect)dialect, record, sizeof record);
+        size_t n =
+            msub_peer_record_seal(k[signer], 1, &a, 1, (msub_record_dialect)dialect, record, sizeof record);
         field(field(&m, KEY, msub_key_public(k[signer])), RECORD, (msub_bytes){ record, n });
         msub__identify *id = decode(&m);
         msub_peer_record r;
         int err = msub__identify_record(id, msub_key_peer_id(k[connected]), &r);
-        cr_assert_eq(err, signer == connected ? MSUB_OK : MSUB_ERR_MISMATCH, "I-01 signer %d, connected %d: %d", signer, connected, err);
+        cr_assert_eq(err, signer == connected ? MSUB_OK : MSUB_ERR_MISMATCH,
+                     "I-01 signer %d, connected %d: %d", signer, connected, err);
         cr_assert_eq(msub__identify_key_ok(id, msub_key_peer_id(k[connected])), signer == connected, "I-02");
-        cr_assert_eq(msub__identify_record(id, (msub_bytes){ 0 }, &r), MSUB_ERR_MISMATCH, "I-02 nobody expected is nobody accepted");
+        cr_assert_eq(msub__identify_record(id, (msub_bytes){ 0 }, &r), MSUB_ERR_MISMATCH,
+                     "I-02 nobody expected is nobody accepted");
         msub__identify_free(NULL, id);
         /* a record relabelled: each byte flipped */
         for (size_t at = 0; at < n; at += 7) {
@@ -156,7 +172,12 @@ Test(identify, records) {
 
 /* I-03, I-05, I-09: sizes and numbers of messages at the limit and beside it. */
 Test(identify, messages) {
-  static const struct { const char *what; unsigned messages; size_t each; int err; } table[] = {
+  static const struct {
+    const char *what;
+    unsigned messages;
+    size_t each;
+    int err;
+  } table[] = {
     { "I-09 one", 1, 100, MSUB_OK },
     { "I-03 8 KiB", 1, 8192, MSUB_OK },
     { "I-03 8 KiB + 1", 1, 8193, MSUB_ERR_LIMIT },
@@ -175,7 +196,9 @@ Test(identify, messages) {
       msub__identify *id = NULL;
       in.n = one.n = 0;
       if (table[i].each > 0) {
-        field(&one, 99, (msub_bytes){ pad, table[i].each - (table[i].each > 130 ? 4 : 3) }); /* an unknown field fills it */
+        field(&one, 99,
+              (msub_bytes){ pad,
+                            table[i].each - (table[i].each > 130 ? 4 : 3) }); /* an unknown field fills it */
         cr_assert_eq(one.n, table[i].each);
       }
       for (unsigned k = 0; k < table[i].messages; k++) framed(&in, &one);
@@ -184,12 +207,19 @@ Test(identify, messages) {
       msub__identify_free(NULL, id);
     }
   }
-  static const struct { const char *what, *bytes; size_t n; int err; } prefixes[] = {
+  static const struct {
+    const char *what, *bytes;
+    size_t n;
+    int err;
+  } prefixes[] = {
     { "I-03 2^31", "\x80\x80\x80\x80\x08", 5, MSUB_ERR_LIMIT },
     { "I-03 2^63", "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", 10, MSUB_ERR_LIMIT },
     { "I-03 padded", "\x81\x00", 2, MSUB_ERR_MALFORMED },
     { "I-03 cut in the prefix", "\x81", 1, MSUB_ERR_MALFORMED },
-    { "I-03 cut in the message", "\x05" "ab", 3, MSUB_ERR_MALFORMED },
+    { "I-03 cut in the message",
+      "\x05"
+      "ab",
+      3, MSUB_ERR_MALFORMED },
     { "no protobuf", "\x02\xff\xff", 3, MSUB_ERR_MALFORMED },
     { "wrong wire type", "\x02\x08\x01", 3, MSUB_ERR_MALFORMED },
   };
@@ -215,12 +245,14 @@ Test(identify, lists) {
   in.n = 0;
   for (unsigned k = 0; k < 10; k++) {
     one.n = 0;
-    for (unsigned i = 0; i < 50; i++) field(&one, PROTOCOL, (snprintf(text, sizeof text, "/proto/%u", k * 25 + i), str(text)));
+    for (unsigned i = 0; i < 50; i++)
+      field(&one, PROTOCOL, (snprintf(text, sizeof text, "/proto/%u", k * 25 + i), str(text)));
     for (unsigned i = 0; i < 10; i++) field(&one, ADDR, addr(k * 5 + i));
     framed(&in, &one);
   }
   cr_assert_eq(read_all(&in, 1000, &id), MSUB_OK);
-  cr_assert(id->n_protocols == 64 && id->n_addrs == 16, "I-05 64 protocols and 16 addresses of all ten messages");
+  cr_assert(id->n_protocols == 64 && id->n_addrs == 16,
+            "I-05 64 protocols and 16 addresses of all ten messages");
   for (unsigned i = 0; i < 64; i++) {
     snprintf(text, sizeof text, "/proto/%u", i);
     cr_assert(msub_bytes_eq(id->protocols[i], str(text)), "I-08 in the order sent, each once");
@@ -228,12 +260,14 @@ Test(identify, lists) {
   cr_assert(id->ignored > 0);
   msub__identify_free(NULL, id);
 
-  one.n = 0; /* I-04: a flood is either ignored or refused; 16 KiB of empty entries do not fit the working memory */
+  one.n = 0; /* I-04: a flood is either ignored or refused; 16 KiB of empty entries do not fit the working
+                memory */
   while (one.n + 2 <= MSUB__IDENTIFY_MERGED_MAX) field(&one, PROTOCOL, str(""));
   id = NULL;
   cr_assert_eq(msub__identify_decode(NULL, all(&one), &id), MSUB_ERR_LIMIT, "I-04");
   one.n = 0;
-  for (unsigned i = 0; i < 1000; i++) field(&one, PROTOCOL, (snprintf(text, sizeof text, "/proto/%u", i), str(text)));
+  for (unsigned i = 0; i < 1000; i++)
+    field(&one, PROTOCOL, (snprintf(text, sizeof text, "/proto/%u", i), str(text)));
   id = decode(&one);
   cr_assert(id->n_protocols == 64 && id->ignored == 936, "I-04 a long list is cut");
   msub__identify_free(NULL, id);
@@ -253,7 +287,8 @@ Test(identify, lists) {
   field(&one, AGENT, (msub_bytes){ (const uint8_t *)text, 200 });
   field(&one, OBSERVED, str("nonsense"));
   id = decode(&one);
-  cr_assert(id->n_addrs == 1 && id->n_protocols == 3 && id->ignored == 4, "I-06 %zu %zu %zu", id->n_addrs, id->n_protocols, id->ignored);
+  cr_assert(id->n_addrs == 1 && id->n_protocols == 3 && id->ignored == 4, "I-06 %zu %zu %zu", id->n_addrs,
+            id->n_protocols, id->ignored);
   cr_assert_eq(id->protocols[2].n, 3, "a NUL does not cut a text");
   cr_assert_eq(id->agent.n, MSUB__IDENTIFY_VERSION_MAX);
   cr_assert_eq(msub__identify_observed(id).n, 0);
@@ -270,8 +305,10 @@ Test(identify, push) {
   m.n = 0;
   push = decode(field(&m, PROTOCOL, str("/c")));
   cr_assert_eq(msub__identify_merge(NULL, old, push, &merged), MSUB_OK);
-  cr_assert(merged->n_protocols == 1 && msub_bytes_eq(merged->protocols[0], str("/c")), "I-08 replaced, not appended");
-  cr_assert(merged->n_addrs == 1 && msub_bytes_eq(merged->agent, str("agent")) && msub_bytes_eq(merged->key, old->key));
+  cr_assert(merged->n_protocols == 1 && msub_bytes_eq(merged->protocols[0], str("/c")),
+            "I-08 replaced, not appended");
+  cr_assert(merged->n_addrs == 1 && msub_bytes_eq(merged->agent, str("agent")) &&
+            msub_bytes_eq(merged->key, old->key));
   cr_assert(old->n_protocols == 2);
   msub__identify_free(NULL, old);
   msub__identify_free(NULL, push);

@@ -1,5 +1,5 @@
-/* multistream-select: both machines against each other and against hostile input. Ids in the messages are rows of the
- * project's list of known mistakes in this protocol. */
+/* multistream-select: both machines against each other and against hostile input. Ids in the messages are
+ * rows of the project's list of known mistakes in this protocol. */
 #include <criterion/criterion.h>
 #include <string.h>
 #include "wire/multistream.h"
@@ -7,7 +7,10 @@
 static msub_bytes str(const char *s) { return (msub_bytes){ (const uint8_t *)s, strlen(s) }; }
 
 /* A growing piece of input. */
-typedef struct script { uint8_t p[65536]; size_t n; } script;
+typedef struct script {
+  uint8_t p[65536];
+  size_t n;
+} script;
 static script *put(script *s, const char *token) {
   s->n += msub__mss_encode(str(token), s->p + s->n, sizeof s->p - s->n);
   return s;
@@ -26,7 +29,8 @@ static bool accepts(void *ud, msub_bytes token) {
   return accepted && token.n == strlen(accepted) && memcmp(token.p, accepted, token.n) == 0;
 }
 
-/* Shows `in` as a caller does: what was not used is shown again with `step` more bytes. Returns the last event. */
+/* Shows `in` as a caller does: what was not used is shown again with `step` more bytes. Returns the last
+ * event. */
 static msub__mss_event feed(msub__mss *m, const script *in, size_t step, size_t *used) {
   msub__mss_event e = MSUB__MSS_MORE;
   *used = 0;
@@ -67,7 +71,8 @@ Test(multistream, both_machines_agree) {
         accepted = hit < n ? names[hit] : NULL;
         cr_assert_eq(msub__mss_dial(&d, proposals, n), MSUB_OK);
         msub__mss_listen(&l, accepts, NULL);
-        for (int round = 0; round < 200 && ed != MSUB__MSS_FAILED && !(ed == MSUB__MSS_AGREED && el == ed); round++) {
+        for (int round = 0; round < 200 && ed != MSUB__MSS_FAILED && !(ed == MSUB__MSS_AGREED && el == ed);
+             round++) {
           drain(&d, &to_l);
           size_t have = at_l + steps[k] * (size_t)(round + 1);
           if (have > to_l.n) have = to_l.n;
@@ -78,8 +83,8 @@ Test(multistream, both_machines_agree) {
           at_d += used;
         }
         if (hit < n) {
-          cr_assert(ed == MSUB__MSS_AGREED && el == MSUB__MSS_AGREED && d.index == hit, "n %zu hit %zu step %zu", n, hit,
-                    steps[k]);
+          cr_assert(ed == MSUB__MSS_AGREED && el == MSUB__MSS_AGREED && d.index == hit,
+                    "n %zu hit %zu step %zu", n, hit, steps[k]);
           cr_assert(at_l == to_l.n && at_d == to_d.n);
         } else {
           cr_assert(ed == MSUB__MSS_FAILED && el == MSUB__MSS_MORE, "nothing in common: the dialer fails");
@@ -137,11 +142,15 @@ Test(multistream, dialer) {
   cr_assert_eq(feed(&m, put(put(&in, MSUB__MSS_HEADER), "na"), 1000, &used), MSUB__MSS_NEXT);
   want.n = in.n = 0;
   cr_assert(output_is(&m, put(&want, "/meshsub/1.1.0")));
-  cr_assert_eq(feed(&m, put(&in, "na"), 1000, &used), MSUB__MSS_FAILED, "M-07: fails at once, waits for nobody");
+  cr_assert_eq(feed(&m, put(&in, "na"), 1000, &used), MSUB__MSS_FAILED,
+               "M-07: fails at once, waits for nobody");
   cr_assert_eq(msub__mss_input(&m, (msub_bytes){ in.p, in.n }, &used), MSUB__MSS_FAILED, "stays failed");
   cr_assert_not_null(m.why);
 
-  static const struct { const char *id, *lines[4]; bool drained; } bad[] = {
+  static const struct {
+    const char *id, *lines[4];
+    bool drained;
+  } bad[] = {
     { "M-05 wrong header", { "/multistream/2.0.0" }, true },
     { "M-05 no header", { "/meshsub/1.2.0" }, true },
     { "M-05 header twice", { MSUB__MSS_HEADER, MSUB__MSS_HEADER }, true },
@@ -176,7 +185,8 @@ Test(multistream, listener) {
     cr_assert_eq(feed(&m, &in, step, &used), MSUB__MSS_AGREED);
     cr_assert_eq(used, negotiated, "optimistic bytes are handed back");
     cr_assert_eq(asked, 2, "M-01: ls is no proposal");
-    cr_assert(output_is(&m, put(put(put(put(&want, MSUB__MSS_HEADER), "na"), "na"), accepted)), "M-01: ls gets na");
+    cr_assert(output_is(&m, put(put(put(put(&want, MSUB__MSS_HEADER), "na"), "na"), accepted)),
+              "M-01: ls gets na");
   }
 
   /* M-06: 16 proposals, not 17; all answers fit the output although nothing was drained */
@@ -204,7 +214,9 @@ Test(multistream, listener) {
   cr_assert_eq(feed(&m, &in, 1000, &used), MSUB__MSS_AGREED);
   cr_assert(output_is(&m, &want), "the longest legal negotiation fits the output");
 
-  static const struct { const char *id, *lines[4]; } bad[] = {
+  static const struct {
+    const char *id, *lines[4];
+  } bad[] = {
     { "M-05 wrong header", { "/multistream/1.0.1" } },
     { "M-05 proposal without header", { "/meshsub/1.1.0" } },
     { "M-05 na without header", { "na" } },
@@ -221,7 +233,13 @@ Test(multistream, listener) {
 
 /* M-01, M-02: every form of length and line, for both machines, in one piece and byte by byte. */
 Test(multistream, lines) {
-  static const struct { const char *what; size_t line; const char *prefix; size_t prefix_n; bool newline, ok; } cases[] = {
+  static const struct {
+    const char *what;
+    size_t line;
+    const char *prefix;
+    size_t prefix_n;
+    bool newline, ok;
+  } cases[] = {
     { "M-02 empty message", 0, "\x00", 1, false, false },
     { "M-01 one byte: the newline alone", 1, "\x01", 1, true, true },
     { "M-02 without newline", 5, "\x05", 1, false, false },

@@ -1,5 +1,5 @@
-/* Noise: known answers for the handshake proper, then the libp2p channel with honest and hostile peers. Ids in the messages are
- * rows of the project's list of known mistakes with this protocol. */
+/* Noise: known answers for the handshake proper, then the libp2p channel with honest and hostile peers. Ids
+ * in the messages are rows of the project's list of known mistakes with this protocol. */
 #include <criterion/criterion.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -37,12 +37,16 @@ TestSuite(noise, .init = setup, .fini = teardown);
 Test(noise, known_answers) {
   static const char *const messages[] = {
     "358072d6365880d1aeea329adf9121383851ed21a28e3b75e965d0d2cd166254",
-    "64b101b1d0be5a8704bd078f9895001fc03e8e9f9522f188dd128d9846d484663414af878d3e46a2f58911a816d6e8346d4ea17a6f2a0bb4"
+    "64b101b1d0be5a8704bd078f9895001fc03e8e9f9522f188dd128d9846d484663414af878d3e46a2f58911a816d6e8346d4ea17a"
+    "6f2a0bb4"
     "ef4ed56c133cff4560a34e36ea82109f26cf2e5a5caf992b608d55c747f615e5a3425a7a19eefb8f",
-    "87f864c11ba449f46a0a4f4e2eacbb7b0457784f4fca1937f572c93603e9c4d97e5ea11b16f3968710b23a3be3202dc1b5e1ce3c96334749"
+    "87f864c11ba449f46a0a4f4e2eacbb7b0457784f4fca1937f572c93603e9c4d97e5ea11b16f3968710b23a3be3202dc1b5e1ce3c"
+    "96334749"
     "1e74f5c0768a9b42",
   };
-  static const struct { const char *plain, *cipher; } transport[] = {
+  static const struct {
+    const char *plain, *cipher;
+  } transport[] = {
     { "79656c6c6f777375626d6172696e65", "a52ef02ba60e12696d1d6b9ef4245c88fca757b6134ad6e76b56e310a6adf6" },
     { "7375626d6172696e6579656c6c6f77", "2445aa438ebd649281c636cc7269ca82f1d9023d72520943aeabf909cdf521" },
   };
@@ -65,7 +69,8 @@ Test(noise, known_answers) {
   }
   for (int i = 0; i < 2; i++) {
     cr_assert_eq(msub__noise_xx_split(&x[i], &send[i], &recv[i]), MSUB_OK);
-    for (size_t k = 0; k < sizeof x[i]; k++) cr_assert_eq(((uint8_t *)&x[i])[k], 0, "N-04 the handshake's secrets are wiped");
+    for (size_t k = 0; k < sizeof x[i]; k++)
+      cr_assert_eq(((uint8_t *)&x[i])[k], 0, "N-04 the handshake's secrets are wiped");
   }
   for (int i = 0; i < 2; i++) { /* initiator first, then responder */
     size_t n = unhex(transport[i].plain, message);
@@ -76,27 +81,33 @@ Test(noise, known_answers) {
   }
 }
 
-/* N-03: 64 bits of nonce, little-endian behind four zero bytes, checked against another implementation. N-01: the end. */
+/* N-03: 64 bits of nonce, little-endian behind four zero bytes, checked against another implementation. N-01:
+ * the end. */
 Test(noise, nonces) {
-  static const uint64_t at[] = { 0, 1, 0xffffffff, 0x100000000, 0x100000001, UINT64_C(0x0102030405060708), UINT64_MAX - 1 };
+  static const uint64_t at[] = {
+    0, 1, 0xffffffff, 0x100000000, 0x100000001, UINT64_C(0x0102030405060708), UINT64_MAX - 1
+  };
   msub__noise_cipher c, d;
   ascending(c.key, 7);
   for (size_t i = 0; i < sizeof at / sizeof at[0]; i++) {
     uint8_t data[5 + 16] = "hello", want[5 + 16], iv[12] = { 0 };
     for (unsigned k = 0; k < 8; k++) iv[4 + k] = (uint8_t)(at[i] >> (8 * k));
-    crypto_aead_chacha20poly1305_ietf_encrypt(want, NULL, (const uint8_t *)"hello", 5, (const uint8_t *)"ad", 2, NULL, iv, c.key);
+    crypto_aead_chacha20poly1305_ietf_encrypt(want, NULL, (const uint8_t *)"hello", 5, (const uint8_t *)"ad",
+                                              2, NULL, iv, c.key);
     c.nonce = at[i];
     d = c;
     cr_assert_eq(msub__noise_encrypt(kit, &c, (msub_bytes){ (const uint8_t *)"ad", 2 }, data, 5), MSUB_OK);
     cr_assert_arr_eq(data, want, sizeof want, "N-03 nonce %zu", i);
     cr_assert_eq(c.nonce, at[i] + 1);
     data[0] ^= 1;
-    cr_assert_eq(msub__noise_decrypt(kit, &d, (msub_bytes){ (const uint8_t *)"ad", 2 }, data, 5), MSUB_ERR_CRYPTO);
+    cr_assert_eq(msub__noise_decrypt(kit, &d, (msub_bytes){ (const uint8_t *)"ad", 2 }, data, 5),
+                 MSUB_ERR_CRYPTO);
     cr_assert_eq(d.nonce, at[i], "N-02 a record that does not verify leaves the nonce alone");
   }
   uint8_t data[16] = { 0 };
   c.nonce = d.nonce = UINT64_MAX;
-  cr_assert_eq(msub__noise_encrypt(kit, &c, (msub_bytes){ 0 }, data, 0), MSUB_ERR_CRYPTO, "N-01 the last nonce is never used");
+  cr_assert_eq(msub__noise_encrypt(kit, &c, (msub_bytes){ 0 }, data, 0), MSUB_ERR_CRYPTO,
+               "N-01 the last nonce is never used");
   cr_assert_eq(msub__noise_decrypt(kit, &d, (msub_bytes){ 0 }, data, 0), MSUB_ERR_CRYPTO, "N-01");
 }
 
@@ -104,17 +115,29 @@ Test(noise, nonces) {
 
 static const msub_bytes yamux = { (const uint8_t *)"/yamux/1.0.0", 12 };
 
-typedef struct side { msub_key *key; msub__noise *n; uint8_t buf[8192]; size_t have; } side;
+typedef struct side {
+  msub_key *key;
+  msub__noise *n;
+  uint8_t buf[8192];
+  size_t have;
+} side;
 
-static void make(side *s, bool initiator, unsigned seed, msub_bytes expect, const msub_bytes *muxers, size_t n_muxers) {
+static void make(side *s, bool initiator, unsigned seed, msub_bytes expect, const msub_bytes *muxers,
+                 size_t n_muxers) {
   uint8_t identity[32], st[32], eph[32];
   memset(identity, (int)seed, 32);
   ascending(st, seed);
   ascending(eph, seed + 64);
   memset(s, 0, sizeof *s);
   cr_assert_eq(msub_key_from_seed(identity, &s->key), MSUB_OK);
-  msub__noise_options o = { .kit = kit, .identity = s->key, .expect = expect, .muxers = muxers, .n_muxers = n_muxers,
-                            .initiator = initiator, .static_secret = st, .ephemeral_secret = eph };
+  msub__noise_options o = { .kit = kit,
+                            .identity = s->key,
+                            .expect = expect,
+                            .muxers = muxers,
+                            .n_muxers = n_muxers,
+                            .initiator = initiator,
+                            .static_secret = st,
+                            .ephemeral_secret = eph };
   cr_assert_eq(msub__noise_new(&o, &s->n), MSUB_OK);
 }
 
@@ -133,7 +156,8 @@ static int write_to(side *from, side *to) {
 static int read_all(side *s, size_t step) {
   size_t used = 0;
   int err = MSUB_OK;
-  for (size_t have = step < s->have ? step : s->have; !err && !used; have = have + step < s->have ? have + step : s->have) {
+  for (size_t have = step < s->have ? step : s->have; !err && !used;
+       have = have + step < s->have ? have + step : s->have) {
     err = msub__noise_input(s->n, (msub_bytes){ s->buf, have }, &used);
     cr_assert(used == 0 || used <= have);
     if (have == s->have) break;
@@ -167,8 +191,8 @@ Test(noise, channel) {
     cr_assert(msub_bytes_eq(msub__noise_peer_id(r.n), msub_key_peer_id(i.key)));
     cr_assert(msub_bytes_eq(msub__noise_peer_key(i.n), msub_key_public(r.key)));
     cr_assert(msub__noise_muxer(i.n) == 0 && msub__noise_muxer(r.n) == 0);
-    cr_assert(msub__noise_bytes(i.n) < size_before && msub__noise_bytes(i.n) <= 256, "an idle channel is small: %zu",
-              msub__noise_bytes(i.n));
+    cr_assert(msub__noise_bytes(i.n) < size_before && msub__noise_bytes(i.n) <= 256,
+              "an idle channel is small: %zu", msub__noise_bytes(i.n));
     done(&i);
     done(&r);
   }
@@ -203,9 +227,12 @@ Test(noise, channel) {
 }
 
 Test(noise, muxers) {
-  msub_bytes a = { (const uint8_t *)"/a", 2 }, b = { (const uint8_t *)"/b", 2 }, c = { (const uint8_t *)"/c", 2 };
-  static const struct { int n_i, n_r, i, r; } table[] = { { 0, 0, -1, -1 }, { 1, 0, -1, -1 }, { 0, 1, -1, -1 }, { 1, 1, 0, 0 },
-                                                          { 1, 2, 0, 1 },   { 2, 1, 1, 0 },   { 2, 2, 0, 1 } };
+  msub_bytes a = { (const uint8_t *)"/a", 2 }, b = { (const uint8_t *)"/b", 2 },
+             c = { (const uint8_t *)"/c", 2 };
+  static const struct {
+    int n_i, n_r, i, r;
+  } table[] = { { 0, 0, -1, -1 }, { 1, 0, -1, -1 }, { 0, 1, -1, -1 }, { 1, 1, 0, 0 },
+                { 1, 2, 0, 1 },   { 2, 1, 1, 0 },   { 2, 2, 0, 1 } };
   msub_bytes of_i[] = { a, b }, of_r_reversed[] = { b, a }, other[] = { c };
   for (size_t k = 0; k < sizeof table / sizeof table[0]; k++) {
     side i, r;
@@ -213,8 +240,8 @@ Test(noise, muxers) {
     make(&i, true, 1, (msub_bytes){ 0 }, of_i, (size_t)table[k].n_i);
     make(&r, false, 2, (msub_bytes){ 0 }, list_r, (size_t)table[k].n_r);
     cr_assert_eq(shake(&i, &r, 1000), MSUB_OK);
-    cr_assert(msub__noise_muxer(i.n) == table[k].i && msub__noise_muxer(r.n) == table[k].r, "row %zu: %d %d", k,
-              msub__noise_muxer(i.n), msub__noise_muxer(r.n));
+    cr_assert(msub__noise_muxer(i.n) == table[k].i && msub__noise_muxer(r.n) == table[k].r, "row %zu: %d %d",
+              k, msub__noise_muxer(i.n), msub__noise_muxer(r.n));
     done(&i);
     done(&r);
   }
@@ -250,8 +277,8 @@ Test(noise, expected_peer) {
   done(&other);
 }
 
-/* N-10: every byte of every message mutated, every truncation: the handshake fails (or, for the unauthenticated first message, the next
- * one does), is over, and exposes nobody. */
+/* N-10: every byte of every message mutated, every truncation: the handshake fails (or, for the
+ * unauthenticated first message, the next one does), is over, and exposes nobody. */
 Test(noise, mutated_handshakes) {
   side i, r;
   size_t sizes[3] = { 34, 218, 186 };
@@ -278,7 +305,11 @@ Test(noise, mutated_handshakes) {
       done(&r);
     }
   }
-  static const struct { const char *what; uint8_t head[2]; int err; } lengths[] = {
+  static const struct {
+    const char *what;
+    uint8_t head[2];
+    int err;
+  } lengths[] = {
     { "N-10 empty message", { 0, 0 }, MSUB_ERR_MALFORMED },
     { "N-10 31 bytes", { 0, 31 }, MSUB_ERR_MALFORMED },
     { "N-10 a payload of 4 KiB", { 0x10, 0x20 }, MSUB_OK },
@@ -288,13 +319,15 @@ Test(noise, mutated_handshakes) {
   for (size_t k = 0; k < sizeof lengths / sizeof lengths[0]; k++) {
     size_t used;
     make(&r, false, 2, (msub_bytes){ 0 }, &yamux, 1);
-    cr_assert_eq(msub__noise_input(r.n, (msub_bytes){ lengths[k].head, 2 }, &used), lengths[k].err, "%s", lengths[k].what);
+    cr_assert_eq(msub__noise_input(r.n, (msub_bytes){ lengths[k].head, 2 }, &used), lengths[k].err, "%s",
+                 lengths[k].what);
     cr_assert_eq(used, 0);
     done(&r);
   }
 }
 
-/* A peer with its own idea of the payload: XX by hand as initiator against our responder, and as responder against our initiator. */
+/* A peer with its own idea of the payload: XX by hand as initiator against our responder, and as responder
+ * against our initiator. */
 static int meet(msub_bytes payload, bool we_initiate, msub_bytes expect) {
   uint8_t st[32], eph[32], message[8192], out[MSUB__NOISE_HANDSHAKE_MAX];
   msub__noise_xx x;
@@ -333,10 +366,14 @@ static int meet_both(msub_bytes payload) {
 
 /* An RSA key as a PublicKey protobuf, of `bits` bits; only its form is right. */
 static size_t rsa_key(unsigned bits, uint8_t *out) {
-  size_t mod = bits / 8 + 1, integers = 4 + mod + 5, bit_string = 4 + integers + 1, body = 15 + 4 + bit_string, at = 0;
-  static const uint8_t rsa_oid[] = { 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00 };
+  size_t mod = bits / 8 + 1, integers = 4 + mod + 5, bit_string = 4 + integers + 1,
+         body = 15 + 4 + bit_string, at = 0;
+  static const uint8_t rsa_oid[] = { 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
+                                     0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00 };
   uint8_t *der = out + 5;
-#define LONG(tag, n) (der[at] = (tag), der[at + 1] = 0x82, der[at + 2] = (uint8_t)((n) >> 8), der[at + 3] = (uint8_t)(n), at += 4)
+#define LONG(tag, n)                                                                                         \
+  (der[at] = (tag), der[at + 1] = 0x82, der[at + 2] = (uint8_t)((n) >> 8), der[at + 3] = (uint8_t)(n),       \
+   at += 4)
   LONG(0x30, body);
   memcpy(der + at, rsa_oid, 15);
   at += 15;
@@ -428,7 +465,8 @@ Test(noise, hostile_identities) {
   junk[used] = 0x7a; /* an unknown field */
   junk[used + 1] = (uint8_t)(pad | 0x80);
   junk[used + 2] = (uint8_t)(pad >> 7);
-  cr_assert_eq(meet_both((msub_bytes){ junk, MSUB__NOISE_PAYLOAD_MAX }), MSUB_OK, "a payload of exactly 4 KiB");
+  cr_assert_eq(meet_both((msub_bytes){ junk, MSUB__NOISE_PAYLOAD_MAX }), MSUB_OK,
+               "a payload of exactly 4 KiB");
   cr_assert_eq(meet_both((msub_bytes){ junk, MSUB__NOISE_PAYLOAD_MAX + 1 }), MSUB_ERR_LIMIT, "one byte more");
   msub_key_free(key);
 }
@@ -459,7 +497,8 @@ Test(noise, small_order_points) {
     cr_assert(msub__noise_output(i.n, out, sizeof out) > 0);
     uint8_t second[2 + 200] = { 0, 200 };
     unhex(points[k], second + 2);
-    cr_assert_eq(msub__noise_input(i.n, (msub_bytes){ second, sizeof second }, &used), MSUB_ERR_CRYPTO, "N-09 answer %zu", k);
+    cr_assert_eq(msub__noise_input(i.n, (msub_bytes){ second, sizeof second }, &used), MSUB_ERR_CRYPTO,
+                 "N-09 answer %zu", k);
     done(&i);
 
     /* as a static key: a peer that follows the pattern up to it */
@@ -478,7 +517,8 @@ Test(noise, small_order_points) {
     cr_assert_eq(msub__noise_xx_read(&x, out + 2, (size_t)n - 2, &got), MSUB_OK);
     n = msub__noise_xx_write(&x, (msub_bytes){ 0 }, m + 2);
     m[0] = 0, m[1] = (uint8_t)n;
-    cr_assert_eq(msub__noise_input(r.n, (msub_bytes){ m, (size_t)n + 2 }, &used), MSUB_ERR_CRYPTO, "N-09 static %zu", k);
+    cr_assert_eq(msub__noise_input(r.n, (msub_bytes){ m, (size_t)n + 2 }, &used), MSUB_ERR_CRYPTO,
+                 "N-09 static %zu", k);
     done(&r);
   }
 }
@@ -509,7 +549,8 @@ Test(noise, records) {
   cr_assert_eq(msub__noise_record_size((msub_bytes){ (const uint8_t *)"\0\x10", 2 }), 18);
   done(&i);
   done(&r);
-  /* N-01: each byte of a record flipped, a replay, a swap: the connection is over and no plaintext comes any more */
+  /* N-01: each byte of a record flipped, a replay, a swap: the connection is over and no plaintext comes any
+   * more */
   for (size_t at = 0; at < 5 + 18 + 3; at++) {
     uint8_t first[5 + 18], second[5 + 18];
     make(&r, false, 2, (msub_bytes){ 0 }, &yamux, 1);
@@ -529,7 +570,8 @@ Test(noise, records) {
       cr_assert_eq(msub__noise_open(r.n, again, 23, &plain, &n), MSUB_ERR_CRYPTO, "N-01 replay");
     } else if (at == 24) {
       cr_assert_eq(msub__noise_open(r.n, second, 23, &plain, &n), MSUB_ERR_CRYPTO, "N-01 out of order");
-      for (size_t k = 0; k < 23; k++) cr_assert_eq(second[k], 0, "what did not verify is not left lying about");
+      for (size_t k = 0; k < 23; k++)
+        cr_assert_eq(second[k], 0, "what did not verify is not left lying about");
     } else {
       cr_assert_eq(msub__noise_open(i.n, first, 23, &plain, &n), MSUB_ERR_CRYPTO, "N-01 reflected");
       cr_assert_eq(msub__noise_open(i.n, second, 23, &plain, &n), MSUB_ERR_STATE, "N-01 over");
@@ -537,7 +579,8 @@ Test(noise, records) {
       done(&r);
       continue;
     }
-    cr_assert_eq(msub__noise_open(r.n, second, 23, &plain, &n), MSUB_ERR_STATE, "N-01 no further plaintext after byte %zu", at);
+    cr_assert_eq(msub__noise_open(r.n, second, 23, &plain, &n), MSUB_ERR_STATE,
+                 "N-01 no further plaintext after byte %zu", at);
     cr_assert_eq(msub__noise_seal(r.n, second, 5), MSUB_ERR_STATE);
     done(&i);
     done(&r);

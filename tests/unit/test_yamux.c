@@ -1,5 +1,5 @@
-/* One yamux session against frames made by hand. Ids in the messages are rows of the project's list of known mistakes with this
- * protocol. */
+/* One yamux session against frames made by hand. Ids in the messages are rows of the project's list of known
+ * mistakes with this protocol. */
 #include "base/rng.h"
 #include "yamux_peer.h"
 
@@ -14,19 +14,24 @@ Test(yamux, opening) {
     for (int initiator = 0; initiator < 2; initiator++) {
       owner_new(&o, initiator, NULL);
       uint32_t theirs = initiator ? 2 : 1, length = type == WINDOW ? 1000 : 5;
-      cr_assert_eq(type == WINDOW ? feed(&o, WINDOW, SYN, theirs, length) : feed_data(&o, SYN, theirs, length), MSUB_OK);
+      cr_assert_eq(type == WINDOW ? feed(&o, WINDOW, SYN, theirs, length)
+                                  : feed_data(&o, SYN, theirs, length),
+                   MSUB_OK);
       cr_assert(o.opens == 1 && msub__yamux_id(o.last) == theirs && msub__yamux_is_inbound(o.last));
       cr_assert_eq(o.got, type == DATA ? 5u : 0u, "Y-15 a body is read of Data only");
-      cr_assert_eq(msub__yamux_room(o.last), type == WINDOW ? W + 1000 : W, "Y-15 credit is taken of WindowUpdate only");
+      cr_assert_eq(msub__yamux_room(o.last), type == WINDOW ? W + 1000 : W,
+                   "Y-15 credit is taken of WindowUpdate only");
       cr_assert_eq(msub__yamux_pending(o.y), 12);
       if (type == DATA) {
         cr_assert(sent_is(&o, WINDOW, ACK, theirs, 0));
       } else {
         cr_assert_eq(msub__yamux_data_header(o.last, h, 7), MSUB_OK);
-        cr_assert_arr_eq(h, ((uint8_t[]){ 0, DATA, 0, ACK, 0, 0, 0, (uint8_t)theirs, 0, 0, 0, 7 }), 12, "ACK rides on data");
+        cr_assert_arr_eq(h, ((uint8_t[]){ 0, DATA, 0, ACK, 0, 0, 0, (uint8_t)theirs, 0, 0, 0, 7 }), 12,
+                         "ACK rides on data");
         cr_assert_eq(msub__yamux_pending(o.y), 0);
       }
-      cr_assert_eq(feed(&o, WINDOW, SYN, theirs + 1, 0), MSUB_ERR_MALFORMED, "an id of our own parity ends the connection");
+      cr_assert_eq(feed(&o, WINDOW, SYN, theirs + 1, 0), MSUB_ERR_MALFORMED,
+                   "an id of our own parity ends the connection");
       cr_assert(sent_is(&o, GOAWAY, 0, 0, MSUB__GOAWAY_PROTOCOL));
       msub__yamux_free(o.y);
 
@@ -37,7 +42,8 @@ Test(yamux, opening) {
       cr_assert_eq(msub__yamux_pending(o.y), 0, "SYN waits for the first data");
       if (type == DATA) {
         cr_assert_eq(msub__yamux_data_header(s, h, 300), MSUB_OK);
-        cr_assert_arr_eq(h, ((uint8_t[]){ 0, DATA, 0, SYN, 0, 0, 0, (uint8_t)ours, 0, 0, 1, 44 }), 12, "SYN rides on data");
+        cr_assert_arr_eq(h, ((uint8_t[]){ 0, DATA, 0, SYN, 0, 0, 0, (uint8_t)ours, 0, 0, 1, 44 }), 12,
+                         "SYN rides on data");
         cr_assert_eq(msub__yamux_data_header(s, h, 1), MSUB_OK);
         cr_assert_eq(h[3], 0, "once");
       } else {
@@ -71,17 +77,22 @@ Test(yamux, opening) {
   cr_assert_eq(msub__yamux_open(o.y, NULL, &s), MSUB_OK);
   cr_assert_eq(msub__yamux_data_header(s, h, 0), MSUB_ERR_INVAL);
   cr_assert_eq(msub__yamux_data_header(s, h, MSUB__YAMUX_FRAME_MAX + 1), MSUB_ERR_LIMIT);
-  for (unsigned i = 0; i < 16; i++) cr_assert_eq(msub__yamux_data_header(s, h, MSUB__YAMUX_FRAME_MAX), MSUB_OK);
+  for (unsigned i = 0; i < 16; i++)
+    cr_assert_eq(msub__yamux_data_header(s, h, MSUB__YAMUX_FRAME_MAX), MSUB_OK);
   cr_assert(msub__yamux_room(s) == 0 && msub__yamux_data_header(s, h, 1) == MSUB_ERR_LIMIT);
   cr_assert_eq(feed(&o, WINDOW, ACK, msub__yamux_id(s), 10), MSUB_OK);
   cr_assert(o.writables == 1 && msub__yamux_room(s) == 10);
-  cr_assert(msub__yamux_data_header(s, h, 11) == MSUB_ERR_LIMIT && msub__yamux_data_header(s, h, 10) == MSUB_OK);
+  cr_assert(msub__yamux_data_header(s, h, 11) == MSUB_ERR_LIMIT &&
+            msub__yamux_data_header(s, h, 10) == MSUB_OK);
   msub__yamux_free(o.y);
 }
 
 /* Y-02, Y-04, Y-06, Y-07: sums of credit around 2^32, on a stream that exists and with SYN. */
 Test(yamux, windows) {
-  static const struct { uint32_t first, second; bool first_ok, second_ok; } table[] = {
+  static const struct {
+    uint32_t first, second;
+    bool first_ok, second_ok;
+  } table[] = {
     { 0, 0, true, true },
     { 1, 1, true, true },
     { 0x80000000, 0x7fffffff - W, true, true },
@@ -130,14 +141,17 @@ Test(yamux, first_frames) {
       bool ok = n <= W, rst = with[f] & RST;
       int err = ok ? feed_data(&o, SYN | with[f], 1, n) : feed(&o, DATA, SYN | with[f], 1, n);
       cr_assert_eq(err, ok ? MSUB_OK : MSUB_ERR_MALFORMED, "Y-03 length %u flags %x", n, with[f]);
-      cr_assert_eq(o.opens, ok && !rst ? 1u : 0u, "Y-03 nothing is made for a bad frame: length %u flags %x", n, with[f]);
+      cr_assert_eq(o.opens, ok && !rst ? 1u : 0u, "Y-03 nothing is made for a bad frame: length %u flags %x",
+                   n, with[f]);
       cr_assert_eq(counts(&o).inbound, o.opens);
       if (ok && !rst) {
         cr_assert_eq(o.got, n);
         cr_assert_eq(o.fins, with[f] & FIN ? 1u : 0u, "the end comes behind the data");
       }
       if (!ok) cr_assert(sent_is(&o, GOAWAY, 0, 0, 1), "Y-05 refused by the header");
-      if (ok) cr_assert_eq(feed(&o, WINDOW, SYN, 3, 0), MSUB_OK, "the session lives: length %u flags %x", n, with[f]);
+      if (ok)
+        cr_assert_eq(feed(&o, WINDOW, SYN, 3, 0), MSUB_OK, "the session lives: length %u flags %x", n,
+                     with[f]);
       msub__yamux_free(o.y);
     }
   }
@@ -167,7 +181,12 @@ Test(yamux, first_frames) {
 
 /* What ends a connection, what does not, and which GoAway goes out. */
 Test(yamux, wrong_frames) {
-  static const struct { const char *what; uint8_t h[12]; int err; int goaway; } table[] = {
+  static const struct {
+    const char *what;
+    uint8_t h[12];
+    int err;
+    int goaway;
+  } table[] = {
     { "Y-06 version 1", { 1, 0, 0, 0, 0, 0, 0, 1 }, MSUB_ERR_MALFORMED, -1 },
     { "Y-06 version 255", { 255, 2 }, MSUB_ERR_MALFORMED, -1 },
     { "type 4", { 0, 4 }, MSUB_ERR_MALFORMED, -1 },
@@ -178,7 +197,10 @@ Test(yamux, wrong_frames) {
     { "same parity", { 0, 1, 0, SYN, 0, 0, 0, 2 }, MSUB_ERR_MALFORMED, 1 },
     { "unknown stream", { 0, 1, 0, 0, 0, 0, 0, 9, 0, 0, 0, 5 }, MSUB_OK, -1 },
     { "unknown stream, our parity", { 0, 1, 0, FIN, 0, 0, 0, 2 }, MSUB_OK, -1 },
-    { "unknown stream, 2^32-1 of data", { 0, 0, 0, 0, 0, 0, 0, 9, 255, 255, 255, 255 }, MSUB_ERR_MALFORMED, 1 },
+    { "unknown stream, 2^32-1 of data",
+      { 0, 0, 0, 0, 0, 0, 0, 9, 255, 255, 255, 255 },
+      MSUB_ERR_MALFORMED,
+      1 },
     { "unknown stream, 1 MiB of data", { 0, 0, 0, 0, 0, 0, 0, 9, 0, 16, 0, 0 }, MSUB_OK, -1 },
     { "unknown stream, 1 MiB + 1", { 0, 0, 0, 0, 0, 0, 0, 9, 0, 16, 0, 1 }, MSUB_ERR_MALFORMED, 1 },
     { "unknown flags", { 0, 1, 0xff, 0xf0, 0, 0, 0, 1, 0, 0, 0, 1 }, MSUB_OK, -1 },
@@ -202,8 +224,10 @@ Test(yamux, wrong_frames) {
       }
       cr_assert_eq(err, table[i].err, "%s: %d", table[i].what, err);
       sent s = next_sent(&o);
-      if (table[i].goaway < 0) cr_assert_eq(s.type, 255, "%s", table[i].what);
-      else cr_assert(s.type == GOAWAY && s.length == (uint32_t)table[i].goaway, "%s", table[i].what);
+      if (table[i].goaway < 0)
+        cr_assert_eq(s.type, 255, "%s", table[i].what);
+      else
+        cr_assert(s.type == GOAWAY && s.length == (uint32_t)table[i].goaway, "%s", table[i].what);
       cr_assert_eq(counts(&o).inbound, 1, "%s", table[i].what);
       cr_assert_eq(msub__yamux_close(o.y, err ? err : MSUB_ERR_CLOSED), MSUB_OK);
       cr_assert_eq(o.ends, 1, "every stream hears of the end");
@@ -226,7 +250,8 @@ Test(yamux, wrong_frames) {
   msub__yamux_free(o.y);
 }
 
-/* Y-11: once reset, a stream's later data is dropped, by whomever it was reset, and in the middle of a frame too. */
+/* Y-11: once reset, a stream's later data is dropped, by whomever it was reset, and in the middle of a frame
+ * too. */
 Test(yamux, after_reset) {
   owner o;
   owner_new(&o, false, NULL);
@@ -282,7 +307,8 @@ Test(yamux, after_reset) {
   msub__yamux_free(o.y);
 }
 
-/* Credit: given back for bytes taken, when they are half a window; the window grows when it turns over within four round trips. */
+/* Credit: given back for bytes taken, when they are half a window; the window grows when it turns over within
+ * four round trips. */
 Test(yamux, credit) {
   owner o;
   owner_new(&o, false, NULL);
@@ -303,8 +329,10 @@ Test(yamux, credit) {
   msub__yamux_free(o.y);
 
   /* growth: the peer answers pings after 10 ms and fills each window in `turn` */
-  static const struct { uint64_t turn; uint32_t end; } table[] = { { 5 * MSUB__MS, 1 << 20 }, { 39 * MSUB__MS, 1 << 20 },
-                                                                   { 41 * MSUB__MS, W } };
+  static const struct {
+    uint64_t turn;
+    uint32_t end;
+  } table[] = { { 5 * MSUB__MS, 1 << 20 }, { 39 * MSUB__MS, 1 << 20 }, { 41 * MSUB__MS, W } };
   for (size_t i = 0; i < 3; i++) {
     owner_new(&o, false, NULL);
     cr_assert_eq(feed(&o, WINDOW, SYN, 1, 0), MSUB_OK);
@@ -379,7 +407,8 @@ Test(yamux, never_reading) {
     o.now += 10000;
     cr_assert_eq(feed(&o, PING, SYN, 0, i), MSUB_OK);
     if (i % 100 == 0) {
-      for (sent s = next_sent(&o); s.type != 255; s = next_sent(&o)) replies += s.type == PING && s.flags == ACK;
+      for (sent s = next_sent(&o); s.type != 255; s = next_sent(&o))
+        replies += s.type == PING && s.flags == ACK;
     }
   }
   cr_assert(replies >= 19 && replies <= 21, "Y-08 %u replies", replies);
@@ -399,7 +428,14 @@ Test(yamux, never_reading) {
 
 /* Y-13: empty frames and resets come out of buckets; a peer that empties one is gone. */
 Test(yamux, floods) {
-  static const struct { const char *what; uint8_t type; uint16_t flags; uint32_t id; bool churn; unsigned burst, per_s; } table[] = {
+  static const struct {
+    const char *what;
+    uint8_t type;
+    uint16_t flags;
+    uint32_t id;
+    bool churn;
+    unsigned burst, per_s;
+  } table[] = {
     { "empty Data", DATA, 0, 1, false, 100, 20 },
     { "WindowUpdate by 0", WINDOW, 0, 1, false, 100, 20 },
     { "empty Data on no stream", DATA, 0, 99, false, 100, 20 },
@@ -424,13 +460,16 @@ Test(yamux, floods) {
         if (!err) flush(&o);
         if (at_rate) o.now += MSUB__S / table[i].per_s;
       }
-      if (at_rate) cr_assert_eq(err, MSUB_OK, "Y-13 %s at the allowed rate", table[i].what);
-      else cr_assert(err == MSUB_ERR_LIMIT && n == table[i].burst + 1, "Y-13 %s: %u", table[i].what, n);
+      if (at_rate)
+        cr_assert_eq(err, MSUB_OK, "Y-13 %s at the allowed rate", table[i].what);
+      else
+        cr_assert(err == MSUB_ERR_LIMIT && n == table[i].burst + 1, "Y-13 %s: %u", table[i].what, n);
       if (!at_rate) cr_assert(sent_is(&o, GOAWAY, 0, 0, 1));
       msub__yamux_free(o.y);
     }
   }
-  /* what go does all day costs nothing: open by WindowUpdate 0, acknowledge by WindowUpdate 0, finish by WindowUpdate 0 */
+  /* what go does all day costs nothing: open by WindowUpdate 0, acknowledge by WindowUpdate 0, finish by
+   * WindowUpdate 0 */
   owner o;
   owner_new(&o, false, NULL);
   o.finish_on_fin = true;
@@ -473,7 +512,8 @@ Test(yamux, outbound_limits) {
   cr_assert_eq(o.ends, 0);
   o.now += 1;
   cr_assert_eq(msub__yamux_advance(o.y, o.now), MSUB_OK);
-  cr_assert(o.ends == 255 && o.why == MSUB_ERR_TIMEOUT && counts(&o).outbound == 257, "Y-09 unanswered streams end: %u", o.ends);
+  cr_assert(o.ends == 255 && o.why == MSUB_ERR_TIMEOUT && counts(&o).outbound == 257,
+            "Y-09 unanswered streams end: %u", o.ends);
   msub__yamux_finish(all[0]);
   flush(&o);
   o.now += MSUB__YAMUX_HALF_OPEN_NS;
@@ -544,7 +584,8 @@ Test(yamux, unread_bytes) {
   cr_assert_eq(msub__yamux_advance(o.y, t - 1), MSUB_OK);
   cr_assert_eq(o.ends, 0);
   cr_assert_eq(msub__yamux_advance(o.y, t), MSUB_OK);
-  cr_assert(o.ends == 1 && o.why == MSUB_ERR_LIMIT && msub__yamux_reading(o.y), "Y-12 the fullest stream goes");
+  cr_assert(o.ends == 1 && o.why == MSUB_ERR_LIMIT && msub__yamux_reading(o.y),
+            "Y-12 the fullest stream goes");
   cr_assert_eq(counts(&o).buffered, MSUB__YAMUX_BUFFERED_MAX - W);
   msub__yamux_free(o.y);
 
@@ -653,7 +694,8 @@ Test(yamux, reentry_and_memory) {
   msub__yamux_free(o.y);
 }
 
-/* Every allocation of a busy sequence fails once: an error, nothing lost, and the same input then goes through. */
+/* Every allocation of a busy sequence fails once: an error, nothing lost, and the same input then goes
+ * through. */
 static long fail_at, live;
 static void *failing_alloc(void *ud, size_t n) {
   (void)ud;

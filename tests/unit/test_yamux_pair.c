@@ -1,5 +1,6 @@
-/* Two yamux sessions back to back over a pipe that may be thin, with everything that both owners can do in random order. Every stream
- * carries bytes that tell their place, so a gap, a repetition or a mixed-up stream is seen at once. */
+/* Two yamux sessions back to back over a pipe that may be thin, with everything that both owners can do in
+ * random order. Every stream carries bytes that tell their place, so a gap, a repetition or a mixed-up stream
+ * is seen at once. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,19 +9,22 @@
 
 #define PIPE_MAX 262144u
 
-typedef struct pipe { uint8_t p[PIPE_MAX]; size_t at, n, cap; } pipe;
+typedef struct pipe {
+  uint8_t p[PIPE_MAX];
+  size_t at, n, cap;
+} pipe;
 typedef struct end end;
 
 /* One side of a stream as its owner sees it. */
 typedef struct app {
   end *e;
-  msub__ystream *s; /* NULL: over */
+  msub__ystream *s;         /* NULL: over */
   uint64_t tag_out, tag_in; /* what the bytes of each direction look like */
   size_t sent, got, want;   /* want: bytes to send in all */
   size_t echo;              /* received and not yet sent back */
   bool paused, echoes, finished, fin_seen, ended;
   int why;
-  struct app *other;        /* the same stream at the other end */
+  struct app *other; /* the same stream at the other end */
 } app;
 
 struct end {
@@ -34,7 +38,9 @@ struct end {
   uint64_t now;
 };
 
-static uint8_t byte_at(uint64_t tag, size_t i) { return (uint8_t)((tag * 167 + i * 13 + (i >> 8) * 7 + (i >> 16)) & 0xff); }
+static uint8_t byte_at(uint64_t tag, size_t i) {
+  return (uint8_t)((tag * 167 + i * 13 + (i >> 8) * 7 + (i >> 16)) & 0xff);
+}
 
 static app *new_app(end *e, msub__ystream *s) {
   app *a = calloc(1, sizeof *a);
@@ -57,7 +63,8 @@ static bool on_open(void *ud, msub__ystream *s, void **word) {
   app *a = new_app(e, s);
   for (unsigned i = 0; i < e->peer->n; i++) {
     app *p = e->peer->apps[i];
-    if (!p->other && p->s && msub__yamux_id(p->s) == msub__yamux_id(s)) finish_pairing(p, a, msub__yamux_id(s));
+    if (!p->other && p->s && msub__yamux_id(p->s) == msub__yamux_id(s))
+      finish_pairing(p, a, msub__yamux_id(s));
   }
   if (!a->other) { /* its opener has reset it meanwhile */
     finish_pairing(a, a, msub__yamux_id(s));
@@ -74,8 +81,10 @@ static void over(app *a, bool inbound, int why) {
   a->s = NULL;
   a->ended = true;
   a->why = why;
-  if (inbound) a->e->live_in--;
-  else a->e->live_out--;
+  if (inbound)
+    a->e->live_in--;
+  else
+    a->e->live_out--;
 }
 
 static size_t on_data(void *ud, msub__ystream *s, msub_bytes in) {
@@ -155,8 +164,8 @@ static uint8_t *reserve(pipe *p, size_t n) {
 static void check_counts(const end *e) {
   msub__yamux_counts c;
   msub__yamux_count(e->y, &c);
-  cr_assert(c.inbound == e->live_in && c.outbound == e->live_out, "Y-09 counters equal the table: %u %u, %u %u", c.inbound,
-            e->live_in, c.outbound, e->live_out);
+  cr_assert(c.inbound == e->live_in && c.outbound == e->live_out,
+            "Y-09 counters equal the table: %u %u, %u %u", c.inbound, e->live_in, c.outbound, e->live_out);
   cr_assert(c.buffered <= MSUB__YAMUX_BUFFERED_MAX && c.unacked <= c.outbound);
 }
 
@@ -230,17 +239,23 @@ static void random_run(uint64_t seed, unsigned steps) {
     a.now = b.now = a.now + msub__rng_below(&r, 60) * MSUB__MS;
     switch (msub__rng_below(&r, 12)) {
     case 0:
-      if (e->n < 2000) open_app(e, msub__rng_below(&r, 3) ? msub__rng_below(&r, 5000) : msub__rng_below(&r, 1000000));
+      if (e->n < 2000)
+        open_app(e, msub__rng_below(&r, 3) ? msub__rng_below(&r, 5000) : msub__rng_below(&r, 1000000));
       break;
-    case 1: case 2: case 3:
+    case 1:
+    case 2:
+    case 3:
       if (x && x->s && !x->finished) {
         if (x->want == 0) x->want = msub__rng_below(&r, 100000);
         data_out(x, 1 + msub__rng_below(&r, 20000));
         if (x->sent == x->want) finish(x);
       }
       break;
-    case 4: case 5: control_out(e); break;
-    case 6: case 7: case 8: bytes_in(e, 1 + msub__rng_below(&r, 50000)); break;
+    case 4:
+    case 5: control_out(e); break;
+    case 6:
+    case 7:
+    case 8: bytes_in(e, 1 + msub__rng_below(&r, 50000)); break;
     case 9:
       if (x && x->s && msub__rng_below(&r, resets) == 0) {
         bool inbound = msub__yamux_is_inbound(x->s);
@@ -264,7 +279,8 @@ static void random_run(uint64_t seed, unsigned steps) {
     check_counts(&a);
     check_counts(&b);
   }
-  /* now everybody takes, sends what is left and finishes: every stream comes to an end, orderly or by a reset */
+  /* now everybody takes, sends what is left and finishes: every stream comes to an end, orderly or by a reset
+   */
   a.random_takes = b.random_takes = false;
   a.out->cap = b.out->cap = PIPE_MAX / 2;
   for (unsigned round = 0; round < 4000 && a.live_in + a.live_out + b.live_in + b.live_out > 0; round++) {
@@ -291,11 +307,14 @@ static void random_run(uint64_t seed, unsigned steps) {
             (unsigned long long)seed, a.live_in, a.live_out, b.live_in, b.live_out);
   for (unsigned i = 0; i < a.n; i++) {
     app *x = a.apps[i];
-    if (x->why == MSUB_OK) orderly++;
-    else reset_ones++;
+    if (x->why == MSUB_OK)
+      orderly++;
+    else
+      reset_ones++;
     carried += x->got;
     if (x->why != MSUB_OK || !x->other || x->other == x) continue;
-    cr_assert(x->other->why != MSUB_OK || (x->got == x->other->sent && x->sent == x->other->got), "bytes are conserved");
+    cr_assert(x->other->why != MSUB_OK || (x->got == x->other->sent && x->sent == x->other->got),
+              "bytes are conserved");
   }
   unpair(&a, &b);
 }
@@ -303,7 +322,8 @@ static void random_run(uint64_t seed, unsigned steps) {
 Test(yamux_pair, random_interleavings, .timeout = 120) {
   for (uint64_t seed = 1; seed <= 60; seed++) random_run(seed, 3000);
   cr_log_info("%u orderly, %u reset, %zu MB", orderly, reset_ones, carried >> 20);
-  cr_assert(orderly > 5000 && reset_ones > 500 && carried > (size_t)100 << 20, "%u %u %zu", orderly, reset_ones, carried);
+  cr_assert(orderly > 5000 && reset_ones > 500 && carried > (size_t)100 << 20, "%u %u %zu", orderly,
+            reset_ones, carried);
 }
 
 /* Y-10: 64 streams of 1 MiB each way, echoed, through pipes of 10 KB. */
@@ -332,7 +352,8 @@ Test(yamux_pair, echo_through_a_thin_pipe, .timeout = 120) {
   cr_assert(a.live_out == 0 && b.live_in == 0, "Y-10 no deadlock");
   for (unsigned i = 0; i < 64; i++) {
     app *x = a.apps[i];
-    cr_assert(x->why == MSUB_OK && x->sent == 1 << 20 && x->got == 1 << 20, "Y-10 stream %u: %zu %zu", i, x->sent, x->got);
+    cr_assert(x->why == MSUB_OK && x->sent == 1 << 20 && x->got == 1 << 20, "Y-10 stream %u: %zu %zu", i,
+              x->sent, x->got);
   }
   unpair(&a, &b);
 }
@@ -359,8 +380,10 @@ Test(yamux_pair, one_slow_reader, .timeout = 120) {
     if (slow) {
       msub__yamux_counts c;
       msub__yamux_count(b.y, &c);
-      cr_assert(c.buffered <= MSUB__YAMUX_WINDOW_MAX, "Y-12 a stream keeps at most its window: %zu", c.buffered);
-      cr_assert(rounds[1] < 2 * rounds[0] && rounds[1] < 99999, "Y-12 %u rounds, %u with a slow reader", rounds[0], rounds[1]);
+      cr_assert(c.buffered <= MSUB__YAMUX_WINDOW_MAX, "Y-12 a stream keeps at most its window: %zu",
+                c.buffered);
+      cr_assert(rounds[1] < 2 * rounds[0] && rounds[1] < 99999, "Y-12 %u rounds, %u with a slow reader",
+                rounds[0], rounds[1]);
     }
     unpair(&a, &b);
   }

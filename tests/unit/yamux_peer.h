@@ -1,4 +1,5 @@
-/* A yamux session under test with an owner that writes down what it is told, and hand-made frames to feed it. */
+/* A yamux session under test with an owner that writes down what it is told, and hand-made frames to feed it.
+ */
 #ifndef MSUB_TESTS_YAMUX_PEER_H
 #define MSUB_TESTS_YAMUX_PEER_H
 #include <criterion/criterion.h>
@@ -10,12 +11,12 @@ enum { SYN = 1, ACK = 2, FIN = 4, RST = 8 };
 
 typedef struct owner {
   msub__yamux *y;
-  msub__ystream *last;          /* opened last by the peer */
+  msub__ystream *last; /* opened last by the peer */
   unsigned opens, fins, ends, writables, pongs, goaways;
-  int why;                      /* of the last end */
+  int why; /* of the last end */
   uint32_t goaway_code;
-  size_t got;                   /* bytes taken */
-  size_t take;                  /* at most so many per call */
+  size_t got;  /* bytes taken */
+  size_t take; /* at most so many per call */
   bool refuse, reset_on_open, reset_on_data, finish_on_fin, ask_again;
   uint64_t now;
 } owner;
@@ -60,7 +61,8 @@ static void own_goaway(void *ud, uint32_t code) {
   o->goaways++;
   o->goaway_code = code;
 }
-static const msub__yamux_ops own_ops = { own_open, own_data, own_fin, own_end, own_writable, own_pong, own_goaway };
+static const msub__yamux_ops own_ops = { own_open,     own_data, own_fin,   own_end,
+                                         own_writable, own_pong, own_goaway };
 
 static inline void owner_new(owner *o, bool initiator, msub__yamux_shared *shared) {
   *o = (owner){ .take = SIZE_MAX, .now = 1000 * MSUB__S };
@@ -103,14 +105,19 @@ static inline int feed_data(owner *o, uint16_t flags, uint32_t id, uint32_t n) {
   return err || n == 0 ? err : feed_bytes(o, zeros, n);
 }
 
-typedef struct sent { uint8_t type; uint16_t flags; uint32_t id, length; } sent;
+typedef struct sent {
+  uint8_t type;
+  uint16_t flags;
+  uint32_t id, length;
+} sent;
 /* The next control frame; type 255: none. */
 static inline sent next_sent(owner *o) {
   uint8_t h[12];
   size_t pending = msub__yamux_pending(o->y), n = msub__yamux_output(o->y, o->now, h, 12);
   if (n == 0) return (sent){ .type = 255 };
   cr_assert(n == 12 && h[0] == 0 && pending >= 12);
-#define U32(at) ((uint32_t)h[at] << 24 | (uint32_t)h[(at) + 1] << 16 | (uint32_t)h[(at) + 2] << 8 | h[(at) + 3])
+#define U32(at)                                                                                              \
+  ((uint32_t)h[at] << 24 | (uint32_t)h[(at) + 1] << 16 | (uint32_t)h[(at) + 2] << 8 | h[(at) + 3])
   return (sent){ h[1], (uint16_t)(h[2] << 8 | h[3]), U32(4), U32(8) };
 #undef U32
 }

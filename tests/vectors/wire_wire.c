@@ -61,7 +61,8 @@ int main(void) {
        secret.n == 32 && crypto_scalarmult_curve25519_base(derived, secret.p) == 0 &&
            msub_bytes_eq((msub_bytes){ derived, 32 }, public_key));
   done(&t, "noise payload", payload(json_object_get(noise, "payload"), public_key, signature, false));
-  done(&t, "noise payload_with_yamux", payload(json_object_get(noise, "payload_with_yamux"), public_key, signature, true));
+  done(&t, "noise payload_with_yamux",
+       payload(json_object_get(noise, "payload_with_yamux"), public_key, signature, true));
   vec_free(secret);
   vec_free(public_key);
   vec_free(signature);

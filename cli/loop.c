@@ -1,0 +1,61 @@
+#include "cli/loop.h"
+#include "cli/text.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TURN_NS 2000000 /* a turn's share before the program's own descriptors are looked at */
+
+static int stop_pipe[2] = { -1, -1 };
+
+static void on_stop(int signal_number) {
+  int saved = errno;
+  ssize_t written = write(stop_pipe[1], "", 1);
+  (void)written;
+  signal(signal_number, SIG_DFL);
+  errno = saved;
+}
+
+int stop_signals(void) {
+  if (pipe(stop_pipe) != 0) return -1;
+  for (int i = 0; i < 2; i++) {
+    fcntl(stop_pipe[i], F_SETFD, FD_CLOEXEC);
+    fcntl(stop_pipe[i], F_SETFL, O_NONBLOCK);
+  }
+  struct sigaction stop = { .sa_handler = on_stop, .sa_flags = SA_RESTART }, ignore = { .sa_handler = SIG_IGN };
+  sigemptyset(&stop.sa_mask);
+  sigemptyset(&ignore.sa_mask);
+  sigaction(SIGINT, &stop, NULL);
+  sigaction(SIGTERM, &stop, NULL);
+  sigaction(SIGPIPE, &ignore, NULL);
+  return stop_pipe[0];
+}
+
+void wait_fds(struct pollfd *fds, size_t n, uint64_t until) {
+  struct timespec left = { 0 }, *timeout = NULL;
+  if (until != MSUB_NEVER) {
+    uint64_t now = mono_ns(), ns = until > now ? until - now : 0;
+    left.tv_sec = (time_t)(ns / 1000000000);
+    left.tv_nsec = (long)(ns % 1000000000);
+    timeout = &left;
+  }
+  if (ppoll(fds, n, timeout, NULL) < 0)
+    for (size_t i = 0; i < n; i++) fds[i].revents = 0;
+}
+
+void turn_and_wait(msub_host *host, struct pollfd *fds, size_t n, uint64_t until) {
+  bool more = msub_host_turn(host, TURN_NS);
+  uint64_t timer = msub_host_next_deadline(host);
+  if (timer < until) until = timer;
+  fds[0] = (struct pollfd){ .fd = msub_host_fd(host), .events = POLLIN };
+  wait_fds(fds, n, more ? 0 : until);
+}
+
+void close_host(msub_host *host) {
+  if (!host) return;
+  msub_host_stop(host);
+  msub_host_run(host);
+  msub_host_free(host);
+}

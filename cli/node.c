@@ -1,0 +1,271 @@
+#include "cli/node.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <meshsub/log.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TOPIC_MAX 256    /* bytes of a topic's name (engine.h) */
+#define KEY_FILE_MAX 8192 /* an RSA key of 8192 bits takes less */
+
+/* ---- keys ---- */
+
+int key_read(const char *program, const char *option, const char *file, msub_key **out) {
+  uint8_t bytes[KEY_FILE_MAX + 1];
+  int fd = open(file, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : read(fd, bytes, sizeof bytes);
+  int error = errno;
+  if (fd >= 0) close(fd);
+  if (n < 0) {
+    say_error(program, "%s%s: cannot be read: %s%s", option, quoted(file), strerror(error),
+              error == ENOENT ? "; \"meshsub key new FILE\" makes a key" : "");
+    return EXIT_FAILED;
+  }
+  int err = n > KEY_FILE_MAX ? MSUB_ERR_MALFORMED : msub_key_import((msub_bytes){ bytes, (size_t)n }, out);
+  sodium_memzero(bytes, sizeof bytes);
+  if (err == MSUB_OK) return -1;
+  if (err == MSUB_ERR_UNSUPPORTED)
+    say_error(program, "%s%s: a key of a type that cannot sign here; Ed25519 keys can", option, quoted(file));
+  else
+    say_error(program, "%s%s: not a libp2p private key (%s); \"meshsub key new FILE\" makes one", option, quoted(file),
+              msub_err_text(err));
+  return EXIT_FAILED;
+}
+
+/* ---- checks of the command line ---- */
+
+static int check_address(const node *n, const char *option, const char *text) {
+  msub_multiaddr binary;
+  msub_addr a;
+  if (msub_multiaddr_parse(text, &binary) != MSUB_OK)
+    return usage_error(n->cmd, "%s %s: not a multiaddress; write /ip4/HOST/tcp/PORT or /ip6/HOST/tcp/PORT", option,
+                       quoted(text));
+  int err = msub_multiaddr_split((msub_bytes){ binary.bytes, binary.n }, &a);
+  if (err == MSUB_OK && a.host != MSUB_ADDR_IP4 && a.host != MSUB_ADDR_IP6) err = MSUB_ERR_UNSUPPORTED;
+  bool portless = err == MSUB_OK && !a.tcp && !strstr(text, "/tcp/");
+  if (portless) return usage_error(n->cmd, "%s %s: no /tcp part; write %s/tcp/PORT", option, quoted(text), text);
+  if (err != MSUB_OK || a.ws)
+    return usage_error(n->cmd, "%s %s: only TCP over IP is spoken here; write /ip4/HOST/tcp/PORT", option,
+                       quoted(text));
+  if (option[2] == 'c' && a.tcp == 0)
+    return usage_error(n->cmd, "%s %s: port 0 cannot be connected to; write the port that the node listens on",
+                       option, quoted(text));
+  return -1;
+}
+
+int node_check(const node *n, const text_list *topics) {
+  int code = -1;
+  for (size_t i = 0; i < n->listen.n && code < 0; i++) code = check_address(n, "--listen", n->listen.v[i]);
+  for (size_t i = 0; i < n->connect.n && code < 0; i++) code = check_address(n, "--connect", n->connect.v[i]);
+  for (size_t i = 0; i < topics->n && code < 0; i++) {
+    size_t len = strlen(topics->v[i]);
+    if (len > TOPIC_MAX)
+      code = usage_error(n->cmd, "topic %.16s...: %zu bytes long; at most %d are allowed", topics->v[i], len, TOPIC_MAX);
+    else if (len == 0)
+      code = usage_error(n->cmd, "topic \"\": an empty name; give at least one byte");
+  }
+  return code;
+}
+
+/* ---- callbacks ---- */
+
+static void log_line(void *ud, msub_log_level level, const char *module, const char *line) {
+  static const char *const names[] = { "error", "warn", "info", "debug", "trace" };
+  const node *n = ud;
+  fprintf(stderr, "%s: %s %s: %s\n", n->cmd->program, names[level], module, line);
+}
+
+static size_t topic_index(const node *n, msub_topic t) {
+  size_t i = 0;
+  while (i < n->n_topics && n->topics[i].v != t.v) i++;
+  return i;
+}
+
+static bool heard(void *ud, msub_host *h, msub_topic t, const msub_msg *m, msub_bytes from) {
+  node *n = ud;
+  (void)h;
+  size_t i = topic_index(n, t);
+  return i == n->n_topics || !n->on_message || n->on_message(n, i, m, from);
+}
+
+static void happened(void *ud, msub_host *h, const msub_host_event *ev) {
+  node *n = ud;
+  (void)h;
+  if (ev->kind == MSUB_EV_DIAL_FAILED) n->dials_failed++;
+  if (n->on_event) n->on_event(n, ev);
+}
+
+static void result(void *ud, msub_host *h, msub_token ticket, int err, uint32_t recipients) {
+  node *n = ud;
+  (void)h;
+  (void)ticket;
+  if (n->on_result) n->on_result(n, err, recipients);
+}
+
+/* ---- opening ---- */
+
+static const msub_channel_policy anonymous_policy = {
+  .abi = MSUB_ABI, .size = sizeof(msub_channel_policy), .name = "anonymous", .message_id = msub_id_sha256
+};
+
+static int join(node *n, const text_list *topics) {
+  n->names = take(topics->n * sizeof *n->names);
+  n->topics = take(topics->n * sizeof *n->topics);
+  for (size_t i = 0; i < topics->n; i++) {
+    size_t same = 0;
+    while (same < n->n_topics && strcmp(n->names[same], topics->v[i]) != 0) same++;
+    if (same < n->n_topics) continue; /* named twice */
+    int err = msub_join(msub_host_engine(n->host), 0, msub_str(topics->v[i]), n->anonymous ? &anonymous_policy : NULL,
+                        msub_host_now(n->host), &n->topics[n->n_topics]);
+    if (err != MSUB_OK) {
+      say_error(n->cmd->program, "topic %s: cannot be joined: %s", quoted(topics->v[i]), msub_err_text(err));
+      return EXIT_FAILED;
+    }
+    n->names[n->n_topics++] = topics->v[i];
+  }
+  return -1;
+}
+
+static int listen_all(node *n) {
+  for (size_t i = 0; i < n->listen.n; i++) {
+    const char *why = NULL;
+    int err = msub_host_listen(n->host, n->listen.v[i], &why);
+    if (err == MSUB_OK) continue;
+    say_error(n->cmd->program, "--listen %s: %s", quoted(n->listen.v[i]), why ? why : msub_err_text(err));
+    return EXIT_FAILED;
+  }
+  return -1;
+}
+
+int node_open(node *n, const text_list *topics) {
+  n->stop_fd = stop_signals();
+  if (n->stop_fd < 0) {
+    say_error(n->cmd->program, "no pipe: %s", strerror(errno));
+    return EXIT_FAILED;
+  }
+  int code = -1, err;
+  if (n->key_file) {
+    code = key_read(n->cmd->program, "--key ", n->key_file, &n->key);
+  } else if ((err = msub_key_generate(&n->key)) != MSUB_OK) {
+    say_error(n->cmd->program, "no key can be made: %s", msub_err_text(err));
+    code = EXIT_FAILED;
+  }
+  if (code >= 0) return code;
+  msub_host_opts o;
+  msub_host_opts_init(&o);
+  o.key = n->key;
+  o.engine.sign = n->anonymous ? MSUB_STRICT_NO_SIGN : MSUB_STRICT_SIGN;
+  o.ud = n;
+  o.on_message = heard;
+  o.on_event = happened;
+  o.on_result = result;
+  unsigned level = n->verbose < 4 ? n->verbose : 4;
+  o.log = (msub_log){ .fn = log_line, .ud = n, .level = (msub_log_level)level };
+  const char *why = NULL;
+  err = msub_host_new(&o, &n->host, &why);
+  if (err != MSUB_OK) {
+    say_error(n->cmd->program, "the node cannot start: %s", why ? why : msub_err_text(err));
+    return EXIT_FAILED;
+  }
+  code = listen_all(n);
+  return code < 0 ? join(n, topics) : code;
+}
+
+int node_connect(node *n, bool keep) {
+  for (size_t i = 0; i < n->connect.n; i++) {
+    const char *addr = n->connect.v[i];
+    int err = keep ? msub_host_keep(n->host, addr) : msub_host_dial(n->host, addr, i);
+    if (err != MSUB_OK) {
+      say_error(n->cmd->program, "--connect %s: %s", quoted(addr),
+                err == MSUB_ERR_REFUSED ? "the address of this node itself; name another one" : msub_err_text(err));
+      return EXIT_FAILED;
+    }
+    n->dials++;
+  }
+  return -1;
+}
+
+void node_close(node *n) {
+  close_host(n->host);
+  n->host = NULL;
+  msub_key_free(n->key);
+  n->key = NULL;
+  free(n->names);
+  free(n->topics);
+  free(n->listen.v);
+  free(n->connect.v);
+}
+
+/* ---- texts ---- */
+
+void node_dial_failed(const node *n, const msub_host_event *ev, const char *then) {
+  const char *text = ev->text && *ev->text ? ev->text : msub_err_text(ev->err);
+  const char *hint = ev->err == MSUB_ERR_MISMATCH ? "check the id behind /p2p/"
+                                                  : "check the address and that a node listens there";
+  say_error(n->cmd->program, "cannot connect to %s: %s; %s", addr_text(ev->addr), text, then ? then : hint);
+}
+
+void node_say_listening(const node *n) {
+  char text[MSUB_MULTIADDR_TEXT];
+  for (size_t i = 0; msub_host_addr(n->host, i, text, sizeof text) == MSUB_OK; i++)
+    say_error(n->cmd->program, "listening on %s", text);
+}
+
+size_t node_topic_peers(const node *n, size_t topic) {
+  return msub_topic_peers(msub_host_engine(n->host), n->topics[topic]);
+}
+
+size_t node_peer_count(const node *n) {
+  msub_host_peer p;
+  size_t i = 0, connected = 0;
+  for (; msub_host_peer_at(n->host, i, &p) == MSUB_OK; i++) connected += p.connections > 0;
+  return connected;
+}
+
+size_t node_queued(const node *n) {
+  msub_host_peer p;
+  size_t most = 0;
+  for (size_t i = 0; msub_host_peer_at(n->host, i, &p) == MSUB_OK; i++)
+    if (p.queued_bytes > most) most = p.queued_bytes;
+  return most;
+}
+
+static void print_message_json(const node *n, size_t topic, const msub_msg *m, msub_bytes from, bool event) {
+  msub_bytes data = msub_data(m);
+  json_t *j = json_object();
+  if (event) json_object_set_new(j, "ev", json_string("message"));
+  const char *name = n->names[topic];
+  if (is_text(msub_str(name)))
+    json_object_set_new(j, "topic", json_string(name));
+  else
+    json_object_set_new(j, "topic_hex", json_hex(msub_str(name)));
+  json_object_set_new(j, "from", json_peer(msub_from(m)));
+  json_object_set_new(j, "seqno", json_hex(msub_seqno(m)));
+  json_object_set_new(j, "id", json_hex(msub_id(m)));
+  json_object_set_new(j, "received_from", json_peer(from));
+  if (is_text(data)) {
+    json_object_set_new(j, "data", json_stringn((const char *)data.p, data.n));
+  } else {
+    char *text = base64_text(data);
+    json_object_set_new(j, "data_base64", json_string(text));
+    free(text);
+  }
+  json_object_set_new(j, "ns", json_integer((json_int_t)wall_ns()));
+  put_json(stdout, j);
+}
+
+void node_print_message(const node *n, size_t topic, const msub_msg *m, msub_bytes from, bool event) {
+  if (n->json) {
+    print_message_json(n, topic, m, from, event);
+    return;
+  }
+  msub_bytes data = msub_data(m);
+  size_t cap = data.n * 4 + 4; /* "\xNN" is the longest escape */
+  char small[4096], *text = cap <= sizeof small ? small : take(cap);
+  if (event) printf("message from %s on ", msub_from(m).n ? peer_text(msub_from(m)) : "nobody");
+  if (event || n->n_topics > 1) printf("%s: ", quoted(n->names[topic]));
+  puts(msub_escape(text, cap, data));
+  if (text != small) free(text);
+}

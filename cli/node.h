@@ -1,0 +1,66 @@
+/* What the subcommands that run a node share: options, key, host, topics, the texts of its events. */
+#ifndef CLI_NODE_H
+#define CLI_NODE_H
+#include "cli/loop.h"
+#include "cli/options.h"
+
+typedef struct node node;
+struct node {
+  const command *cmd;
+  /* options */
+  text_list listen, connect;
+  const char *key_file;
+  bool anonymous, json;
+  unsigned verbose;
+  /* what runs */
+  msub_key *key;
+  msub_host *host;
+  const char **names; /* of the topics */
+  msub_topic *topics;
+  size_t n_topics;
+  int stop_fd;
+  bool broken; /* stdout cannot be written */
+  size_t dials, dials_failed;
+  void *ud;
+  /* what the subcommand hears; may be NULL */
+  bool (*on_message)(node *n, size_t topic, const msub_msg *m, msub_bytes from);
+  void (*on_event)(node *n, const msub_host_event *ev);
+  void (*on_result)(node *n, int err, uint32_t recipients);
+};
+
+/* Rows of an option table. `n` is a node *. */
+#define NODE_OPTIONS(n)                                                                                              \
+  { "--connect", 0, OPT_LIST, "ADDR", "Connect to this node: /ip4/HOST/tcp/PORT, with /p2p/ID to\n"                  \
+    "insist on its identity. Repeatable.", &(n)->connect, 0, 0, NULL },                                              \
+  { "--listen", 0, OPT_LIST, "ADDR", "Listen there: /ip4/HOST/tcp/PORT (port 0: any free one).\nRepeatable.",        \
+    &(n)->listen, 0, 0, NULL },                                                                                      \
+  { "--key", 0, OPT_TEXT, "FILE", "Identity, made by \"meshsub key new\". Default: a fresh one.", &(n)->key_file,    \
+    0, 0, NULL },                                                                                                    \
+  { "--unsigned", 0, OPT_FLAG, NULL, "Anonymous messages: no author, no sequence number, no\n"                       \
+    "signature; the id is the SHA-256 of the data. All nodes of a\ntopic must agree on it.", &(n)->anonymous,        \
+    0, 0, NULL },                                                                                                    \
+  { "--json", 0, OPT_FLAG, NULL, "One JSON object a line.", &(n)->json, 0, 0, NULL },                                \
+  { "--verbose", 'v', OPT_COUNT, NULL, "Log on stderr; repeat for more (-vvv).", &(n)->verbose, 0, 0, NULL }
+
+/* Reads a key file. -1 and *out, or an exit code with the error said. `option`: "--key " or "". */
+int key_read(const char *program, const char *option, const char *file, msub_key **out);
+/* Checks addresses and topics before anything is begun. -1, or EXIT_USAGE. */
+int node_check(const node *n, const text_list *topics);
+/* Key, host, listening, joined topics. -1, or an exit code. */
+int node_open(node *n, const text_list *topics);
+/* Begins every --connect; keep: again whenever the connection is lost. -1, or an exit code. */
+int node_connect(node *n, bool keep);
+/* Says on stderr why a dial failed, and what to do. */
+void node_dial_failed(const node *n, const msub_host_event *ev, const char *then);
+/* "listening on ADDR" on stderr for each address; for subcommands whose stdout is data. */
+void node_say_listening(const node *n);
+void node_close(node *n);
+
+size_t node_topic_peers(const node *n, size_t topic);
+size_t node_peer_count(const node *n);
+/* The largest number of bytes that waits for one peer. */
+size_t node_queued(const node *n);
+/* A message on stdout, as text or JSON. `event`: the JSON object gets "ev":"message", and the text says so. */
+void node_print_message(const node *n, size_t topic, const msub_msg *m, msub_bytes from, bool event);
+
+#endif

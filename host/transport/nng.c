@@ -1,0 +1,693 @@
+/* host/transport/nng.c: TCP over NNG's byte streams.
+ *
+ *     loop's thread                    NNG's threads                       closer's thread
+ *   ┌──────────────┐  send, recv   ┌────────────────────┐               ┌───────────────────────┐
+ *   │ ops, next()  │ ────────────▶ │ do it, then call   │               │ aio_stop, stream_free,│
+ *   │ all decisions│               │ on_rx, on_tx, …    │               │ aio_free: these wait  │
+ *   └──────────────┘               └────────────────────┘               └───────────────────────┘
+ *      ▲       │ what is over                │ put                            ▲        │ put (gone)
+ *      │       └──────────────────── ends ───┼────────────────────────────────┘        │
+ *      └──────────────────────────── events ◀┴─────────────────────────────────────────┘
+ *
+ * Callbacks put a node into `events` and do nothing else; the state of a connection is read and written by the loop alone.
+ * Each node belongs to one operation of which one at most is under way, so no callback needs memory.
+ *
+ * NNG 1.5.2 dictates the rest:
+ *   - a send may end after a part; the loop sends the remainder before anything else may be queued behind it
+ *   - an operation begun after a local close never ends, and one that was under way is not relied on to end either: a
+ *     connection that is over goes to the closer, which stops both operations, and its way back is what makes CLOSED
+ *   - stopping an operation waits for its callback, so neither callbacks nor the loop do it
+ *   - a timer of NNG's spins up to a millisecond: none is used
+ *   - accept fails at once when descriptors are out, and would for ever: the loop pauses it (see pause_accept) */
+#define _POSIX_C_SOURCE 200809L
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <nng/nng.h>
+#include "base/assert.h"
+#include "base/deadline.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "host/transport/handoff.h"
+#include "host/transport/transport.h"
+
+#define MODULE "transport"
+#define MAX_CONNS (UINT32_C(1) << 20)
+#define MAX_LISTENERS 256u
+#define FIRST_CONNS 16u
+#define MAX_SEND ((size_t)4 << 20)
+#define PAUSE_MIN (50 * MSUB__MS)
+#define PAUSE_MAX (1 * MSUB__S)
+
+/* Every idle connection has a buffer posted. It is a small one; a read that fills it makes the next buffer a large one, a
+ * read that would have fitted in a small one turns it back. */
+enum { SMALL, LARGE, SIZES };
+static const size_t BUF_SIZE[SIZES] = { 4096, MSUB__TRANSPORT_READ };
+static const unsigned BUF_SPARE[SIZES] = { 64, 16 }; /* kept for reuse at most */
+
+/* The words of the nodes: for the loop, then for the closer. */
+enum { RX_DONE, TX_DONE, CONN_GONE, ACCEPT_DONE, LISTENER_GONE, END_CONN, END_DIALER, END_LISTENER, END_CLOSER };
+
+typedef struct transport transport;
+typedef enum conn_state { DIALING, OPEN, ENDING } conn_state;
+
+typedef struct conn {
+  transport *t;
+  uint32_t id;
+  conn_state state;
+  bool dialed;       /* made by dial() */
+  bool announced;    /* ACCEPTED or CONNECTED was fetched */
+  bool result_unread;/* rx is, or was, a dial whose outcome the loop has not looked at */
+  bool receiving, sending;
+  uint8_t buf_size, want_size; /* SMALL, LARGE */
+  int err;           /* of CLOSED or DIAL_FAILED */
+  const char *text;
+  uint64_t cookie;
+  msub__tr_addr dest; /* of a dial */
+  nng_stream *stream;
+  nng_stream_dialer *dialer, *used_dialer; /* used: with the closer */
+  nng_aio *rx, *tx;
+  uint8_t *buf;
+  nng_iov iov[MSUB__TRANSPORT_IOV]; /* what of the send has not gone out: iov_at … iov_n */
+  unsigned iov_at, iov_n;
+  size_t send_n;
+  msub__hand rx_node, tx_node, end_node, dialer_node;
+} conn;
+
+typedef struct listener {
+  transport *t;
+  uint32_t id;
+  bool ending, accepting, paused;
+  bool result_unread;
+  uint64_t backoff, resume_at; /* resume_at: MSUB_NEVER while an accept is posted */
+  nng_stream_listener *nng;
+  nng_aio *aio;
+  msub__hand accept_node, end_node;
+} listener;
+
+typedef struct spare_buf { struct spare_buf *next; } spare_buf;
+
+struct transport {
+  msub_mem mem;
+  msub_log log;
+  msub__handoff events; /* to the loop */
+  msub__handoff ends;   /* to the closer */
+  msub__hand *pending;  /* taken from events, not looked at */
+  msub__hand stop_node;
+  pthread_t closer;
+  uint64_t now;
+  conn **conns; /* by id - 1 */
+  uint32_t *free_ids;
+  uint32_t cap, n_free;
+  listener *listeners[MAX_LISTENERS];
+  spare_buf *spare[SIZES];
+  unsigned n_spare[SIZES];
+  int spare_fd; /* -1: given up, see pause_accept */
+};
+
+/* Errors and addresses ---------------------------------------------------------------------------------------------- */
+
+typedef struct reason { int err; const char *text; } reason;
+
+static reason reason_of(int nng_err) {
+  switch (nng_err) {
+  case NNG_ECONNSHUT:
+  case NNG_ECLOSED: return (reason){ MSUB_ERR_CLOSED, "closed by the peer" };
+  case NNG_ECONNRESET: return (reason){ MSUB_ERR_CLOSED, "reset by the peer" };
+  case NNG_ECONNABORTED: return (reason){ MSUB_ERR_CLOSED, "aborted" };
+  case NNG_ECONNREFUSED: return (reason){ MSUB_ERR_REFUSED, "connection refused" };
+  case NNG_ETIMEDOUT: return (reason){ MSUB_ERR_TIMEOUT, "connection timed out" };
+  case NNG_EUNREACHABLE: return (reason){ MSUB_ERR_IO, "network or host unreachable" };
+  case NNG_EADDRINVAL: return (reason){ MSUB_ERR_IO, "address not available" };
+  case NNG_EADDRINUSE: return (reason){ MSUB_ERR_REFUSED, "address in use" };
+  case NNG_EPERM: return (reason){ MSUB_ERR_IO, "permission denied" };
+  case NNG_ENOFILES: return (reason){ MSUB_ERR_IO, "out of file descriptors" };
+  case NNG_ENOMEM: return (reason){ MSUB_ERR_IO, "out of memory in the system" };
+  default: return (reason){ MSUB_ERR_IO, "input or output failed" };
+  }
+}
+
+static bool format_url(const msub__tr_addr *a, char *out, size_t cap) {
+  char ip[INET6_ADDRSTRLEN];
+  if ((a->n != 4 && a->n != 16) || !inet_ntop(a->n == 4 ? AF_INET : AF_INET6, a->ip, ip, sizeof ip)) return false;
+  /* Not tcp4: and tcp6: — with a family given, the resolver refuses addresses of it when no interface but loopback is up. */
+  int n = snprintf(out, cap, a->n == 4 ? "tcp://%s:%" PRIu16 : "tcp://[%s]:%" PRIu16, ip, a->port);
+  return n > 0 && (size_t)n < cap;
+}
+
+/* An IPv4 peer of a dual-stack listener is an IPv4 peer: limits by prefix must not see two kinds of it. */
+static msub__tr_addr addr_of(nng_stream *s, const char *which) {
+  static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+  msub__tr_addr a = { 0 };
+  nng_sockaddr sa;
+  memset(&sa, 0, sizeof sa);
+  if (nng_stream_get_addr(s, which, &sa) != 0) return a;
+  if (sa.s_family == NNG_AF_INET) {
+    a.n = 4;
+    a.port = ntohs(sa.s_in.sa_port);
+    memcpy(a.ip, &sa.s_in.sa_addr, 4);
+  } else if (sa.s_family == NNG_AF_INET6) {
+    a.port = ntohs(sa.s_in6.sa_port);
+    bool is_mapped = memcmp(sa.s_in6.sa_addr, mapped, sizeof mapped) == 0;
+    a.n = is_mapped ? 4 : 16;
+    memcpy(a.ip, sa.s_in6.sa_addr + (is_mapped ? 12 : 0), a.n);
+  }
+  return a;
+}
+
+/* Read buffers ------------------------------------------------------------------------------------------------------ */
+
+static uint8_t *take_buf(transport *t, unsigned size) {
+  spare_buf *b = t->spare[size];
+  if (!b) return msub__alloc(&t->mem, BUF_SIZE[size]);
+  t->spare[size] = b->next;
+  t->n_spare[size]--;
+  return (uint8_t *)b;
+}
+
+static void give_buf(transport *t, unsigned size, uint8_t *p) {
+  if (!p) return;
+  if (t->n_spare[size] == BUF_SPARE[size]) {
+    msub__free(&t->mem, p, BUF_SIZE[size]);
+    return;
+  }
+  spare_buf *b = (spare_buf *)(void *)p; /* aligned: it begins a block of the allocator's */
+  b->next = t->spare[size];
+  t->spare[size] = b;
+  t->n_spare[size]++;
+}
+
+/* A buffer of the wanted size if there is memory for one, else the one that is there. */
+static bool have_buf(conn *c) {
+  if (c->buf && c->buf_size == c->want_size) return true;
+  uint8_t *p = take_buf(c->t, c->want_size);
+  if (!p) return c->buf != NULL;
+  give_buf(c->t, c->buf_size, c->buf);
+  c->buf = p;
+  c->buf_size = c->want_size;
+  return true;
+}
+
+/* Connections ------------------------------------------------------------------------------------------------------- */
+
+static void on_rx(void *arg) { conn *c = arg; msub__handoff_put(&c->t->events, &c->rx_node); }
+static void on_tx(void *arg) { conn *c = arg; msub__handoff_put(&c->t->events, &c->tx_node); }
+static void on_accept(void *arg) { listener *l = arg; msub__handoff_put(&l->t->events, &l->accept_node); }
+
+static conn *find(const transport *t, uint32_t id) { return id >= 1 && id <= t->cap ? t->conns[id - 1] : NULL; }
+
+static int grow(transport *t) {
+  if (t->cap == MAX_CONNS) return MSUB_ERR_LIMIT;
+  uint32_t cap = t->cap ? t->cap * 2 : FIRST_CONNS;
+  conn **conns = msub__zalloc(&t->mem, cap, sizeof(conn *));
+  uint32_t *ids = msub__zalloc(&t->mem, cap, sizeof *ids);
+  if (!conns || !ids) {
+    msub__free(&t->mem, conns, cap * sizeof(conn *));
+    msub__free(&t->mem, ids, cap * sizeof *ids);
+    return MSUB_ERR_NOMEM;
+  }
+  if (t->cap) memcpy(conns, t->conns, t->cap * sizeof(conn *));
+  msub__free(&t->mem, t->conns, t->cap * sizeof(conn *));
+  msub__free(&t->mem, t->free_ids, t->cap * sizeof *ids);
+  for (uint32_t id = cap; id > t->cap; id--) ids[t->n_free++] = id; /* none was free, else it would not grow */
+  t->conns = conns;
+  t->free_ids = ids;
+  t->cap = cap;
+  return MSUB_OK;
+}
+
+static void conn_free(conn *c) {
+  transport *t = c->t;
+  give_buf(t, c->buf_size, c->buf);
+  t->conns[c->id - 1] = NULL;
+  t->free_ids[t->n_free++] = c->id;
+  msub__free(&t->mem, c, sizeof *c);
+}
+
+/* With both operations allocated and no stream. */
+static int conn_new(transport *t, conn **out) {
+  if (t->n_free == 0) {
+    int err = grow(t);
+    if (err) return err;
+  }
+  conn *c = msub__zalloc(&t->mem, 1, sizeof *c);
+  if (!c) return MSUB_ERR_NOMEM;
+  c->t = t;
+  c->rx_node = (msub__hand){ .owner = c, .what = RX_DONE };
+  c->tx_node = (msub__hand){ .owner = c, .what = TX_DONE };
+  c->dialer_node = (msub__hand){ .owner = c, .what = END_DIALER };
+  c->end_node = (msub__hand){ .owner = c, .what = END_CONN };
+  if (nng_aio_alloc(&c->rx, on_rx, c) != 0 || nng_aio_alloc(&c->tx, on_tx, c) != 0) {
+    if (c->rx) nng_aio_free(c->rx); /* never used: does not wait */
+    msub__free(&t->mem, c, sizeof *c);
+    return MSUB_ERR_NOMEM;
+  }
+  c->id = t->free_ids[--t->n_free];
+  t->conns[c->id - 1] = c;
+  *out = c;
+  return MSUB_OK;
+}
+
+/* From here on nothing is begun on the connection and nothing that ends on it counts. */
+static void end_conn(conn *c, reason why) {
+  if (c->state == ENDING) return;
+  c->state = ENDING;
+  c->err = why.err;
+  c->text = why.text;
+  if (c->stream) nng_stream_close(c->stream); /* the peer hears of it now; does not wait */
+  msub__handoff_put(&c->t->ends, &c->end_node);
+}
+
+/* A stream that no connection was made of. Freeing is left to NNG's own reaper. */
+static void drop_stream(nng_stream *s) {
+  if (!s) return;
+  nng_stream_close(s);
+  nng_stream_free(s);
+}
+
+/* The closer -------------------------------------------------------------------------------------------------------- */
+
+/* The stream of an accept or a dial that went well without the loop hearing of it in time. */
+static nng_stream *unread_stream(nng_aio *aio, bool unread) {
+  return unread && nng_aio_result(aio) == 0 ? nng_aio_get_output(aio, 0) : NULL;
+}
+
+static void finish_conn(conn *c) {
+  if (c->dialer) nng_stream_dialer_close(c->dialer);
+  nng_aio_stop(c->rx);
+  nng_aio_stop(c->tx);
+  if (c->stream) nng_stream_free(c->stream);
+  drop_stream(unread_stream(c->rx, c->result_unread));
+  if (c->dialer) nng_stream_dialer_free(c->dialer);
+  nng_aio_free(c->rx);
+  nng_aio_free(c->tx);
+  c->end_node.what = CONN_GONE;
+  msub__handoff_put(&c->t->events, &c->end_node);
+}
+
+static void finish_listener(listener *l) {
+  nng_aio_stop(l->aio);
+  drop_stream(unread_stream(l->aio, l->result_unread));
+  nng_stream_listener_free(l->nng);
+  nng_aio_free(l->aio);
+  l->end_node.what = LISTENER_GONE;
+  msub__handoff_put(&l->t->events, &l->end_node);
+}
+
+/* In order, so a connection's used dialer is freed before the connection is. */
+static void *closer(void *arg) {
+  transport *t = arg;
+  for (;;) {
+    msub__hand *h = msub__handoff_wait(&t->ends);
+    while (h) {
+      msub__hand *next = h->next;
+      switch (h->what) {
+      case END_CONN: finish_conn(h->owner); break;
+      case END_DIALER: nng_stream_dialer_free(((conn *)h->owner)->used_dialer); break;
+      case END_LISTENER: finish_listener(h->owner); break;
+      default: return NULL; /* END_CLOSER is the last there is */
+      }
+      h = next;
+    }
+  }
+}
+
+/* Signals are the program's business: the closer, and NNG's threads, which its first call starts, get none. */
+static bool start_threads(transport *t) {
+  sigset_t all, before;
+  (void)sigfillset(&all);
+  if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0) return false;
+  nng_aio *first = NULL;
+  bool ok = nng_aio_alloc(&first, NULL, NULL) == 0;
+  if (ok) nng_aio_free(first);
+  ok = ok && pthread_create(&t->closer, NULL, closer, t) == 0;
+  (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return ok;
+}
+
+/* Listening --------------------------------------------------------------------------------------------------------- */
+
+static void open_spare(transport *t) {
+  if (t->spare_fd < 0) t->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void post_accept(listener *l) {
+  l->accepting = l->result_unread = true;
+  l->resume_at = MSUB_NEVER;
+  nng_stream_listener_accept(l->nng, l->aio);
+}
+
+/* Descriptors are out (or the system refuses for another reason). The loop tries again after 50 ms, then after twice as long
+ * each time, at most 1 s. For the try it gives up a descriptor held in reserve, so accept can succeed: when the reserve can
+ * then be taken again there are descriptors, and the connection stays; when not, it is closed, which tells its peer better
+ * than silence in a backlog that nobody drains. Connections that live notice nothing. */
+static bool pause_accept(listener *l, const char *text, msub__tr_event *out) {
+  l->backoff = l->backoff == 0 ? PAUSE_MIN : l->backoff * 2 > PAUSE_MAX ? PAUSE_MAX : l->backoff * 2;
+  l->resume_at = msub__deadline(l->t->now, l->backoff);
+  if (l->paused) return false;
+  l->paused = true;
+  *out = (msub__tr_event){ .kind = MSUB__TR_ACCEPT_PAUSED, .listener = l->id, .err = MSUB_ERR_LIMIT, .text = text };
+  return true;
+}
+
+static void resume_accepts(transport *t) {
+  for (unsigned i = 0; i < MAX_LISTENERS; i++) {
+    listener *l = t->listeners[i];
+    if (!l || l->ending || l->accepting || !msub__passed(l->resume_at, t->now)) continue;
+    if (t->spare_fd >= 0) (void)close(t->spare_fd);
+    t->spare_fd = -1;
+    post_accept(l);
+  }
+}
+
+static bool accepted(listener *l, msub__tr_event *out) {
+  transport *t = l->t;
+  if (l->ending) return false; /* the closer looks at it */
+  int rv = nng_aio_result(l->aio);
+  l->accepting = l->result_unread = false;
+  if (rv != 0) return pause_accept(l, reason_of(rv).text, out);
+  nng_stream *s = nng_aio_get_output(l->aio, 0);
+  open_spare(t);
+  if (t->spare_fd < 0) {
+    drop_stream(s);
+    return pause_accept(l, reason_of(NNG_ENOFILES).text, out);
+  }
+  if (l->paused) MSUB__LOG(&t->log, MSUB_LOG_INFO, MODULE, "accepting again");
+  l->paused = false;
+  l->backoff = 0;
+  msub__tr_addr remote = addr_of(s, NNG_OPT_REMADDR);
+  conn *c = NULL;
+  /* Without a remote address it was reset in the backlog. */
+  bool ok = remote.n != 0 && conn_new(t, &c) == MSUB_OK;
+  if (ok) {
+    c->stream = s;
+    c->state = OPEN;
+    c->announced = true;
+    *out = (msub__tr_event){ .kind = MSUB__TR_ACCEPTED, .conn = c->id, .listener = l->id, .remote = remote,
+                             .local = addr_of(s, NNG_OPT_LOCADDR) };
+  } else {
+    drop_stream(s);
+  }
+  post_accept(l);
+  return ok;
+}
+
+static void end_listener(listener *l) {
+  if (l->ending) return;
+  l->ending = true;
+  nng_stream_listener_close(l->nng);
+  msub__handoff_put(&l->t->ends, &l->end_node);
+}
+
+static int op_listen(void *self, const msub__tr_addr *at, uint32_t *id, uint16_t *port, const char **why) {
+  transport *t = self;
+  char url[80];
+  *why = "invalid address";
+  if (!format_url(at, url, sizeof url)) return MSUB_ERR_INVAL;
+  unsigned i = 0;
+  while (i < MAX_LISTENERS && t->listeners[i]) i++;
+  *why = "too many listeners";
+  if (i == MAX_LISTENERS) return MSUB_ERR_LIMIT;
+  *why = "out of memory";
+  listener *l = msub__zalloc(&t->mem, 1, sizeof *l);
+  if (!l) return MSUB_ERR_NOMEM;
+  l->t = t;
+  l->id = i + 1;
+  l->accept_node = (msub__hand){ .owner = l, .what = ACCEPT_DONE };
+  l->end_node = (msub__hand){ .owner = l, .what = END_LISTENER };
+  int bound = 0;
+  int rv = nng_aio_alloc(&l->aio, on_accept, l);
+  if (rv == 0) rv = nng_stream_listener_alloc(&l->nng, url);
+  if (rv == 0) rv = nng_stream_listener_set_bool(l->nng, NNG_OPT_TCP_NODELAY, true);
+  if (rv == 0) rv = nng_stream_listener_listen(l->nng);
+  if (rv == 0) rv = nng_stream_listener_get_int(l->nng, NNG_OPT_TCP_BOUND_PORT, &bound);
+  if (rv != 0) {
+    if (l->nng) nng_stream_listener_free(l->nng);
+    if (l->aio) nng_aio_free(l->aio);
+    msub__free(&t->mem, l, sizeof *l);
+    reason r = reason_of(rv);
+    *why = r.text;
+    return r.err;
+  }
+  t->listeners[i] = l;
+  open_spare(t);
+  *id = l->id;
+  *port = (uint16_t)bound;
+  *why = NULL;
+  post_accept(l);
+  return MSUB_OK;
+}
+
+static void op_unlisten(void *self, uint32_t id) {
+  transport *t = self;
+  if (id >= 1 && id <= MAX_LISTENERS && t->listeners[id - 1]) end_listener(t->listeners[id - 1]);
+}
+
+/* Dialing ----------------------------------------------------------------------------------------------------------- */
+
+static int op_dial(void *self, const msub__tr_addr *to, uint64_t cookie, uint32_t *id) {
+  transport *t = self;
+  char url[80];
+  if (to->port == 0 || !format_url(to, url, sizeof url)) return MSUB_ERR_INVAL;
+  conn *c;
+  int err = conn_new(t, &c);
+  if (err) return err;
+  int rv = nng_stream_dialer_alloc(&c->dialer, url);
+  if (rv == 0) rv = nng_stream_dialer_set_bool(c->dialer, NNG_OPT_TCP_NODELAY, true);
+  if (rv != 0) {
+    if (c->dialer) nng_stream_dialer_free(c->dialer); /* not used yet: does not wait */
+    nng_aio_free(c->rx);
+    nng_aio_free(c->tx);
+    conn_free(c);
+    return rv == NNG_ENOMEM ? MSUB_ERR_NOMEM : MSUB_ERR_IO;
+  }
+  c->state = DIALING;
+  c->dialed = true;
+  c->cookie = cookie;
+  c->dest = *to;
+  c->result_unread = true;
+  *id = c->id;
+  nng_stream_dialer_dial(c->dialer, c->rx);
+  return MSUB_OK;
+}
+
+static bool dialed(conn *c, msub__tr_event *out) {
+  int rv = nng_aio_result(c->rx);
+  c->result_unread = false;
+  if (rv != 0) {
+    end_conn(c, reason_of(rv));
+    return false;
+  }
+  c->stream = nng_aio_get_output(c->rx, 0);
+  c->used_dialer = c->dialer;
+  c->dialer = NULL;
+  msub__handoff_put(&c->t->ends, &c->dialer_node);
+  c->state = OPEN;
+  c->announced = true;
+  msub__tr_addr remote = addr_of(c->stream, NNG_OPT_REMADDR);
+  *out = (msub__tr_event){ .kind = MSUB__TR_CONNECTED, .conn = c->id, .cookie = c->cookie,
+                           .remote = remote.n ? remote : c->dest, .local = addr_of(c->stream, NNG_OPT_LOCADDR) };
+  return true;
+}
+
+/* Bytes ------------------------------------------------------------------------------------------------------------- */
+
+static int op_recv(void *self, uint32_t id) {
+  conn *c = find(self, id);
+  if (!c || c->state == ENDING) return MSUB_ERR_STALE;
+  if (c->state != OPEN || c->receiving) return MSUB_ERR_STATE;
+  if (!have_buf(c)) return MSUB_ERR_NOMEM;
+  nng_iov iov = { .iov_buf = c->buf, .iov_len = BUF_SIZE[c->buf_size] };
+  if (nng_aio_set_iov(c->rx, 1, &iov) != 0) return MSUB_ERR_NOMEM;
+  c->receiving = true;
+  nng_stream_recv(c->stream, c->rx);
+  return MSUB_OK;
+}
+
+static bool received(conn *c, msub__tr_event *out) {
+  int rv = nng_aio_result(c->rx);
+  size_t n = nng_aio_count(c->rx);
+  c->receiving = false;
+  if (rv != 0 || n == 0) {
+    end_conn(c, reason_of(rv ? rv : NNG_ECONNSHUT));
+    return false;
+  }
+  if (n == BUF_SIZE[c->buf_size]) c->want_size = LARGE;
+  else if (n <= BUF_SIZE[SMALL]) c->want_size = SMALL;
+  *out = (msub__tr_event){ .kind = MSUB__TR_READABLE, .conn = c->id, .data = c->buf, .n = n };
+  return true;
+}
+
+static int send_rest(conn *c) {
+  if (nng_aio_set_iov(c->tx, c->iov_n - c->iov_at, &c->iov[c->iov_at]) != 0) return MSUB_ERR_NOMEM;
+  nng_stream_send(c->stream, c->tx);
+  return MSUB_OK;
+}
+
+static int op_send(void *self, uint32_t id, const msub_bytes *iov, size_t n) {
+  conn *c = find(self, id);
+  if (!c || c->state == ENDING) return MSUB_ERR_STALE;
+  if (c->state != OPEN || c->sending) return MSUB_ERR_STATE;
+  if (n > MSUB__TRANSPORT_IOV) return MSUB_ERR_INVAL;
+  size_t total = 0;
+  unsigned pieces = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (iov[i].n == 0) continue;
+    if (iov[i].n > MAX_SEND - total) return MSUB_ERR_INVAL;
+    total += iov[i].n;
+    /* NNG's type lacks the const; it only reads them. */
+    c->iov[pieces++] = (nng_iov){ .iov_buf = (void *)(uintptr_t)iov[i].p, .iov_len = iov[i].n };
+  }
+  if (total == 0) return MSUB_ERR_INVAL;
+  c->iov_at = 0;
+  c->iov_n = pieces;
+  c->send_n = total;
+  int err = send_rest(c);
+  c->sending = err == MSUB_OK;
+  return err;
+}
+
+static bool sent(conn *c, msub__tr_event *out) {
+  int rv = nng_aio_result(c->tx);
+  if (rv != 0) {
+    end_conn(c, reason_of(rv));
+    return false;
+  }
+  size_t n = nng_aio_count(c->tx);
+  while (c->iov_at < c->iov_n && n >= c->iov[c->iov_at].iov_len) n -= c->iov[c->iov_at++].iov_len;
+  if (c->iov_at < c->iov_n) {
+    nng_iov *v = &c->iov[c->iov_at];
+    v->iov_buf = (uint8_t *)v->iov_buf + n;
+    v->iov_len -= n;
+    if (send_rest(c) != MSUB_OK) end_conn(c, reason_of(NNG_ENOMEM));
+    return false;
+  }
+  c->sending = false;
+  *out = (msub__tr_event){ .kind = MSUB__TR_SENT, .conn = c->id, .n = c->send_n };
+  return true;
+}
+
+static void op_close(void *self, uint32_t id) {
+  conn *c = find(self, id);
+  if (c) end_conn(c, (reason){ MSUB_OK, "closed by us" });
+}
+
+static bool gone(conn *c, msub__tr_event *out) {
+  *out = (msub__tr_event){ .kind = c->announced ? MSUB__TR_CLOSED : MSUB__TR_DIAL_FAILED, .conn = c->id,
+                           .cookie = c->cookie, .err = c->err, .text = c->text };
+  conn_free(c);
+  return true;
+}
+
+/* The loop's side --------------------------------------------------------------------------------------------------- */
+
+static void forget_listener(listener *l) {
+  transport *t = l->t;
+  t->listeners[l->id - 1] = NULL;
+  msub__free(&t->mem, l, sizeof *l);
+}
+
+/* One node is at most one event. */
+static bool look_at(const msub__hand *h, msub__tr_event *out) {
+  conn *c = h->owner;
+  switch (h->what) {
+  case ACCEPT_DONE: return accepted(h->owner, out);
+  case LISTENER_GONE: forget_listener(h->owner); return false;
+  case CONN_GONE: return gone(c, out);
+  case TX_DONE: return c->state == OPEN && sent(c, out);
+  default: return c->state == DIALING ? dialed(c, out) : c->state == OPEN && received(c, out);
+  }
+}
+
+static bool op_next(void *self, uint64_t now_mono_ns, msub__tr_event *out) {
+  transport *t = self;
+  t->now = now_mono_ns;
+  resume_accepts(t);
+  for (;;) {
+    if (!t->pending) t->pending = msub__handoff_take(&t->events);
+    msub__hand *h = t->pending;
+    if (!h) return false;
+    t->pending = h->next; /* first: looking at it may begin the next operation, which puts the node again */
+    if (look_at(h, out)) return true;
+  }
+}
+
+static uint64_t op_next_deadline(void *self) {
+  const transport *t = self;
+  if (t->pending) return 0;
+  uint64_t at = MSUB_NEVER;
+  for (unsigned i = 0; i < MAX_LISTENERS; i++) {
+    const listener *l = t->listeners[i];
+    if (l && !l->ending && !l->accepting) at = msub__sooner(at, l->resume_at);
+  }
+  return at;
+}
+
+static int op_init(void **self, const msub_mem *mem, void (*wake)(void *ud), void *wake_ud, const msub_log *log) {
+  msub_mem m = mem ? *mem : msub__mem_default();
+  transport *t = msub__zalloc(&m, 1, sizeof *t);
+  if (!t) return MSUB_ERR_NOMEM;
+  t->mem = m;
+  if (log) t->log = *log;
+  t->spare_fd = -1;
+  t->stop_node.what = END_CLOSER;
+  if (msub__handoff_init(&t->events, wake, wake_ud) != MSUB_OK) goto no_events;
+  if (msub__handoff_init(&t->ends, NULL, NULL) != MSUB_OK) goto no_ends;
+  if (!start_threads(t)) goto no_threads;
+  *self = t;
+  return MSUB_OK;
+no_threads:
+  msub__handoff_fini(&t->ends);
+no_ends:
+  msub__handoff_fini(&t->events);
+no_events:
+  msub__free(&m, t, sizeof *t);
+  return MSUB_ERR_NOMEM;
+}
+
+/* NNG's own threads stay: they are one set for the process and may serve others. */
+static void op_fini(void *self) {
+  transport *t = self;
+  for (unsigned i = 0; i < MAX_LISTENERS; i++)
+    if (t->listeners[i]) end_listener(t->listeners[i]);
+  for (uint32_t i = 0; i < t->cap; i++)
+    if (t->conns[i]) end_conn(t->conns[i], (reason){ MSUB_OK, "closed by us" });
+  msub__handoff_put(&t->ends, &t->stop_node);
+  (void)pthread_join(t->closer, NULL);
+  for (unsigned i = 0; i < MAX_LISTENERS; i++)
+    if (t->listeners[i]) forget_listener(t->listeners[i]);
+  for (uint32_t i = 0; i < t->cap; i++)
+    if (t->conns[i]) conn_free(t->conns[i]);
+  for (unsigned size = 0; size < SIZES; size++)
+    for (spare_buf *b = t->spare[size], *next; b; b = next) {
+      next = b->next;
+      msub__free(&t->mem, b, BUF_SIZE[size]);
+    }
+  if (t->spare_fd >= 0) (void)close(t->spare_fd);
+  msub__free(&t->mem, t->conns, t->cap * sizeof(conn *));
+  msub__free(&t->mem, t->free_ids, t->cap * sizeof *t->free_ids);
+  msub__handoff_fini(&t->ends);
+  msub__handoff_fini(&t->events);
+  msub_mem m = t->mem;
+  msub__free(&m, t, sizeof *t);
+}
+
+const msub_transport_ops msub__transport_nng = {
+  .abi = MSUB_ABI,
+  .size = sizeof(msub_transport_ops),
+  .name = "nng",
+  .init = op_init,
+  .fini = op_fini,
+  .listen = op_listen,
+  .unlisten = op_unlisten,
+  .dial = op_dial,
+  .send = op_send,
+  .recv = op_recv,
+  .close = op_close,
+  .next = op_next,
+  .next_deadline = op_next_deadline,
+};

@@ -1,0 +1,49 @@
+/* pubsub/limits.h: every limit of the engine. *Wire*: over it the RPC is refused, the stream reset, the peer reported; it admits
+ * whatever a stock go, rust or js peer sends by default. *Work*: over it the rest is ignored and counted, nobody is blamed.
+ * Limits that an option sets have their default here. */
+#ifndef MSUB_PUBSUB_LIMITS_H
+#define MSUB_PUBSUB_LIMITS_H
+#include "meshsub/base.h"
+
+#define MSUB__KIB ((size_t)1024)
+#define MSUB__MIB ((size_t)1024 * 1024)
+
+/* wire */
+#define MSUB__RPC_BYTES (1 * MSUB__MIB)          /* option max_rpc, to 16 MiB */
+#define MSUB__RPC_BYTES_MAX (16 * MSUB__MIB)
+#define MSUB__MESSAGE_BYTES (1 * MSUB__MIB)      /* option max_message */
+#define MSUB__CONTROL_BYTES (512 * MSUB__KIB)    /* subscriptions and control of an RPC, raw, before decoding */
+#define MSUB__PUBLISH_ENTRIES 5000               /* of an RPC */
+
+/* work */
+#define MSUB__PUBLISH_TURN 512                   /* publish entries of an RPC handled in one turn, the rest in the next */
+#define MSUB__SUBSCRIPTIONS_RPC 2048             /* examined of an RPC: above what is kept of a peer, so that a hello fits */
+#define MSUB__PEER_TOPICS 1024                   /* kept of a peer and router */
+#define MSUB__PEER_TOPIC_BYTES (96 * MSUB__KIB)
+#define MSUB__TOPICS 65536                       /* of an engine */
+#define MSUB__TOPIC_BYTES (8 * MSUB__MIB)        /* all names of a shared */
+#define MSUB__TOPIC_NAME 256                     /* bytes of a name */
+#define MSUB__PENDING_MESSAGES 4096              /* option pending_messages */
+#define MSUB__PENDING_BYTES (16 * MSUB__MIB)     /* option pending_bytes */
+#define MSUB__SENDERS 8                          /* remembered of a message under judgement */
+#define MSUB__SEEN_BYTES (32 * MSUB__MIB)        /* option seen_bytes */
+#define MSUB__SEEN_TTL_S 120                     /* option seen_ttl_ns */
+#define MSUB__BAD_BYTES 1024                     /* messages with a bad signature whose bytes are remembered */
+#define MSUB__VALIDATE_TIMEOUT_S 10              /* option validate_timeout_ns */
+#define MSUB__CONDUCT_ENTRIES 4096               /* peers and prefixes with a record */
+
+/* what we send: the tightest stock peer (rust 0.50) takes 16 KiB of subscriptions and control in an RPC, 100 subscriptions */
+#define MSUB__SEND_CONTROL_BYTES (15 * MSUB__KIB)
+#define MSUB__SEND_SUBSCRIPTIONS 100
+
+/* of the program */
+#define MSUB__ROUTERS 7
+#define MSUB__PROTOCOLS 8
+#define MSUB__VALIDATORS 8
+#define MSUB__BLOCK_BYTES (64 * MSUB__KIB)
+#define MSUB__DEFERRED_TURN 256                  /* deferred calls run before the outermost call returns */
+#define MSUB__INBOX_CALLS 65536
+#define MSUB__INBOX_BYTES (64 * MSUB__MIB)       /* of payloads waiting in it */
+#define MSUB__SLOTS (1u << 20)                   /* sessions, and topics, of a router */
+#define MSUB__RNG_STREAMS 16
+#endif
