@@ -26,9 +26,8 @@ typedef struct msub__noise_options {
   msub__noise_kit *kit;     /* cipher context shared by the connections of a thread; outlives them */
   const msub_key *identity; /* outlives the handshake */
   msub_bytes expect;        /* the peer id that was dialled; empty: anyone. Copied */
-  const msub_bytes *muxers; /* what we offer, in our order ("/yamux/1.0.0"); outlives the handshake; 0 of
-                               them: no extension is sent */
-  size_t n_muxers;
+  const msub_bytes *muxers; /* what we offer, in our order; outlives the handshake */
+  size_t n_muxers;          /* 0: no extension is sent */
   bool initiator;
   /* 32 bytes each from the system's random source, fresh for every connection; copied, wipe yours. */
   const uint8_t *static_secret, *ephemeral_secret;

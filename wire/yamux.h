@@ -83,8 +83,8 @@ typedef struct msub__yamux_options {
   bool initiator;             /* the side that dialled: odd ids */
 } msub__yamux_options;
 
-MSUB_MUST int msub__yamux_new(const msub__yamux_options *o, uint64_t now_ns,
-                              msub__yamux **out); /* NOMEM, INVAL */
+/* NOMEM, INVAL. */
+MSUB_MUST int msub__yamux_new(const msub__yamux_options *o, uint64_t now_ns, msub__yamux **out);
 /* on_end(why) for every stream, in order of their ids; the session then only answers CLOSED. Pending output
  * is dropped. STATE in a callback. */
 int msub__yamux_close(msub__yamux *y, int why);

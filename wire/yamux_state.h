@@ -1,12 +1,12 @@
 /* wire/yamux_state.h: what the yamux_*.c files share.
  *
- *   session ─┬─ streams: array of pointers, sorted by id (ids come ascending, so one is nearly always put at
- * the end; a search │           is a bisection, and no choice of ids makes it slow) ├─ due:     list of
- * streams that have a control frame to be written, oldest first └─ graves:  streams that ended inside a
- * callback and are freed when it has returned
+ *   session ─┬─ streams: array of pointers, sorted by id
+ *            ├─ due:     list of streams that have a control frame to be written, oldest first
+ *            └─ graves:  streams that ended inside a callback; freed when it has returned
  *
- * Each stream owes at most one control frame: SYN, ACK, FIN and credit share one WindowUpdate, and RST
- * replaces all of them. So what is pending is counted, not queued. */
+ * Ids come ascending, so a new stream is nearly always put at the end; a search is a bisection, and no choice
+ * of ids makes it slow. Each stream owes at most one control frame: SYN, ACK, FIN and credit share one
+ * WindowUpdate, and RST replaces all of them. So what is pending is counted, not queued. */
 #ifndef MSUB_WIRE_YAMUX_STATE_H
 #define MSUB_WIRE_YAMUX_STATE_H
 #include "base/buf.h"
@@ -16,21 +16,22 @@
 enum { TYPE_DATA, TYPE_WINDOW, TYPE_PING, TYPE_GOAWAY };
 enum { FLAG_SYN = 1, FLAG_ACK = 2, FLAG_FIN = 4, FLAG_RST = 8 };
 
-enum { /* msub__ystream.flags */
-       Y_INBOUND = 1 << 0,
-       Y_SYN = 1 << 1,      /* the peer has not been told of it */
-       Y_ANNOUNCE = 1 << 2, /* due: SYN, although there is no data */
-       Y_UNACKED = 1 << 3,  /* ours, not acknowledged */
-       Y_ACK = 1 << 4,      /* due: ACK */
-       Y_CREDIT = 1 << 5,   /* due: a larger window */
-       Y_FIN = 1 << 6,      /* due: FIN */
-       Y_FIN_SENT = 1 << 7,
-       Y_FIN_SEEN = 1 << 8, /* the peer's came, */
-       Y_FIN_TOLD = 1 << 9, /* and so did all bytes before it */
-       Y_RST = 1 << 10,     /* due: RST */
-       Y_DEAD = 1 << 11,    /* out of the table; only a due RST keeps the object */
-       Y_LISTED = 1 << 12,  /* in session's list `due` */
-       Y_ASKED = 1 << 13    /* read() was called inside a callback */
+/* msub__ystream.flags */
+enum {
+  Y_INBOUND = 1 << 0,
+  Y_SYN = 1 << 1,      /* the peer has not been told of it */
+  Y_ANNOUNCE = 1 << 2, /* due: SYN, although there is no data */
+  Y_UNACKED = 1 << 3,  /* ours, not acknowledged */
+  Y_ACK = 1 << 4,      /* due: ACK */
+  Y_CREDIT = 1 << 5,   /* due: a larger window */
+  Y_FIN = 1 << 6,      /* due: FIN */
+  Y_FIN_SENT = 1 << 7,
+  Y_FIN_SEEN = 1 << 8, /* the peer's came, */
+  Y_FIN_TOLD = 1 << 9, /* and so did all bytes before it */
+  Y_RST = 1 << 10,     /* due: RST */
+  Y_DEAD = 1 << 11,    /* out of the table; only a due RST keeps the object */
+  Y_LISTED = 1 << 12,  /* in session's list `due` */
+  Y_ASKED = 1 << 13    /* read() was called inside a callback */
 };
 #define Y_DUE (Y_ANNOUNCE | Y_ACK | Y_CREDIT | Y_FIN | Y_RST)
 

@@ -16,10 +16,10 @@ size_t msub__yamux_allowance(const msub__yamux *y) {
    * sixteenth is kept back for the floors of a thousand sessions. */
   size_t max = y->shared->max ? y->shared->max : MSUB__YAMUX_SHARED_MAX;
   size_t total = max - max / 16, held = y->shared->buffered;
-  size_t free = held < total ? total - held : 0;
-  size_t fair = free > y->buffered ? (free - y->buffered) / 2 : 0;
-  size_t floor = y->buffered < SHARED_FLOOR ? SHARED_FLOOR - y->buffered : 0;
-  if (fair < floor) fair = floor;
+  size_t left = held < total ? total - held : 0;
+  size_t fair = left > y->buffered ? (left - y->buffered) / 2 : 0;
+  size_t least = y->buffered < SHARED_FLOOR ? SHARED_FLOOR - y->buffered : 0;
+  if (fair < least) fair = least;
   return own < fair ? own : fair;
 }
 
