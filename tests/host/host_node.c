@@ -180,7 +180,7 @@ static int pause_ms(node *const *nodes, size_t n, uint64_t end) {
 
 bool turn_until(node *const *nodes, size_t n, condition until, void *ud, unsigned ms) {
   uint64_t end = now_ms() + ms;
-  struct pollfd fds[8];
+  struct pollfd fds[32];
   for (;;) {
     bool more = false;
     if (until(ud)) return true;

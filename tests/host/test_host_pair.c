@@ -473,6 +473,59 @@ static void test_stop(void) {
   CHECK(one < 2000 && both - one < 2000 && now_ms() - begun < 5000);
 }
 
+/* ---- what a connection costs ---- */
+
+static size_t hub_live; /* one thread allocates */
+static void *hub_alloc(void *ud, size_t n) {
+  (void)ud;
+  void *p = malloc(n ? n : 1);
+  if (p) hub_live += n;
+  return p;
+}
+static void hub_free(void *ud, void *p, size_t n) {
+  (void)ud;
+  if (p) hub_live -= n;
+  free(p);
+}
+
+typedef struct crowd {
+  node hub, peers[24];
+  unsigned n;
+} crowd;
+static bool crowd_ready(void *ud) {
+  const crowd *c = ud;
+  for (unsigned i = 0; i < c->n; i++) {
+    if (c->peers[i].joins == 0 || c->peers[i].identified == 0) return false;
+  }
+  return c->hub.joins == c->n && c->hub.pubsub == c->n && c->hub.identified == c->n;
+}
+
+static void test_idle(void) {
+  static const msub_mem hub_mem = { hub_alloc, hub_free, NULL };
+  static crowd c;
+  node *nodes[25] = { &c.hub };
+  node_init(&c.hub, "hub", 100);
+  c.hub.opts.mem = &hub_mem;
+  node_start(&c.hub, true, true);
+  size_t before[25];
+  for (c.n = 0; c.n < 24;) {
+    node *p = &c.peers[c.n];
+    before[c.n++] = hub_live;
+    node_init(p, "peer", (uint8_t)c.n);
+    node_start(p, false, true);
+    nodes[c.n] = p;
+    node_dial(p, &c.hub);
+    CHECK(turn_until(nodes, c.n + 1, crowd_ready, &c, 20000));
+    turn_for(nodes, c.n + 1, 5);
+  }
+  size_t each = (hub_live - before[4]) / (c.n - 4);
+  printf("%zu bytes for each idle connection\n", each);
+  CHECK(each <= 16 * KIB);
+  for (unsigned i = 0; i < c.n; i++) node_free(&c.peers[i]);
+  node_free(&c.hub);
+  CHECK(hub_live == 0);
+}
+
 /* ---- nothing stays behind ---- */
 
 static void test_baseline(void) {
@@ -520,6 +573,7 @@ static const struct {
   { "half_open", test_half_open },
   { "no_descriptors", test_no_descriptors },
   { "stop", test_stop },
+  { "idle", test_idle },
   { "baseline", test_baseline },
 };
 
