@@ -10,7 +10,7 @@ static msub_bytes str(const char *s) { return (msub_bytes){ (const uint8_t *)s, 
 
 /* A message written field by field. */
 typedef struct message {
-  uint8_t p[70000];
+  uint8_t p[100000];
   size_t n;
 } message;
 static void varint(message *m, uint64_t v) {
