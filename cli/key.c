@@ -3,9 +3,9 @@
 #include "cli/node.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *const type_names[] = { "rsa", "ed25519", "secp256k1", "ecdsa" };
@@ -67,10 +67,12 @@ static int key_new(int argc, char **argv) {
     "meshsub key new", "FILE [options]",
     "Makes a new Ed25519 identity and writes it to FILE (mode 0600), as a libp2p\n"
     "PrivateKey protobuf. A file that exists is never overwritten. Prints the peer id.",
-    "Exit codes: 0 done, 1 the file exists or cannot be written, 2 wrong usage." };
+    "Exit codes: 0 done, 1 the file exists or cannot be written, 2 wrong usage."
+  };
   bool json = false, to_stdout = false;
   const option_row rows[] = {
-    { "--stdout", 0, OPT_FLAG, NULL, "Write the key to standard output instead of a file.", &to_stdout, 0, 0, NULL },
+    { "--stdout", 0, OPT_FLAG, NULL, "Write the key to standard output instead of a file.", &to_stdout, 0, 0,
+      NULL },
     { "--json", 0, OPT_FLAG, NULL, "Print one JSON object.", &json, 0, 0, NULL },
     { 0 },
   };
@@ -101,20 +103,24 @@ static int key_new(int argc, char **argv) {
     else if (code == EXIT_OK)
       puts(peer_text(msub_key_peer_id(key)));
   }
-  sodium_memzero(bytes, sizeof bytes);
+  explicit_bzero(bytes, sizeof bytes);
   msub_key_free(key);
   return code == EXIT_OK && !flush_out(c.program, stdout) ? EXIT_FAILED : code;
 }
 
 static int key_show(int argc, char **argv) {
-  static const command c = { "meshsub key show", "FILE [options]",
-                             "Prints the peer id, type and public key (a PublicKey protobuf, in hex) of a key file.",
-                             "Exit codes: 0 done, 1 the file is no readable key, 2 wrong usage." };
+  static const command c = {
+    "meshsub key show", "FILE [options]",
+    "Prints the peer id, type and public key (a PublicKey protobuf, in hex) of a key file.",
+    "Exit codes: 0 done, 1 the file is no readable key, 2 wrong usage."
+  };
   bool json = false;
-  const option_row rows[] = { { "--json", 0, OPT_FLAG, NULL, "Print one JSON object.", &json, 0, 0, NULL }, { 0 } };
+  const option_row rows[] = { { "--json", 0, OPT_FLAG, NULL, "Print one JSON object.", &json, 0, 0, NULL },
+                              { 0 } };
   text_list args = { 0 };
   int code = options_read(&c, rows, argc, argv, &args);
-  if (code < 0 && args.n != 1) code = usage_error(&c, args.n ? "one FILE only" : "FILE is missing; name a key file");
+  if (code < 0 && args.n != 1)
+    code = usage_error(&c, args.n ? "one FILE only" : "FILE is missing; name a key file");
   const char *file = args.n ? args.v[0] : NULL;
   free(args.v);
   if (code >= 0) return code;
@@ -127,10 +133,12 @@ static int key_show(int argc, char **argv) {
 }
 
 int cmd_key(int argc, char **argv) {
-  static const command c = { "meshsub key", "new FILE | show FILE",
-                             "Makes and shows identities. \"meshsub key new --help\" and \"meshsub key show --help\"\n"
-                             "say more.",
-                             "Exit codes: 0 done, 1 failed, 2 wrong usage." };
+  static const command c = {
+    "meshsub key", "new FILE | show FILE",
+    "Makes and shows identities. \"meshsub key new --help\" and \"meshsub key show --help\"\n"
+    "say more.",
+    "Exit codes: 0 done, 1 failed, 2 wrong usage."
+  };
   const option_row none[] = { { 0 } };
   if (argc > 1 && strcmp(argv[1], "new") == 0) return key_new(argc - 1, argv + 1);
   if (argc > 1 && strcmp(argv[1], "show") == 0) return key_show(argc - 1, argv + 1);

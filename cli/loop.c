@@ -24,7 +24,8 @@ int stop_signals(void) {
     fcntl(stop_pipe[i], F_SETFD, FD_CLOEXEC);
     fcntl(stop_pipe[i], F_SETFL, O_NONBLOCK);
   }
-  struct sigaction stop = { .sa_handler = on_stop, .sa_flags = SA_RESTART }, ignore = { .sa_handler = SIG_IGN };
+  struct sigaction stop = { .sa_handler = on_stop, .sa_flags = SA_RESTART },
+                   ignore = { .sa_handler = SIG_IGN };
   sigemptyset(&stop.sa_mask);
   sigemptyset(&ignore.sa_mask);
   sigaction(SIGINT, &stop, NULL);

@@ -4,12 +4,13 @@
 #include <meshsub/host.h>
 #include <poll.h>
 
-/* SIGINT and SIGTERM make this descriptor readable from now on; a second one ends the program at once. SIGPIPE is ignored,
- * so that a closed pipe is an error of write(). -1: errno. */
+/* SIGINT and SIGTERM make this descriptor readable from now on; a second one ends the program at once.
+ * SIGPIPE is ignored, so that a closed pipe is an error of write(). -1: errno. */
 int stop_signals(void);
 /* Sleeps until one of the n descriptors is ready, or `until` (CLOCK_MONOTONIC, ns, MSUB_NEVER) has come. */
 void wait_fds(struct pollfd *fds, size_t n, uint64_t until);
-/* Turns the host, then sleeps as wait_fds() unless the host has more to do. fds[0] is the host's and is filled in here. */
+/* Turns the host, then sleeps as wait_fds() unless the host has more to do. fds[0] is the host's and is
+ * filled in here. */
 void turn_and_wait(msub_host *host, struct pollfd *fds, size_t n, uint64_t until);
 /* Lets what is queued go out, at most a second, and frees the host. */
 void close_host(msub_host *host);

@@ -2,12 +2,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <meshsub/log.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define TOPIC_MAX 256    /* bytes of a topic's name (engine.h) */
+#define TOPIC_MAX 256     /* bytes of a topic's name (engine.h) */
 #define KEY_FILE_MAX 8192 /* an RSA key of 8192 bits takes less */
 
 /* ---- keys ---- */
@@ -24,13 +23,13 @@ int key_read(const char *program, const char *option, const char *file, msub_key
     return EXIT_FAILED;
   }
   int err = n > KEY_FILE_MAX ? MSUB_ERR_MALFORMED : msub_key_import((msub_bytes){ bytes, (size_t)n }, out);
-  sodium_memzero(bytes, sizeof bytes);
+  explicit_bzero(bytes, sizeof bytes);
   if (err == MSUB_OK) return -1;
   if (err == MSUB_ERR_UNSUPPORTED)
     say_error(program, "%s%s: a key of a type that cannot sign here; Ed25519 keys can", option, quoted(file));
   else
-    say_error(program, "%s%s: not a libp2p private key (%s); \"meshsub key new FILE\" makes one", option, quoted(file),
-              msub_err_text(err));
+    say_error(program, "%s%s: not a libp2p private key (%s); \"meshsub key new FILE\" makes one", option,
+              quoted(file), msub_err_text(err));
   return EXIT_FAILED;
 }
 
@@ -40,17 +39,21 @@ static int check_address(const node *n, const char *option, const char *text) {
   msub_multiaddr binary;
   msub_addr a;
   if (msub_multiaddr_parse(text, &binary) != MSUB_OK)
-    return usage_error(n->cmd, "%s %s: not a multiaddress; write /ip4/HOST/tcp/PORT or /ip6/HOST/tcp/PORT", option,
-                       quoted(text));
+    return usage_error(n->cmd, "%s %s: not a multiaddress; write /ip4/HOST/tcp/PORT or /ip6/HOST/tcp/PORT",
+                       option, quoted(text));
   int err = msub_multiaddr_split((msub_bytes){ binary.bytes, binary.n }, &a);
-  if (err == MSUB_OK && a.host != MSUB_ADDR_IP4 && a.host != MSUB_ADDR_IP6) err = MSUB_ERR_UNSUPPORTED;
+  bool listen = option[2] == 'l';
+  if (err == MSUB_OK && listen && a.host != MSUB_ADDR_IP4 && a.host != MSUB_ADDR_IP6)
+    err = MSUB_ERR_UNSUPPORTED;
   bool portless = err == MSUB_OK && !a.tcp && !strstr(text, "/tcp/");
-  if (portless) return usage_error(n->cmd, "%s %s: no /tcp part; write %s/tcp/PORT", option, quoted(text), text);
+  if (portless)
+    return usage_error(n->cmd, "%s %s: no /tcp part; write %s/tcp/PORT", option, quoted(text), text);
   if (err != MSUB_OK || a.ws)
     return usage_error(n->cmd, "%s %s: only TCP over IP is spoken here; write /ip4/HOST/tcp/PORT", option,
                        quoted(text));
-  if (option[2] == 'c' && a.tcp == 0)
-    return usage_error(n->cmd, "%s %s: port 0 cannot be connected to; write the port that the node listens on",
+  if (!listen && a.tcp == 0)
+    return usage_error(n->cmd,
+                       "%s %s: port 0 cannot be connected to; write the port that the node listens on",
                        option, quoted(text));
   return -1;
 }
@@ -62,7 +65,8 @@ int node_check(const node *n, const text_list *topics) {
   for (size_t i = 0; i < topics->n && code < 0; i++) {
     size_t len = strlen(topics->v[i]);
     if (len > TOPIC_MAX)
-      code = usage_error(n->cmd, "topic %.16s...: %zu bytes long; at most %d are allowed", topics->v[i], len, TOPIC_MAX);
+      code = usage_error(n->cmd, "topic %.16s...: %zu bytes long; at most %d are allowed", topics->v[i], len,
+                         TOPIC_MAX);
     else if (len == 0)
       code = usage_error(n->cmd, "topic \"\": an empty name; give at least one byte");
   }
@@ -117,8 +121,9 @@ static int join(node *n, const text_list *topics) {
     size_t same = 0;
     while (same < n->n_topics && strcmp(n->names[same], topics->v[i]) != 0) same++;
     if (same < n->n_topics) continue; /* named twice */
-    int err = msub_join(msub_host_engine(n->host), 0, msub_str(topics->v[i]), n->anonymous ? &anonymous_policy : NULL,
-                        msub_host_now(n->host), &n->topics[n->n_topics]);
+    int err =
+        msub_join(msub_host_engine(n->host), 0, msub_str(topics->v[i]),
+                  n->anonymous ? &anonymous_policy : NULL, msub_host_now(n->host), &n->topics[n->n_topics]);
     if (err != MSUB_OK) {
       say_error(n->cmd->program, "topic %s: cannot be joined: %s", quoted(topics->v[i]), msub_err_text(err));
       return EXIT_FAILED;
@@ -179,7 +184,9 @@ int node_connect(node *n, bool keep) {
     int err = keep ? msub_host_keep(n->host, addr) : msub_host_dial(n->host, addr, i);
     if (err != MSUB_OK) {
       say_error(n->cmd->program, "--connect %s: %s", quoted(addr),
-                err == MSUB_ERR_REFUSED ? "the address of this node itself; name another one" : msub_err_text(err));
+                err == MSUB_ERR_REFUSED       ? "the address of this node itself; name another one"
+                : err == MSUB_ERR_UNSUPPORTED ? "only TCP over IP is spoken here; write /ip4/HOST/tcp/PORT"
+                                              : msub_err_text(err));
       return EXIT_FAILED;
     }
     n->dials++;

@@ -29,6 +29,7 @@ struct node {
 };
 
 /* Rows of an option table. `n` is a node *. */
+/* clang-format off */
 #define NODE_OPTIONS(n)                                                                                              \
   { "--connect", 0, OPT_LIST, "ADDR", "Connect to this node: /ip4/HOST/tcp/PORT, with /p2p/ID to\n"                  \
     "insist on its identity. Repeatable.", &(n)->connect, 0, 0, NULL },                                              \
@@ -41,6 +42,7 @@ struct node {
     0, 0, NULL },                                                                                                    \
   { "--json", 0, OPT_FLAG, NULL, "One JSON object a line.", &(n)->json, 0, 0, NULL },                                \
   { "--verbose", 'v', OPT_COUNT, NULL, "Log on stderr; repeat for more (-vvv).", &(n)->verbose, 0, 0, NULL }
+/* clang-format on */
 
 /* Reads a key file. -1 and *out, or an exit code with the error said. `option`: "--key " or "". */
 int key_read(const char *program, const char *option, const char *file, msub_key **out);
@@ -60,7 +62,8 @@ size_t node_topic_peers(const node *n, size_t topic);
 size_t node_peer_count(const node *n);
 /* The largest number of bytes that waits for one peer. */
 size_t node_queued(const node *n);
-/* A message on stdout, as text or JSON. `event`: the JSON object gets "ev":"message", and the text says so. */
+/* A message on stdout, as text or JSON. `event`: the JSON object gets "ev":"message", and the text says so.
+ */
 void node_print_message(const node *n, size_t topic, const msub_msg *m, msub_bytes from, bool event);
 
 #endif

@@ -131,7 +131,8 @@ static int set_value(const command *c, const option_row *r, const char *text) {
   case OPT_LIST: list_add(r->to, text); break;
   case OPT_NUMBER:
     if (!read_number(text, &v) || v < r->lo || v > r->hi)
-      return usage_error(c, "%s %s: not a number from %" PRIu64 " to %" PRIu64, r->name, quoted(text), r->lo, r->hi);
+      return usage_error(c, "%s %s: not a number from %" PRIu64 " to %" PRIu64, r->name, quoted(text), r->lo,
+                         r->hi);
     *(uint64_t *)r->to = v;
     break;
   case OPT_DURATION:
@@ -154,8 +155,8 @@ static const option_row *find_row(const option_row *rows, const char *name, size
 
 static int unknown(const command *c, const option_row *rows, const char *name) {
   const char *meant = nearest(name, row_name, rows);
-  return usage_error(c, "unknown option %s%s%s%s", quoted(name), meant ? "; did you mean " : "", meant ? meant : "",
-                     meant ? "?" : "");
+  return usage_error(c, "unknown option %s%s%s%s", quoted(name), meant ? "; did you mean " : "",
+                     meant ? meant : "", meant ? "?" : "");
 }
 
 /* -v, -vv, -h: letters take no value. */
@@ -173,7 +174,8 @@ static int read_letters(const command *c, const option_row *rows, const char *wo
   return -1;
 }
 
-static int read_long(const command *c, const option_row *rows, const char *word, const char *following, int *used) {
+static int read_long(const command *c, const option_row *rows, const char *word, const char *following,
+                     int *used) {
   const char *equals = strchr(word, '=');
   size_t n = equals ? (size_t)(equals - word) : strlen(word);
   if (n == 6 && strncmp(word, "--help", 6) == 0) return print_help(c, rows);

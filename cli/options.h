@@ -1,4 +1,5 @@
-/* Command lines: options may stand anywhere, "--name value" and "--name=value" are the same, "--" ends them. */
+/* Command lines: options may stand anywhere, "--name value" and "--name=value" are the same, "--" ends them.
+ */
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 #include "cli/text.h"
@@ -9,23 +10,23 @@ typedef struct text_list {
 } text_list;
 
 typedef enum option_kind {
-  OPT_FLAG,     /* bool */
-  OPT_COUNT,    /* unsigned: how often */
-  OPT_TEXT,     /* const char * */
-  OPT_LIST,     /* text_list, one more each time */
-  OPT_NUMBER,   /* uint64_t, lo … hi */
-  OPT_DURATION  /* uint64_t, nanoseconds, at least 1 ms */
+  OPT_FLAG,    /* bool */
+  OPT_COUNT,   /* unsigned: how often */
+  OPT_TEXT,    /* const char * */
+  OPT_LIST,    /* text_list, one more each time */
+  OPT_NUMBER,  /* uint64_t, lo … hi */
+  OPT_DURATION /* uint64_t, nanoseconds, at least 1 ms */
 } option_kind;
 
 typedef struct option_row {
-  const char *name;  /* "--connect"; NULL ends the table */
-  char letter;       /* 'v' for -v, or 0 */
+  const char *name; /* "--connect"; NULL ends the table */
+  char letter;      /* 'v' for -v, or 0 */
   option_kind kind;
   const char *value; /* what the help calls the value: "ADDR" */
   const char *help;  /* newlines begin further lines */
   void *to;
   uint64_t lo, hi;
-  bool *given;       /* may be NULL */
+  bool *given; /* may be NULL */
 } option_row;
 
 typedef struct command {
@@ -35,7 +36,8 @@ typedef struct command {
   const char *after;   /* and behind; may be NULL */
 } command;
 
-/* The rest of the command line (argv[0] is skipped). -1: go on, else the exit code: --help was served, or an error said. */
+/* The rest of the command line (argv[0] is skipped). -1: go on, else the exit code: --help was served, or an
+ * error said. */
 int options_read(const command *c, const option_row *rows, int argc, char **argv, text_list *arguments);
 void list_add(text_list *l, const char *text);
 /* Says that something about the command line is wrong, and where help is; returns EXIT_USAGE. */
@@ -44,7 +46,8 @@ int usage_error(const command *c, const char *format, ...) __attribute__((format
 /* "5s", "200ms", "1h30m", "1.5s": units h m s ms us ns. */
 bool read_duration(const char *text, uint64_t *ns);
 bool read_number(const char *text, uint64_t *value);
-/* The candidate that `text` is probably meant to be, or NULL. `next` yields them one by one, NULL at the end. */
+/* The candidate that `text` is probably meant to be, or NULL. `next` yields them one by one, NULL at the end.
+ */
 const char *nearest(const char *text, const char *(*next)(const void *ud, size_t i), const void *ud);
 
 #endif

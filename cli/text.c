@@ -181,7 +181,8 @@ bool is_text(msub_bytes bytes) {
   for (size_t i = 0; i < bytes.n;) {
     uint32_t c;
     size_t len = utf8_one(bytes.p + i, bytes.n - i, &c);
-    if (len == 0 || (c < 0x20 && c != '\t' && c != '\n' && c != '\r') || (c >= 0x7f && c < 0xa0)) return false;
+    if (len == 0 || (c < 0x20 && c != '\t' && c != '\n' && c != '\r') || (c >= 0x7f && c < 0xa0))
+      return false;
     i += len;
   }
   return true;

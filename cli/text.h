@@ -8,13 +8,15 @@
 /* Exit codes of every program. */
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_LATE = 3 };
 
-/* Memory for small things that live as long as the program. Without memory the program says so and exits with 1. */
+/* Memory for small things that live as long as the program. Without memory the program says so and exits
+ * with 1. */
 void *take(size_t n) __attribute__((malloc));
 void *grow(void *p, size_t count, size_t size);
 
 /* "program: text" and a newline on stderr. */
 void say_error(const char *program, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The text in quotes, unprintable bytes escaped, long ones cut. One of eight buffers in turn: use it at once. */
+/* The text in quotes, unprintable bytes escaped, long ones cut. One of eight buffers in turn: use it at once.
+ */
 const char *quoted(const char *text);
 const char *quoted_bytes(msub_bytes text);
 /* A peer id in base58, a binary multiaddress as text; in turn from the same buffers. */
@@ -54,8 +56,8 @@ void lines_init(lines *l, int fd, size_t max);
 void lines_free(lines *l);
 /* One read(). false: an error (errno). `end` is set at the end of the input. */
 bool lines_fill(lines *l);
-/* The next whole line without its newline (the last one may lack it). false: fill first, or the end, or too_long. The
- * bytes stand until the next fill, and are followed by a NUL. */
+/* The next whole line without its newline (the last one may lack it). false: fill first, or the end, or
+ * too_long. The bytes stand until the next fill, and are followed by a NUL. */
 bool lines_next(lines *l, msub_bytes *line);
 
 #endif

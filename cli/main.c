@@ -1,0 +1,52 @@
+/* meshsub: the command. One file per subcommand; this one finds it. */
+#include "cli/commands.h"
+#include "cli/options.h"
+#include <string.h>
+
+static const struct subcommand {
+  const char *name;
+  int (*run)(int argc, char **argv);
+  const char *about;
+} subcommands[] = {
+  { "key", cmd_key, "make and show identities" },
+  { "node", cmd_node, "run a node: forward messages, print what happens" },
+  { "pub", cmd_pub, "publish a text, or the lines of standard input" },
+  { "sub", cmd_sub, "subscribe to topics and print their messages" },
+};
+#define SUBCOMMANDS (sizeof subcommands / sizeof *subcommands)
+
+static const char *name_at(const void *ud, size_t i) {
+  (void)ud;
+  return i < SUBCOMMANDS ? subcommands[i].name : NULL;
+}
+
+static int help(void) {
+  puts("usage: meshsub COMMAND [arguments and options]\n\n"
+       "Publish/subscribe between libp2p nodes.\n\nCommands:");
+  for (size_t i = 0; i < SUBCOMMANDS; i++) printf("  %-6s %s\n", subcommands[i].name, subcommands[i].about);
+  puts("\n\"meshsub COMMAND --help\" says more. Options may stand anywhere behind the command.\n\n"
+       "  meshsub sub news --listen /ip4/127.0.0.1/tcp/4001\n"
+       "  meshsub pub news \"hello\" --connect /ip4/127.0.0.1/tcp/4001\n\n"
+       "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 peers or messages did not come in time.");
+  return flush_out("meshsub", stdout) ? EXIT_OK : EXIT_FAILED;
+}
+
+int main(int argc, char **argv) {
+  const char *name = argc > 1 ? argv[1] : NULL;
+  if (!name) {
+    say_error("meshsub", "a command is missing; run \"meshsub --help\" for the list");
+    return EXIT_USAGE;
+  }
+  if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) return help();
+  if (strcmp(name, "--version") == 0) {
+    puts("meshsub " MSUB_VERSION);
+    return flush_out("meshsub", stdout) ? EXIT_OK : EXIT_FAILED;
+  }
+  for (size_t i = 0; i < SUBCOMMANDS; i++)
+    if (strcmp(name, subcommands[i].name) == 0) return subcommands[i].run(argc - 1, argv + 1);
+  const char *meant = nearest(name, name_at, NULL);
+  say_error("meshsub", "unknown %s %s%s%s%s; run \"meshsub --help\" for the list",
+            name[0] == '-' ? "option" : "command", quoted(name), meant ? "; did you mean " : "",
+            meant ? meant : "", meant ? "?" : "");
+  return EXIT_USAGE;
+}

@@ -1,0 +1,201 @@
+/* meshsub pub: publishes one message, or every line of stdin. */
+#include "cli/commands.h"
+#include "cli/node.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES (1u << 20)
+#define QUEUED_MAX                                                                                           \
+  (1u << 20) /* bytes for one peer; above it stdin waits. A quarter of the lane: it never overflows */
+#define BATCH 64
+
+typedef struct pub {
+  uint64_t wait, timeout;
+  const char *text; /* NULL: lines of stdin */
+  lines in;
+  uint64_t published, number; /* messages; lines seen */
+  uint32_t recipients, least; /* of the last one; of the one with the fewest */
+} pub;
+
+static void result(node *n, int err, uint32_t recipients) {
+  pub *p = n->ud;
+  if (err == MSUB_OK) p->recipients = recipients;
+}
+
+static void happened(node *n, const msub_host_event *ev) {
+  if (ev->kind == MSUB_EV_DIAL_FAILED) node_dial_failed(n, ev, NULL);
+}
+
+/* -1: go on. */
+static int interrupted(const node *n, const struct pollfd *stop) {
+  if (!stop->revents) return -1;
+  say_error(n->cmd->program, "stopped by a signal");
+  return EXIT_FAILED;
+}
+
+static int await_peers(node *n, pub *p) {
+  struct pollfd fds[2] = { { 0 }, { .fd = n->stop_fd, .events = POLLIN } };
+  uint64_t deadline = mono_ns() + p->timeout;
+  while (!msub_ready(msub_host_engine(n->host), n->topics[0], (uint32_t)p->wait)) {
+    if (n->dials && n->dials_failed == n->dials && !n->listen.n) return EXIT_FAILED; /* each was said */
+    if (mono_ns() >= deadline) {
+      say_error(n->cmd->program,
+                "%zu of %" PRIu64
+                " subscribers of %s within %s (%zu peers connected); start them, or raise --timeout",
+                node_topic_peers(n, 0), p->wait, quoted(n->names[0]), duration_text(p->timeout),
+                node_peer_count(n));
+      return EXIT_LATE;
+    }
+    turn_and_wait(n->host, fds, 2, deadline);
+    int code = interrupted(n, &fds[1]);
+    if (code >= 0) return code;
+  }
+  return -1;
+}
+
+/* -1: published. */
+static int publish(node *n, pub *p, msub_bytes data) {
+  p->recipients = 0;
+  int err = msub_publish(msub_host_engine(n->host), n->topics[0], data, msub_host_now(n->host), NULL);
+  if (err != MSUB_OK) {
+    say_error(n->cmd->program, "message %" PRIu64 " (%zu bytes) cannot be published: %s", p->number, data.n,
+              err == MSUB_ERR_LIMIT ? "too large; a message with its envelope takes at most 1 MiB"
+                                    : msub_err_text(err));
+    return EXIT_FAILED;
+  }
+  if (!p->published || p->recipients < p->least) p->least = p->recipients;
+  p->published++;
+  return -1;
+}
+
+/* Reads only what the peers take: above QUEUED_MAX stdin is left alone. */
+static int publish_lines(node *n, pub *p) {
+  struct pollfd fds[3] = { { 0 },
+                           { .fd = n->stop_fd, .events = POLLIN },
+                           { .fd = STDIN_FILENO, .events = POLLIN } };
+  for (;;) {
+    msub_bytes line;
+    bool room = node_queued(n) < QUEUED_MAX, any = false;
+    for (int i = 0; room && i < BATCH && lines_next(&p->in, &line); i++) {
+      any = true;
+      p->number++;
+      int code = publish(n, p, line);
+      if (code >= 0) return code;
+      if (line.n > QUEUED_MAX / BATCH) room = node_queued(n) < QUEUED_MAX;
+    }
+    if (p->in.too_long) {
+      say_error(n->cmd->program, "line %" PRIu64 " is longer than %u bytes, the most that a message may have",
+                p->number + 1, LINE_MAX_BYTES);
+      return EXIT_FAILED;
+    }
+    if (room && !any && p->in.end) return -1;
+    /* Once the lines in hand are out, sleep until stdin has more; otherwise until the peers have taken
+     * something. */
+    fds[2].fd = room && !any ? STDIN_FILENO : -1;
+    turn_and_wait(n->host, fds, 3, any && room ? 0 : MSUB_NEVER);
+    int code = interrupted(n, &fds[1]);
+    if (code >= 0) return code;
+    if (fds[2].fd >= 0 && fds[2].revents && !lines_fill(&p->in)) {
+      say_error(n->cmd->program, "standard input cannot be read: %s", strerror(errno));
+      return EXIT_FAILED;
+    }
+  }
+}
+
+/* Until the transport has taken everything. */
+static int drain(node *n, pub *p) {
+  struct pollfd fds[2] = { { 0 }, { .fd = n->stop_fd, .events = POLLIN } };
+  uint64_t deadline = mono_ns() + p->timeout;
+  for (;;) {
+    turn_and_wait(n->host, fds, 2, node_queued(n) ? deadline : 0);
+    size_t left = node_queued(n);
+    if (left == 0) return -1;
+    int code = interrupted(n, &fds[1]);
+    if (code >= 0) return code;
+    if (mono_ns() < deadline) continue;
+    say_error(n->cmd->program,
+              "a peer did not take the last %zu bytes within %s; it is too slow, or raise --timeout", left,
+              duration_text(p->timeout));
+    return EXIT_LATE;
+  }
+}
+
+static int report(const node *n, const pub *p) {
+  if (n->json) {
+    json_t *j = json_object();
+    json_object_set_new(j, "topic", json_string(n->names[0]));
+    json_object_set_new(j, "published", json_integer((json_int_t)p->published));
+    json_object_set_new(j, "recipients", json_integer(p->least));
+    put_json(stdout, j);
+  } else {
+    printf("published %" PRIu64 " message%s to %" PRIu32 " peer%s\n", p->published,
+           p->published == 1 ? "" : "s", p->least, p->least == 1 ? "" : "s");
+  }
+  if (!flush_out(n->cmd->program, stdout)) return EXIT_FAILED;
+  if (p->published && p->wait && !p->least) {
+    say_error(n->cmd->program, "a message found no peer: the subscribers went away");
+    return EXIT_FAILED;
+  }
+  return EXIT_OK;
+}
+
+static int open_and_run(node *n, pub *p, const char *topic) {
+  int code = node_open(n, &(text_list){ .v = &topic, .n = 1 });
+  if (code < 0) {
+    if (n->listen.n) node_say_listening(n);
+    code = node_connect(n, false);
+  }
+  if (code < 0 && p->wait) code = await_peers(n, p);
+  if (code < 0 && p->text) {
+    p->number = 1;
+    code = publish(n, p, msub_str(p->text));
+  } else if (code < 0) {
+    lines_init(&p->in, STDIN_FILENO, LINE_MAX_BYTES);
+    code = publish_lines(n, p);
+    lines_free(&p->in);
+  }
+  if (code < 0) code = drain(n, p);
+  return code < 0 ? report(n, p) : code;
+}
+
+int cmd_pub(int argc, char **argv) {
+  static const command c = {
+    "meshsub pub", "TOPIC TEXT | - [options]",
+    "Publishes TEXT, or (-) every line of standard input as a message without its newline.\n"
+    "Waits for subscribers first, and ends when the peers' connections have taken everything.",
+    "JSON: {\"topic\",\"published\",\"recipients\"}; recipients: the fewest peers that any message went "
+    "to.\n\n"
+    "Exit codes: 0 published, 1 failed (no --connect succeeded, a message was refused or found\n"
+    "no peer), 2 wrong usage, 3 subscribers did not come, or did not read, within --timeout."
+  };
+  pub p = { .wait = 1, .timeout = 10000000000 };
+  node n = { .cmd = &c, .ud = &p, .on_event = happened, .on_result = result };
+  const option_row rows[] = {
+    { "--wait", 0, OPT_NUMBER, "N", "Publish when N subscribers are there. Default 1; 0: at once.", &p.wait,
+      0, 1000000, NULL },
+    { "--timeout", 0, OPT_DURATION, "TIME", "How long to wait for them, and for the last bytes. Default 10s.",
+      &p.timeout, 0, 0, NULL },
+    NODE_OPTIONS(&n),
+    { 0 },
+  };
+  text_list args = { 0 };
+  int code = options_read(&c, rows, argc, argv, &args);
+  if (code < 0 && !args.n) code = usage_error(&c, "TOPIC is missing; name the topic to publish on");
+  if (code < 0 && args.n == 1)
+    code = usage_error(&c, "TEXT is missing; give a text, or - for the lines of stdin");
+  if (code < 0 && args.n > 2)
+    code = usage_error(&c, "%s is one word too many; put a text with spaces in quotes", quoted(args.v[2]));
+  if (code < 0) code = node_check(&n, &(text_list){ .v = args.v, .n = 1 });
+  if (code < 0 && !n.connect.n && !n.listen.n)
+    code = usage_error(&c, "no way to peers; give --connect ADDR or --listen ADDR");
+  if (code < 0) {
+    p.text = strcmp(args.v[1], "-") == 0 ? NULL : args.v[1];
+    code = open_and_run(&n, &p, args.v[0]);
+  }
+  node_close(&n);
+  free(args.v);
+  return code;
+}

@@ -1,0 +1,212 @@
+/* meshsub node: a node that runs until it is stopped. */
+#include "cli/commands.h"
+#include "cli/node.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES (1u << 20)
+#define QUEUED_MAX (1u << 20) /* bytes for one peer; above it stdin waits */
+#define BATCH 64
+
+typedef struct run_state {
+  const char *publish;
+  text_list topics;
+  uint64_t seconds;
+  bool limited, quiet;
+  size_t publish_topic;
+  lines in;
+} run_state;
+
+static bool heard(node *n, size_t topic, const msub_msg *m, msub_bytes from) {
+  const run_state *r = n->ud;
+  if (from.n && !r->quiet && !n->broken) node_print_message(n, topic, m, from, true);
+  return true;
+}
+
+/* ---- events ---- */
+
+static const char *topic_name(const node *n, msub_topic t) {
+  for (size_t i = 0; i < n->n_topics; i++)
+    if (n->topics[i].v == t.v) return n->names[i];
+  return "";
+}
+
+static void print_event_json(const node *n, const msub_host_event *ev, const char *name) {
+  json_t *j = json_object();
+  json_object_set_new(j, "ev", json_string(name));
+  if (ev->peer_id.n) json_object_set_new(j, "peer", json_peer(ev->peer_id));
+  if (ev->addr.n) json_object_set_new(j, "addr", json_string(addr_text(ev->addr)));
+  switch (ev->kind) {
+  case MSUB_EV_CONNECTED: json_object_set_new(j, "outbound", json_boolean(ev->outbound)); break;
+  case MSUB_EV_DISCONNECTED:
+    json_object_set_new(j, "why", json_string(ev->text ? ev->text : ""));
+    json_object_set_new(j, "last", json_boolean(ev->last));
+    break;
+  case MSUB_EV_DIAL_FAILED:
+    json_object_set_new(j, "error", json_string(ev->text && *ev->text ? ev->text : msub_err_text(ev->err)));
+    break;
+  case MSUB_EV_IDENTIFIED: json_object_set_new(j, "agent", json_string(ev->text ? ev->text : "")); break;
+  case MSUB_EV_PUBSUB: json_object_set_new(j, "protocol", json_string(ev->text ? ev->text : "")); break;
+  case MSUB_EV_TOPIC_JOIN:
+  case MSUB_EV_TOPIC_LEAVE: {
+    const char *topic = topic_name(n, ev->topic);
+    if (is_text(msub_str(topic)))
+      json_object_set_new(j, "topic", json_string(topic));
+    else
+      json_object_set_new(j, "topic_hex", json_hex(msub_str(topic)));
+    break;
+  }
+  case MSUB_EV_LISTENING: break;
+  }
+  put_json(stdout, j);
+}
+
+static void print_event_text(const node *n, const msub_host_event *ev) {
+  const char *peer = peer_text(ev->peer_id), *text = ev->text ? ev->text : "";
+  switch (ev->kind) {
+  case MSUB_EV_LISTENING: break;
+  case MSUB_EV_CONNECTED:
+    printf("connected %s %s %s\n", peer, ev->outbound ? "to" : "from", addr_text(ev->addr));
+    break;
+  case MSUB_EV_DISCONNECTED:
+    printf("disconnected %s: %s%s\n", peer, text, ev->last ? "" : " (another connection stays)");
+    break;
+  case MSUB_EV_DIAL_FAILED:
+    printf("cannot connect to %s: %s; trying again\n", addr_text(ev->addr),
+           *text ? text : msub_err_text(ev->err));
+    break;
+  case MSUB_EV_IDENTIFIED: printf("identified %s: %s\n", peer, text); break;
+  case MSUB_EV_PUBSUB: printf("pubsub %s: %s\n", peer, text); break;
+  case MSUB_EV_TOPIC_JOIN: printf("joined %s: %s\n", peer, quoted(topic_name(n, ev->topic))); break;
+  case MSUB_EV_TOPIC_LEAVE: printf("left %s: %s\n", peer, quoted(topic_name(n, ev->topic))); break;
+  }
+}
+
+static void happened(node *n, const msub_host_event *ev) {
+  static const char *const names[] = { "listening",  "connected", "disconnected", "dial_failed",
+                                       "identified", "pubsub",    "topic_join",   "topic_leave" };
+  const run_state *r = n->ud;
+  if (r->quiet || n->broken || ev->kind == MSUB_EV_LISTENING) return; /* addresses are printed at the start */
+  if (n->json)
+    print_event_json(n, ev, names[ev->kind]);
+  else
+    print_event_text(n, ev);
+}
+
+static void print_start(const node *n) {
+  char addr[MSUB_MULTIADDR_TEXT];
+  msub_bytes self = msub_host_peer_id(n->host);
+  size_t i = 0;
+  for (; msub_host_addr(n->host, i, addr, sizeof addr) == MSUB_OK; i++) {
+    if (n->json) {
+      json_t *j = json_object();
+      json_object_set_new(j, "ev", json_string("listening"));
+      json_object_set_new(j, "peer", json_peer(self));
+      json_object_set_new(j, "addr", json_string(addr));
+      put_json(stdout, j);
+    } else {
+      puts(addr);
+    }
+  }
+  if (i == 0 && !n->json) printf("/p2p/%s\n", peer_text(self)); /* it listens nowhere */
+}
+
+/* ---- running ---- */
+
+/* Publishes what is in hand, at most a batch. false: more is there, or the peers have to take something
+ * first. */
+static bool publish_some(node *n, run_state *r) {
+  msub_bytes line;
+  for (int i = 0; i < BATCH; i++) {
+    if (node_queued(n) >= QUEUED_MAX || !lines_next(&r->in, &line)) return node_queued(n) < QUEUED_MAX;
+    int err = msub_publish(msub_host_engine(n->host), n->topics[r->publish_topic], line,
+                           msub_host_now(n->host), NULL);
+    if (err != MSUB_OK)
+      say_error(n->cmd->program, "a line of %zu bytes was not published: %s", line.n, msub_err_text(err));
+  }
+  return false;
+}
+
+static int run(node *n, run_state *r) {
+  struct pollfd fds[3] = { { 0 }, { .fd = n->stop_fd, .events = POLLIN }, { .fd = -1, .events = POLLIN } };
+  uint64_t until = r->limited ? mono_ns() + r->seconds * 1000000000 : MSUB_NEVER;
+  for (;;) {
+    bool all_out = true;
+    if (r->publish) {
+      all_out = publish_some(n, r);
+      if (r->in.too_long) {
+        say_error(n->cmd->program,
+                  "a line of stdin is longer than %u bytes, the most that a message may have",
+                  LINE_MAX_BYTES);
+        return EXIT_FAILED;
+      }
+      fds[2].fd = all_out && !r->in.end ? STDIN_FILENO : -1;
+    }
+    turn_and_wait(n->host, fds, 3, !all_out && node_queued(n) < QUEUED_MAX ? 0 : until);
+    if (!flush_out(n->cmd->program, stdout)) {
+      n->broken = true;
+      return EXIT_FAILED;
+    }
+    if (fds[1].revents || mono_ns() >= until) return EXIT_OK;
+    if (fds[2].fd >= 0 && fds[2].revents && !lines_fill(&r->in)) {
+      say_error(n->cmd->program, "standard input cannot be read: %s", strerror(errno));
+      return EXIT_FAILED;
+    }
+  }
+}
+
+static int open_and_run(node *n, run_state *r) {
+  int code = node_open(n, &r->topics);
+  if (code >= 0) return code;
+  for (size_t i = 0; r->publish && i < n->n_topics; i++)
+    if (strcmp(n->names[i], r->publish) == 0) r->publish_topic = i;
+  print_start(n);
+  if (!flush_out(n->cmd->program, stdout)) return EXIT_FAILED;
+  code = node_connect(n, true);
+  if (code >= 0) return code;
+  lines_init(&r->in, STDIN_FILENO, LINE_MAX_BYTES);
+  code = run(n, r);
+  lines_free(&r->in);
+  return code;
+}
+
+int cmd_node(int argc, char **argv) {
+  static const command c = {
+    "meshsub node", "[options]",
+    "Runs a node until SIGTERM or SIGINT. Prints its addresses first, one a line, then what\n"
+    "happens: connections, subscriptions of peers, messages. It forwards the messages of the\n"
+    "topics that it subscribes to. Without --listen and --connect it listens on loopback.",
+    "JSON: {\"ev\":…} with ev listening, connected, disconnected, dial_failed, identified, pubsub,\n"
+    "topic_join, topic_leave, message (as \"meshsub sub\" prints it).\n\n"
+    "Exit codes: 0 stopped by a signal or by --seconds, 1 failed, 2 wrong usage."
+  };
+  run_state r = { 0 };
+  node n = { .cmd = &c, .ud = &r, .on_message = heard, .on_event = happened };
+  const option_row rows[] = {
+    { "--topic", 0, OPT_LIST, "TOPIC", "Subscribe to it. Repeatable.", &r.topics, 0, 0, NULL },
+    { "--publish", 0, OPT_TEXT, "TOPIC",
+      "Subscribe to it and publish every line of stdin on it. The end\n"
+      "of stdin does not end the node.",
+      &r.publish, 0, 0, NULL },
+    { "--seconds", 0, OPT_NUMBER, "N", "Stop by itself after N seconds.", &r.seconds, 1, 1000000000,
+      &r.limited },
+    { "--quiet", 'q', OPT_FLAG, NULL, "Print the addresses only.", &r.quiet, 0, 0, NULL },
+    NODE_OPTIONS(&n),
+    { 0 },
+  };
+  text_list args = { 0 };
+  int code = options_read(&c, rows, argc, argv, &args);
+  if (code < 0 && args.n)
+    code = usage_error(&c, "%s is no option; topics are named by --topic", quoted(args.v[0]));
+  if (code < 0 && r.publish) list_add(&r.topics, r.publish);
+  if (code < 0 && !n.listen.n && !n.connect.n) list_add(&n.listen, "/ip4/127.0.0.1/tcp/0");
+  if (code < 0) code = node_check(&n, &r.topics);
+  if (code < 0) code = open_and_run(&n, &r);
+  node_close(&n);
+  free(args.v);
+  free(r.topics.v);
+  return code;
+}

@@ -1,0 +1,116 @@
+/* meshsub sub: prints what comes in on topics. */
+#include "cli/commands.h"
+#include "cli/node.h"
+#include <inttypes.h>
+#include <stdlib.h>
+
+typedef struct sub {
+  uint64_t wait, count, timeout;
+  bool waits, counts, limited;
+  uint64_t printed;
+} sub;
+
+/* Writes at once: a reader of stdout that is slow slows the node, which slows its peers; nothing is lost. */
+static bool heard(node *n, size_t topic, const msub_msg *m, msub_bytes from) {
+  sub *s = n->ud;
+  if (from.n == 0 || n->broken || (s->counts && s->printed == s->count)) return true;
+  node_print_message(n, topic, m, from, false);
+  s->printed++;
+  return true;
+}
+
+static void happened(node *n, const msub_host_event *ev) {
+  if (ev->kind == MSUB_EV_DIAL_FAILED) node_dial_failed(n, ev, "trying again");
+}
+
+static size_t fewest_peers(const node *n) {
+  size_t fewest = SIZE_MAX;
+  for (size_t i = 0; i < n->n_topics; i++) {
+    size_t peers = node_topic_peers(n, i);
+    if (peers < fewest) fewest = peers;
+  }
+  return fewest;
+}
+
+/* Whether the wait for peers is over; from then on the deadline is that of the messages. */
+static int run(node *n, sub *s) {
+  struct pollfd fds[2] = { { 0 }, { .fd = n->stop_fd, .events = POLLIN } };
+  uint64_t deadline = s->limited ? mono_ns() + s->timeout : MSUB_NEVER;
+  bool waiting = s->waits;
+  for (;;) {
+    if (waiting && fewest_peers(n) >= s->wait) {
+      waiting = false;
+      if (!s->counts) deadline = MSUB_NEVER;
+    }
+    turn_and_wait(n->host, fds, 2, deadline);
+    if (ferror(stdout) || !flush_out(n->cmd->program, stdout)) {
+      n->broken = true;
+      return EXIT_FAILED;
+    }
+    if (s->counts && s->printed == s->count) return EXIT_OK;
+    if (fds[1].revents) {
+      if (!s->counts) return EXIT_OK;
+      say_error(n->cmd->program, "stopped after %" PRIu64 " of %" PRIu64 " messages", s->printed, s->count);
+      return EXIT_FAILED;
+    }
+    if (mono_ns() < deadline) continue;
+    if (waiting && fewest_peers(n) < s->wait)
+      say_error(n->cmd->program,
+                "%zu of %" PRIu64
+                " peers of the topic within %s (%zu connected); start them, or raise --timeout",
+                fewest_peers(n), s->wait, duration_text(s->timeout), node_peer_count(n));
+    else if (s->counts)
+      say_error(n->cmd->program,
+                "%" PRIu64 " of %" PRIu64 " messages within %s; raise --timeout, or lower --count",
+                s->printed, s->count, duration_text(s->timeout));
+    else
+      continue;
+    return EXIT_LATE;
+  }
+}
+
+static int open_and_run(node *n, sub *s, const text_list *topics) {
+  int code = node_open(n, topics);
+  if (code < 0) {
+    if (n->listen.n) node_say_listening(n);
+    code = node_connect(n, true);
+  }
+  return code < 0 ? run(n, s) : code;
+}
+
+int cmd_sub(int argc, char **argv) {
+  static const command c = {
+    "meshsub sub", "TOPIC... [options]",
+    "Subscribes to topics and prints every message, one a line. Text mode escapes bytes that\n"
+    "are not printable ASCII (\\xNN). A connection that is lost is made again.",
+    "JSON: {\"topic\",\"from\",\"seqno\",\"id\",\"received_from\",\"data\" or \"data_base64\",\"ns\"}; ns is "
+    "Unix time.\n\n"
+    "Exit codes: 0 stopped by a signal or --count messages came, 1 failed, 2 wrong usage,\n"
+    "3 peers or messages did not come within --timeout."
+  };
+  sub s = { 0 };
+  node n = { .cmd = &c, .ud = &s, .on_message = heard, .on_event = happened };
+  const option_row rows[] = {
+    { "--count", 0, OPT_NUMBER, "N", "Exit with 0 after N messages.", &s.count, 1, UINT64_MAX, &s.counts },
+    { "--wait", 0, OPT_NUMBER, "N", "Insist on N peers of each topic; with --timeout.", &s.wait, 1, 1000000,
+      &s.waits },
+    { "--timeout", 0, OPT_DURATION, "TIME",
+      "Give up, with exit code 3, when the peers of --wait or the\n"
+      "messages of --count are not there in time.",
+      &s.timeout, 0, 0, &s.limited },
+    NODE_OPTIONS(&n),
+    { 0 },
+  };
+  text_list topics = { 0 };
+  int code = options_read(&c, rows, argc, argv, &topics);
+  if (code < 0 && !topics.n) code = usage_error(&c, "TOPIC is missing; name at least one topic");
+  if (code < 0) code = node_check(&n, &topics);
+  if (code < 0 && !n.connect.n && !n.listen.n)
+    code = usage_error(&c, "no way to peers; give --connect ADDR or --listen ADDR");
+  if (code < 0 && s.limited && !s.counts && !s.waits)
+    code = usage_error(&c, "--timeout is for --wait or --count; give one of them");
+  if (code < 0) code = open_and_run(&n, &s, &topics);
+  node_close(&n);
+  free(topics.v);
+  return code;
+}
