@@ -1,0 +1,138 @@
+/* meshsub-peer: one node (or several) driven by JSON lines on stdin and stdout, for benchmarks and interop tests.
+ *
+ *   main.c      the loop          requests.c  what the driver asks
+ *   node.c      hosts, topics, dialling
+ *   counter.c   messages counted, credit sent     credit.c    credit received
+ *   publish.c   closed and open loop              inbox.c     messages kept until asked for
+ *
+ * The protocol is described in docs/benchmarks.md. All of it runs on one thread, in one poll loop. */
+#ifndef BENCH_PEER_H
+#define BENCH_PEER_H
+#include "cli/loop.h"
+#include "cli/text.h"
+#include <sys/types.h>
+
+#define PROGRAM "meshsub-peer"
+#define PAYLOAD_HEADER 16 /* seed, message number (u32), time stamp (u64), big endian */
+#define CREDIT_RECORD 16  /* seed, cumulative count: little-endian u64 */
+
+typedef struct peer peer;
+
+/* ---- counter.c: what was delivered ---- */
+typedef struct counter {
+  size_t size; /* of a counted payload; SIZE_MAX: none yet */
+  uint8_t seed_bytes[4];
+  uint32_t seed;
+  bool keep_latencies;
+  uint64_t n, expect, ack_every, next_report;
+  uint64_t first_ns, last_ns;
+  uint64_t *latencies;
+  size_t latencies_cap;
+  /* the credit channel, our end of it */
+  char *address;
+  int fd;
+  uint8_t record[CREDIT_RECORD]; /* of which `sent` bytes are out; CREDIT_RECORD: all */
+  size_t sent;
+  uint64_t owed; /* a count that waits until the record is out; 0: none */
+} counter;
+void counter_init(counter *c);
+void counter_free(counter *c);
+/* NULL, or why not (static or in `quoted` buffers). */
+const char *counter_reset(counter *c, const json_t *request);
+/* One delivered message. */
+void counter_add(counter *c, msub_bytes data);
+bool counter_wants_write(const counter *c);
+void counter_write(counter *c);
+void counter_latencies(counter *c, json_t *reply);
+
+/* ---- credit.c: how far the receivers are ---- */
+#define CREDIT_CONNS 64
+typedef struct credit_conn {
+  int fd;
+  size_t have;
+  uint8_t bytes[CREDIT_RECORD];
+  uint64_t seed, count;
+} credit_conn;
+typedef struct credit {
+  int listener;
+  uint16_t port;
+  size_t n;
+  credit_conn conns[CREDIT_CONNS];
+} credit;
+bool credit_open(credit *c);
+void credit_close(credit *c);
+void credit_accept(credit *c);
+void credit_read(credit *c, size_t i);
+void credit_drop_closed(credit *c);
+/* What the k receivers that are furthest have all counted of this seed; false: there are fewer than k. */
+bool credit_of(const credit *c, uint64_t seed, size_t k, uint64_t *count);
+
+/* ---- publish.c ---- */
+typedef struct publisher {
+  bool running, refused;
+  uint32_t seed;
+  size_t size, receivers;
+  uint64_t count, window, i;
+  double rate;
+  uint8_t *payload;
+  msub_topic topic;
+  uint64_t started, first_due, retries, late_ns;
+  int timer; /* timerfd of the open loop */
+} publisher;
+const char *publisher_start(peer *p, const json_t *request);
+/* Publishes what is due and allowed, a batch at most. true: more can go at once. */
+bool publisher_work(peer *p);
+
+/* ---- inbox.c ---- */
+typedef struct kept {
+  const msub_msg *m;
+  msub_peer_id from;
+  bool taken;
+} kept;
+typedef struct inbox {
+  kept *v;
+  size_t n, limit, bytes;
+  uint64_t dropped;
+} inbox;
+void inbox_add(inbox *b, const msub_msg *m, msub_bytes from);
+void inbox_take(inbox *b, msub_shared *sh, const json_t *request, json_t *reply);
+void inbox_clear(inbox *b, msub_shared *sh);
+
+/* ---- node.c ---- */
+typedef struct membership {
+  char *name;
+  msub_topic t;
+} membership;
+typedef struct peer_node {
+  peer *peer;
+  msub_key *key;
+  msub_host *host;
+  membership *topics;
+  size_t n_topics;
+  bool dialling;
+} peer_node;
+typedef struct dial {
+  bool running;
+  json_t *id;
+  char *addr;
+  uint64_t cookie;
+  size_t next, in_flight;
+  char error[256];
+} dial;
+typedef struct peer {
+  lines in;
+  bool started, quit;
+  peer_node *nodes;
+  size_t n_nodes;
+  text_names *topics;
+  bool anonymous;
+  const msub_channel_policy *policy;
+  size_t queue, max_message;
+  msub_topic counted; /* topics[0] of the first node, once joined */
+  uint32_t recipients; /* of the last publish */
+  dial dial;
+  counter counter;
+  credit credit;
+  publisher publisher;
+  inbox inbox;
+} peer;
