@@ -28,7 +28,7 @@ typedef struct msub_job {
   X(MALFORMED_STREAM, PROVABLE, "malformed multistream, yamux or identify data")                                    \
   X(HANDSHAKE, DISPUTED, "the handshake failed")                                                                    \
   X(INVALID_SIGNATURE, DISPUTED, "a signature does not verify")                                                     \
-  X(FORBIDDEN_FIELD, PROVABLE, "a field that the signature policy forbids, or lacks one that it demands")           \
+  X(FORBIDDEN_FIELD, DISPUTED, "a field that the signature policy forbids, or lacks one that it demands")           \
   X(SELF_ORIGIN, DISPUTED, "a message that claims to be ours came from somebody else")                              \
   X(REJECTED, DISPUTED, "a validator rejected the message")                                                         \
   X(INVALID_AGAIN, DISPUTED, "a copy of a message known to be invalid")                                             \
@@ -51,7 +51,7 @@ typedef enum msub_reason {
 } msub_reason;
 typedef enum msub_blame { MSUB_BLAME_PROVABLE, MSUB_BLAME_DISPUTED, MSUB_BLAME_RESOURCE } msub_blame;
 MSUB_API const char *msub_reason_text(int reason); /* static; any int */
-MSUB_API const char *msub_reason_name(int reason); /* "malformed_rpc": lower case, for counters */
+MSUB_API const char *msub_reason_name(int reason); /* "MALFORMED_RPC": for counters and logs */
 MSUB_API msub_blame msub_reason_blame(int reason);
 
 typedef struct msub_world_ops {
@@ -60,6 +60,10 @@ typedef struct msub_world_ops {
    * (msub_msg_hold, msub_ctl_hold) what it keeps. OK, or LIMIT: a refusal is a drop that the router hears of at once. What the
    * world drops later it reports with msub_dropped(). Required. */
   int (*send)(void *w, uint64_t link, msub_session s, const msub_rpc *rpc, msub_lane lane);
+  /* Would send() take an own message of this many bytes? Asked before an own publish, for every peer of the topic; one "false" and
+   * msub_publish() answers LIMIT with nothing done, so that a program can wait and lose nothing. A world answers true for a peer
+   * that takes no bytes at all: it must not hold up the others. NULL: always true. */
+  bool (*room)(void *w, uint64_t link, msub_lane lane, size_t bytes);
   /* Ends every connection of the peer, for a msub_reason. msub_session_down() comes later, never from inside. Required. */
   void (*disconnect)(void *w, msub_peer p, int reason);
   /* A message was accepted on a topic that the program joined. from.v == 0: an own publish. The world may hold m. false: FULL;
