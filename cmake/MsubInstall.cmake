@@ -12,7 +12,6 @@ set(MSUB_CMAKE_DIR "${CMAKE_INSTALL_LIBDIR}/cmake/meshsub")
 function(msub_install target)
   cmake_parse_arguments(I "" "NAME;DESCRIPTION;REQUIRES;REQUIRES_PRIVATE;LIBS_PRIVATE;DEV_PACKAGES" "HEADERS;DEPENDS" ${ARGN})
   set(component "lib${target}")
-  string(TOUPPER "${component}" upper)
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${I_NAME})
   add_library(meshsub::${I_NAME} ALIAS ${target})
 
@@ -25,6 +24,7 @@ function(msub_install target)
   # Relative to the .pc file, so that an installed tree can be moved.
   file(RELATIVE_PATH MSUB_PC_PREFIX
     "${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig" "${CMAKE_INSTALL_PREFIX}")
+  string(REGEX REPLACE "/$" "" MSUB_PC_PREFIX "${MSUB_PC_PREFIX}")
   set(MSUB_PC_NAME ${target})
   foreach(key DESCRIPTION REQUIRES REQUIRES_PRIVATE LIBS_PRIVATE)
     set(MSUB_PC_${key} "${I_${key}}")
@@ -52,8 +52,7 @@ list(REMOVE_ITEM MSUB_ENGINE_HEADERS crypto.h host.h)
 if(TARGET meshsub)
   msub_install(meshsub NAME meshsub
     DESCRIPTION "libp2p publish/subscribe engine without I/O"
-    HEADERS ${MSUB_ENGINE_HEADERS}
-    REQUIRES_PRIVATE "libxxhash" DEV_PACKAGES "libxxhash-dev")
+    HEADERS ${MSUB_ENGINE_HEADERS}) # xxhash is compiled in
 endif()
 if(TARGET meshsub-crypto)
   msub_install(meshsub-crypto NAME crypto
@@ -105,12 +104,13 @@ foreach(c ${components})
   set(CPACK_DEBIAN_${upper}_DESCRIPTION "${text}")
   if(c MATCHES "-dev$")
     get_property(packages GLOBAL PROPERTY MSUB_${c}_PACKAGES)
-    set(CPACK_DEBIAN_${upper}_PACKAGE_DEPENDS "${packages}")
+    if(packages)
+      set(CPACK_DEBIAN_${upper}_PACKAGE_DEPENDS "${packages}")
+    endif()
     set(CPACK_DEBIAN_${upper}_PACKAGE_SECTION libdevel)
   else()
     # What the library needs at run time is read from it; its sisters, which dpkg does not know yet, lie in lib/.
     set(CPACK_DEBIAN_${upper}_PACKAGE_SHLIBDEPS ON)
-    set(CPACK_DEBIAN_${upper}_PACKAGE_CONTROL_EXTRA "${CMAKE_SOURCE_DIR}/cmake/install/triggers")
   endif()
 endforeach()
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS "${CMAKE_BINARY_DIR}/lib")

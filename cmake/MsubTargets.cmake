@@ -42,6 +42,7 @@ function(msub_library name)
   endforeach()
   target_link_libraries(${name} PUBLIC ${shared_deps} PRIVATE ${external} msub_flags)
   target_link_libraries(${name}_static PUBLIC ${static_deps} ${external} PRIVATE msub_flags)
+  target_link_options(${name} PRIVATE -Wl,--as-needed) # xxhash is inlined, for one
   foreach(t ${name} ${name}_static)
     target_include_directories(${t} PUBLIC
       $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
