@@ -9,6 +9,7 @@
 #ifndef BENCH_PEER_H
 #define BENCH_PEER_H
 #include "cli/loop.h"
+#include "cli/options.h"
 #include "cli/text.h"
 #include <sys/types.h>
 
@@ -87,7 +88,6 @@ bool publisher_work(peer *p);
 typedef struct kept {
   const msub_msg *m;
   msub_peer_id from;
-  bool taken;
 } kept;
 typedef struct inbox {
   kept *v;
@@ -109,30 +109,66 @@ typedef struct peer_node {
   msub_host *host;
   membership *topics;
   size_t n_topics;
-  bool dialling;
+  bool dialling, busy; /* busy: the host has more to do */
 } peer_node;
 typedef struct dial {
   bool running;
-  json_t *id;
   char *addr;
   uint64_t cookie;
   size_t next, in_flight;
-  char error[256];
+  char error[300];
 } dial;
-typedef struct peer {
-  lines in;
-  bool started, quit;
-  peer_node *nodes;
-  size_t n_nodes;
-  text_names *topics;
+/* The cfg of `start`. Strings belong to the request. */
+typedef struct config {
+  const char *listen, *transport;
   bool anonymous;
   const msub_channel_policy *policy;
-  size_t queue, max_message;
-  msub_topic counted; /* topics[0] of the first node, once joined */
+  const char **protocols; /* NULL: all */
+  const char *key_hex;
+  size_t queue, max_message, nodes, threads, inbox;
+  uint64_t seen_ns;
+} config;
+const char *node_config(config *c, const json_t *request);
+const char *nodes_start(peer *p, const config *c);
+void nodes_stop(peer *p);
+/* All nodes. NULL, or why not. */
+const char *nodes_subscribe(peer *p, const char *topic);
+const char *nodes_unsubscribe(peer *p, const char *topic);
+const char *dial_begin(peer *p, const char *addr);
+/* Begins more dials; true when the last one has ended: then `error` is its outcome. */
+bool dial_work(peer *p);
+/* Joined by the first node or NULL. */
+const membership *node_topic(const peer *p, const char *name);
+
+struct peer {
+  lines in;
+  bool started, quit;
+  json_t *dial_id; /* of the request that waits for its dials; no other one is read meanwhile */
+  peer_node *nodes;
+  size_t n_nodes;
+  char **topics; /* cfg.topics */
+  size_t n_topics;
+  const msub_channel_policy *policy;
+  size_t max_message;
+  msub_topic counted;  /* topics[0] of the first node, once joined */
   uint32_t recipients; /* of the last publish */
   dial dial;
   counter counter;
   credit credit;
   publisher publisher;
   inbox inbox;
-} peer;
+};
+
+/* ---- requests.c ---- */
+/* Answers one line. */
+void request_line(peer *p, msub_bytes line);
+void reply(const char *op, json_t *id, json_t *fields, const char *error);
+/* An event; fatal ones end the run of the driver. */
+void event(const char *name, json_t *fields);
+void event_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Members of a request; the default when absent or null. */
+const char *text_of(const json_t *request, const char *name, const char *otherwise);
+uint64_t number_of(const json_t *request, const char *name, uint64_t otherwise);
+bool flag_of(const json_t *request, const char *name, bool otherwise);
+
+#endif
