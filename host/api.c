@@ -57,10 +57,7 @@ int msub_host_keep(msub_host *h, const char *multiaddr) { return msub__dialer_ke
 int msub_host_disconnect(msub_host *h, msub_bytes peer_id) {
   bool kept = msub__dialer_forget(h, peer_id);
   msub__peer *p = msub__peers_find(h, peer_id);
-  if (p) {
-    msub__peer_close(p, MSUB_OK, "the program asked for it");
-    msub__wake_signal(&h->wake);
-  }
+  if (p) msub__peer_close(p, MSUB_OK, "the program asked for it");
   return p || kept ? MSUB_OK : MSUB_ERR_NOTFOUND;
 }
 
@@ -68,7 +65,6 @@ int msub_host_ping(msub_host *h, msub_bytes peer_id, void (*done)(void *ud, uint
   msub__peer *p = msub__peers_find(h, peer_id);
   msub__conn *c = p ? msub__peer_newest(p) : NULL;
   if (!c) return MSUB_ERR_NOTFOUND;
-  msub__wake_signal(&h->wake);
   return msub__ping_send(c, done, ud);
 }
 

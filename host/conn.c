@@ -176,6 +176,7 @@ void msub__conn_fail(msub__conn *c, int err, const char *text) {
   msub__list_remove(&c->in_dirty);
   msub__list_remove(&c->in_ready);
   msub__list_push(&c->host->closing, &c->in_closing);
+  if (!c->host->in_turn) msub__wake_signal(&c->host->wake);
 }
 
 static void emit_disconnected(msub_host *h, msub__conn *c, msub_bytes id, bool last) {

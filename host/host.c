@@ -114,11 +114,14 @@ static void transport_event(msub_host *h, const msub__tr_event *ev) {
   }
 }
 
+/* Bounded in bytes too: what a relay reads in one round has to fit into its lanes. */
 static bool transport_events(msub_host *h) {
   msub__tr_event ev;
-  for (unsigned i = 0; i < MSUB__HOST_STEP_EVENTS; i++) {
+  size_t bytes = 0;
+  for (unsigned i = 0; i < MSUB__HOST_STEP_EVENTS && bytes < MSUB__HOST_STEP_BYTES; i++) {
     if (!h->tr->next(h->tr_self, h->now.mono_ns, &ev)) return false;
     transport_event(h, &ev);
+    if (ev.kind == MSUB__TR_READABLE) bytes += ev.n;
   }
   return true;
 }

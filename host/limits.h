@@ -44,7 +44,8 @@
 
 /* ---- one step of the loop ---- */
 #define MSUB__HOST_STEP_EVENTS 16u /* of the transport */
-#define MSUB__HOST_STEP_CALLS 64u  /* of other threads */
+#define MSUB__HOST_STEP_BYTES (128u << 10)
+#define MSUB__HOST_STEP_CALLS 64u /* of other threads */
 #define MSUB__HOST_STEP_VERDICTS 256u
 #define MSUB__HOST_STEP_TIMERS 256u
 #define MSUB__HOST_RUN_TURN_NS (10 * MSUB__MS)

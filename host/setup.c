@@ -268,6 +268,7 @@ int msub_host_free(msub_host *h) {
   if (!h) return MSUB_OK;
   if (h->in_turn || h->in_engine) return MSUB_ERR_STATE;
   msub__tick(h);
+  h->in_turn = true; /* connections end with events, whose callbacks must not start a turn */
   release(h);
   return MSUB_OK;
 }

@@ -15,7 +15,9 @@
 #define SMALL_FRAME 512u /* a rest of a record that is not worth a frame's header, when more is to come */
 
 void msub__conn_dirty(msub__conn *c) {
-  if (!c->failed && msub__list_empty(&c->in_dirty)) msub__list_push(&c->host->dirty, &c->in_dirty);
+  if (c->failed || !msub__list_empty(&c->in_dirty)) return;
+  msub__list_push(&c->host->dirty, &c->in_dirty);
+  if (!c->host->in_turn) msub__wake_signal(&c->host->wake); /* the program published between two turns */
 }
 
 /* One Data frame of a stream. Returns its bytes; 0: it has nothing to say or may not speak, and is out of the

@@ -24,13 +24,15 @@ extern "C" {
 
 typedef struct msub_host msub_host;
 
-/* What becomes of a session's message that finds its lane full (lanes are bounded in bytes; an empty lane takes one message of
- * any size; control is never dropped). */
+/* What becomes of a session's message that finds its lane full. A lane is bounded in bytes of frames; in the forwarded and the gossip
+ * lane what the transport still holds counts too. An empty lane takes one message of any size. */
 typedef enum msub_overflow {
   MSUB_OVERFLOW_DROP_NEWEST, /* the message that does not fit */
   MSUB_OVERFLOW_DROP_OLDEST, /* from the front of its own lane until it fits */
-  MSUB_OVERFLOW_BY_LANE,     /* first from less urgent lanes (gossip, then forwarded), then the newest */
-  MSUB_OVERFLOW_DISCONNECT   /* the peer is too slow: its connection is closed */
+  MSUB_OVERFLOW_BY_LANE,     /* the lane and the less urgent ones share their bounds; gossip goes first, then forwarded messages, then
+                                the newest */
+  MSUB_OVERFLOW_DISCONNECT   /* the peer is too slow: its connection is closed. The control lane may stand over its bound for one
+                                second while nothing is taken, and never at eight times the bound */
 } msub_overflow;
 
 typedef enum msub_host_event_kind {

@@ -5,4 +5,5 @@ if(TARGET meshsub-host_static)
     msub_program_test(unit.host-${case} TIER quick SOURCES test_host_pair.c host_node.c LIBS meshsub-host_static Threads::Threads
                       ARGS ${case})
   endforeach()
+  msub_program_test(unit.host-lanes TIER quick SOURCES test_lanes.c LIBS meshsub-host_static)
 endif()
