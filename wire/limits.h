@@ -42,7 +42,8 @@
 #define MSUB__YAMUX_SHARED_MAX ((size_t)64 << 20) /* work: unread bytes of all connections together */
 /* work: so long may reading stand still before the fullest stream is reset */
 #define MSUB__YAMUX_DRAIN_NS (10 * MSUB__S)
-/* work: bytes of control frames waiting to be written; at it we stop reading */
+/* work: bytes of control frames waiting to be written; at it we stop reading, so that the peer cannot make
+ * more of them (the owner still can: one frame a stream) */
 #define MSUB__YAMUX_PENDING_MAX 8192u
 /* work: so long may they stay at that mark (go's write timeout) */
 #define MSUB__YAMUX_WRITE_NS (10 * MSUB__S)

@@ -1,6 +1,8 @@
 /* Noise: known answers for the handshake proper, then the libp2p channel with honest and hostile peers. Ids
  * in the messages are rows of the project's list of known mistakes with this protocol. */
 #include <criterion/criterion.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -606,4 +608,113 @@ Test(noise, records) {
     done(&i);
     done(&r);
   }
+}
+
+/* A peer whose id is a hash of its key (ECDSA): the key is kept, and counted. */
+static size_t ecdsa_payload(const uint8_t static_key[32], uint8_t *out, size_t cap, uint8_t *key,
+                            size_t *key_n) {
+  static uint8_t signature[128];
+  uint8_t what[24 + 32], *der = NULL;
+  EVP_PKEY *k = EVP_EC_gen("P-256");
+  EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+  int der_n = i2d_PUBKEY(k, &der);
+  size_t signature_n = sizeof signature;
+  cr_assert(der_n > 0 && der_n < 128);
+  memcpy(key, (uint8_t[]){ 0x08, 0x03, 0x12, (uint8_t)der_n }, 4);
+  memcpy(key + 4, der, (size_t)der_n);
+  *key_n = 4 + (size_t)der_n;
+  memcpy(what, "noise-libp2p-static-key:", 24);
+  memcpy(what + 24, static_key, 32);
+  cr_assert_eq(EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, k), 1);
+  cr_assert_eq(EVP_DigestSign(ctx, signature, &signature_n, what, sizeof what), 1);
+  msub__noise_payload p = { .key = { key, *key_n }, .signature = { signature, signature_n } };
+  OPENSSL_free(der);
+  EVP_MD_CTX_free(ctx);
+  EVP_PKEY_free(k);
+  return msub__noise_payload_encode(&p, out, cap);
+}
+
+static long fail_at, live;
+static void *failing_alloc(void *ud, size_t n) {
+  (void)ud;
+  if (fail_at-- == 0) return NULL;
+  live++;
+  return malloc(n);
+}
+static void failing_free(void *ud, void *p, size_t n) {
+  (void)ud, (void)n;
+  live--;
+  free(p);
+}
+
+Test(noise, hashed_ids_and_memory) {
+  static const msub_mem mem = { failing_alloc, failing_free, NULL };
+  uint8_t st[32], eph[32], seed[32] = { 5 }, payload[1024], key[200], message[2048],
+                           out[MSUB__NOISE_HANDSHAKE_MAX];
+  msub_key *identity;
+  msub__noise_xx x;
+  msub_bytes got;
+  size_t key_n, used;
+  cr_assert_eq(msub_key_from_seed(seed, &identity), MSUB_OK);
+  for (long at = 0; at <= 3; at++) { /* three allocations: object, handshake, key */
+    msub__noise *n = NULL;
+    ascending(st, 100);
+    ascending(eph, 140);
+    cr_assert_eq(msub__noise_xx_init(&x, kit, true, st, eph, (msub_bytes){ 0 }), MSUB_OK);
+    size_t payload_n = ecdsa_payload(x.s_pub, payload, sizeof payload, key, &key_n);
+    ascending(st, 1);
+    ascending(eph, 2);
+    msub__noise_options o = {
+      .mem = &mem, .kit = kit, .identity = identity, .static_secret = st, .ephemeral_secret = eph
+    };
+    fail_at = at;
+    live = 0;
+    int err = msub__noise_new(&o, &n);
+    cr_assert_eq(err, at < 2 ? MSUB_ERR_NOMEM : MSUB_OK);
+    for (unsigned step = 0; step < 3 && !err; step++) {
+      if (step == 1) {
+        int size = msub__noise_output(n, out, sizeof out);
+        cr_assert(size > 0);
+        cr_assert_eq(msub__noise_xx_read(&x, out + 2, (size_t)size - 2, &got), MSUB_OK);
+      } else {
+        int size = msub__noise_xx_write(&x, (msub_bytes){ payload, step ? payload_n : 0 }, message + 2);
+        message[0] = (uint8_t)(size >> 8);
+        message[1] = (uint8_t)size;
+        err = msub__noise_input(n, (msub_bytes){ message, (size_t)size + 2 }, &used);
+      }
+    }
+    /* a build that cannot check this kind of key refuses it */
+    if (err != MSUB_ERR_UNSUPPORTED)
+      cr_assert_eq(err, at < 3 ? MSUB_ERR_NOMEM : MSUB_OK, "allocation %ld: %d", at, err);
+    cr_assert(!err || !n || msub__noise_turn_of(n) == MSUB__NOISE_FAILED);
+    if (!err) {
+      msub_peer_id id;
+      cr_assert_eq(msub_public_key_peer_id((msub_bytes){ key, key_n }, &id), MSUB_OK);
+      cr_assert(id.n == 34 && msub_bytes_eq(msub__noise_peer_id(n), msub_peer_id_bytes(&id)));
+      cr_assert(msub_bytes_eq(msub__noise_peer_key(n), (msub_bytes){ key, key_n }));
+      cr_assert(msub__noise_bytes(n) > key_n);
+    }
+    msub__noise_free(n);
+    cr_assert_eq(live, 0);
+  }
+  msub__noise_options o = { .kit = kit, .identity = identity, .static_secret = st, .ephemeral_secret = eph };
+  msub__noise *n;
+  for (int i = 0; i < 6; i++) {
+    msub__noise_options bad = o;
+    if (i == 0) bad.kit = NULL;
+    if (i == 1) bad.identity = NULL;
+    if (i == 2) bad.static_secret = NULL;
+    if (i == 3) bad.ephemeral_secret = NULL;
+    if (i == 4) bad.expect = (msub_bytes){ payload, MSUB_PEER_ID_MAX + 1 };
+    if (i == 5) bad.n_muxers = MSUB__NOISE_MUXERS_MAX + 1;
+    cr_assert_eq(msub__noise_new(&bad, &n), MSUB_ERR_INVAL, "option %d", i);
+  }
+  cr_assert_eq(msub__noise_new(&o, &n), MSUB_OK);
+  msub__noise_free(n);
+  msub__noise_free(NULL);
+  msub__noise_kit *k;
+  fail_at = 0;
+  cr_assert_eq(msub__noise_kit_new(&mem, &k), MSUB_ERR_NOMEM);
+  msub__noise_kit_free(NULL);
+  msub_key_free(identity);
 }

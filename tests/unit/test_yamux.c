@@ -400,6 +400,41 @@ Test(yamux, never_reading) {
   cr_assert(msub__yamux_reading(o.y));
   msub__yamux_free(o.y);
 
+  /* all of it in one piece: what is not used stays with the owner, whose output makes room again */
+  owner_new(&o, false, NULL);
+  o.refuse = true;
+  static uint8_t flood[900 * 12];
+  size_t at = 0, used;
+  unsigned turns = 0;
+  for (uint32_t i = 0; i < 900; i++) header(flood + 12 * i, DATA, SYN, 1 + 2 * i, 0);
+  while (at < sizeof flood) {
+    cr_assert_eq(msub__yamux_input(o.y, o.now, (msub_bytes){ flood + at, sizeof flood - at }, &used),
+                 MSUB_OK);
+    at += used;
+    turns++;
+    cr_assert(at == sizeof flood || !msub__yamux_reading(o.y), "Y-01 it stops by itself");
+    flush(&o);
+  }
+  cr_assert(turns == 2 && o.opens == 900, "%u turns", turns);
+  msub__yamux_free(o.y);
+
+  /* the owner's own frames count too: with all of them due reading stops, and the clock starts */
+  owner_new(&o, true, NULL);
+  msub__ystream *all[512 + 256];
+  for (uint32_t i = 0; i < 512; i++) {
+    cr_assert_eq(feed(&o, WINDOW, SYN, 2 + 2 * i, 0), MSUB_OK);
+    all[i] = o.last;
+    flush(&o);
+  }
+  for (unsigned i = 512; i < 512 + 256; i++) cr_assert_eq(msub__yamux_open(o.y, NULL, &all[i]), MSUB_OK);
+  for (unsigned i = 0; i < 512 + 256; i++) msub__yamux_finish(all[i]);
+  cr_assert(!msub__yamux_reading(o.y) && msub__yamux_next_deadline(o.y) == o.now);
+  cr_assert_eq(msub__yamux_advance(o.y, o.now), MSUB_OK);
+  cr_assert_eq(msub__yamux_next_deadline(o.y), o.now + MSUB__YAMUX_WRITE_NS);
+  flush(&o);
+  cr_assert_eq(msub__yamux_next_deadline(o.y), o.now + MSUB__YAMUX_KEEPALIVE_NS, "written: the clock stops");
+  msub__yamux_free(o.y);
+
   /* Y-08: a million pings in ten seconds; slot of one, two a second */
   owner_new(&o, false, NULL);
   unsigned replies = 0;
@@ -608,6 +643,32 @@ Test(yamux, unread_bytes) {
   cr_assert_eq(o.ends, 0);
   msub__yamux_free(o.y);
 
+  /* with more than 1 MiB unread no window grows, and when others have to drain it looks again by itself */
+  msub__yamux_shared small = { .max = 3 << 20 };
+  owner_new(&o, false, &small);
+  msub__yamux_ping(o.y);
+  flush(&o);
+  o.now += MSUB__S;
+  cr_assert_eq(feed(&o, PING, ACK, 0, 1), MSUB_OK);
+  o.take = 0;
+  for (id = 1; id < 11; id += 2) {
+    cr_assert_eq(feed(&o, DATA, SYN, id, W), MSUB_OK);
+    cr_assert_eq(feed_bytes(&o, body, W), MSUB_OK);
+    flush(&o);
+  }
+  o.take = SIZE_MAX;
+  cr_assert_eq(feed_data(&o, SYN, 11, W), MSUB_OK);
+  for (sent s = next_sent(&o); s.type != 255; s = next_sent(&o)) cr_assert(s.type != WINDOW || s.length <= W);
+  o.take = 0;
+  size_t part;
+  cr_assert_eq(feed(&o, DATA, SYN, 13, W), MSUB_OK);
+  cr_assert_eq(msub__yamux_input(o.y, o.now, (msub_bytes){ body, W }, &part), MSUB_OK);
+  cr_assert(part < W && !msub__yamux_reading(o.y) && small.buffered < small.max / 2 + 4096, "%zu",
+            small.buffered);
+  cr_assert(msub__yamux_next_deadline(o.y) < o.now + MSUB__S);
+  msub__yamux_free(o.y);
+  cr_assert_eq(small.buffered, 0);
+
   /* 160 such connections: never over the common bound, and one that reads is not held up */
   static owner many[160];
   msub__yamux_shared shared = { 0 };
@@ -684,6 +745,21 @@ Test(yamux, reentry_and_memory) {
   msub__yamux_free(o.y);
   msub__yamux_free(NULL);
 
+  static msub__yamux_ops few = { .on_data = own_data, .on_fin = own_fin, .on_end = own_end };
+  opt.ops = &few;
+  cr_assert_eq(msub__yamux_new(&opt, o.now, &o.y), MSUB_OK);
+  cr_assert_eq(feed(&o, WINDOW, SYN, 1, 0), MSUB_OK);
+  cr_assert(sent_is(&o, WINDOW, RST, 1, 0), "without on_open every stream is refused");
+  cr_assert_eq(msub__yamux_open(o.y, NULL, &o.last), MSUB_OK);
+  cr_assert_eq(feed(&o, PING, SYN, 0, 0), MSUB_OK);
+  cr_assert_eq(feed(&o, GOAWAY, 0, 0, 0), MSUB_OK);
+  msub__yamux_goaway(o.y, MSUB__GOAWAY_NORMAL);
+  msub__yamux_goaway(o.y, MSUB__GOAWAY_INTERNAL);
+  cr_assert(sent_is(&o, GOAWAY, 0, 0, MSUB__GOAWAY_NORMAL), "the first one counts");
+  msub__yamux_free(o.y);
+  few.on_end = NULL;
+  cr_assert_eq(msub__yamux_new(&opt, o.now, &o.y), MSUB_ERR_INVAL);
+
   owner_new(&o, true, NULL); /* an idle connection with the usual four streams */
   msub__ystream *s;
   for (unsigned i = 0; i < 2; i++) {
@@ -737,6 +813,12 @@ Test(yamux, out_of_memory) {
       failures += err != MSUB_OK;
       flush(&o);
     }
+    msub__ystream *s = NULL;
+    fail_at = 0;
+    cr_assert_eq(msub__yamux_open(o.y, NULL, &s), MSUB_ERR_NOMEM);
+    cr_assert_eq(msub__yamux_open(o.y, NULL, &s), MSUB_OK);
+    cr_assert_eq(msub__yamux_id(s), 2, "a failed open uses no id");
+    msub__yamux_reset(s);
     cr_assert(o.opens == 40 && counts(&o).inbound == 40 && counts(&o).buffered == 4000, "allocation %ld", at);
     msub__yamux_free(o.y);
     cr_assert_eq(live, 0);
