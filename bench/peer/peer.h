@@ -1,4 +1,5 @@
-/* meshsub-peer: one node (or several) driven by JSON lines on stdin and stdout, for benchmarks and interop tests.
+/* meshsub-peer: one node (or several) driven by JSON lines on stdin and stdout, for benchmarks and interop
+ * tests.
  *
  *   main.c      the loop          requests.c  what the driver asks
  *   node.c      hosts, topics, dialling

@@ -45,8 +45,10 @@ static uint64_t due(const publisher *b) { return b->first_due + (uint64_t)((doub
 /* Kernel timers of this kind have no slack: the loop wakes when the message is due, and sleeps until then. */
 static void arm(const publisher *b) {
   uint64_t at = due(b);
-  struct itimerspec when = { .it_value = { .tv_sec = (time_t)(at / 1000000000), .tv_nsec = (long)(at % 1000000000) } };
-  if (timerfd_settime(b->timer, TFD_TIMER_ABSTIME, &when, NULL) != 0) event_error("timer: %s", strerror(errno));
+  struct itimerspec when = { .it_value = { .tv_sec = (time_t)(at / 1000000000),
+                                           .tv_nsec = (long)(at % 1000000000) } };
+  if (timerfd_settime(b->timer, TFD_TIMER_ABSTIME, &when, NULL) != 0)
+    event_error("timer: %s", strerror(errno));
 }
 
 static bool publish_one(peer *p, publisher *b) {
@@ -54,7 +56,8 @@ static bool publish_one(peer *p, publisher *b) {
   for (int i = 0; i < 4; i++) b->payload[4 + i] = (uint8_t)(b->i >> (24 - 8 * i));
   for (int i = 0; i < 8; i++) b->payload[8 + i] = (uint8_t)(stamp >> (56 - 8 * i));
   msub_host *h = p->nodes[0].host;
-  int err = msub_publish(msub_host_engine(h), b->topic, (msub_bytes){ b->payload, b->size }, msub_host_now(h), NULL);
+  int err = msub_publish(msub_host_engine(h), b->topic, (msub_bytes){ b->payload, b->size }, msub_host_now(h),
+                         NULL);
   if (err == MSUB_OK) {
     b->i++;
     return true;
@@ -81,9 +84,9 @@ static void finish(publisher *b) {
 }
 
 static bool closed_loop(peer *p, publisher *b) {
-  uint64_t credit = 0, until = b->count;
-  if (!credit_of(&p->credit, b->seed, b->receivers, &credit)) return false;
-  if (credit < b->count && b->window < b->count - credit) until = credit + b->window;
+  uint64_t reached = 0, until = b->count;
+  if (!credit_of(&p->credit, b->seed, b->receivers, &reached)) return false;
+  if (reached < b->count && b->window < b->count - reached) until = reached + b->window;
   for (int n = 0; n < BATCH && b->i < until; n++)
     if (!publish_one(p, b)) return false;
   return b->i < until;
