@@ -1,0 +1,345 @@
+/* tests/host/test_host_raw.c: a host against a peer that does one thing differently. usage: test_host_raw
+ * CASE */
+#include "meshsub/rpc.h"
+#include "raw_peer.h"
+#include "wire/identify.h"
+#include <string.h>
+
+#define KIB 1024u
+#define FLOODSUB "/floodsub/1.0.0"
+
+static node a;
+static raw_peer peer;
+
+static void begin(void) { node_init(&a, "a", 1); }
+static void begin_connected(void) {
+  node_start(&a, true, true);
+  raw_connect(&peer, &a, 2);
+}
+static void end(void) {
+  raw_close(&peer);
+  node_free(&a);
+}
+
+static size_t sessions(void) { return msub_session_count(msub_host_engine(a.host)); }
+static bool opened_once(raw_peer *p, node *n) {
+  (void)n;
+  return p->opened >= 1;
+}
+static bool has_stream(raw_peer *p, node *n) {
+  (void)n;
+  return raw_inbound(p, FLOODSUB) != NULL;
+}
+static bool joined(raw_peer *p, node *n) {
+  (void)p;
+  return n->joins > 0;
+}
+static bool left(raw_peer *p, node *n) {
+  (void)p;
+  return n->leaves > 0;
+}
+static bool gone(raw_peer *p, node *n) {
+  (void)n;
+  return p->closed;
+}
+
+/* A hello: one subscription to "topic", with its length prefix. */
+static const uint8_t subscribe[] = { 11, 0x0a, 9, 0x08, 1, 0x12, 5, 't', 'o', 'p', 'i', 'c' };
+static const uint8_t unsubscribe[] = { 11, 0x0a, 9, 0x08, 0, 0x12, 5, 't', 'o', 'p', 'i', 'c' };
+
+/* The frames in what came on a stream. Returns how many; *whole: none is cut off. */
+static unsigned frames(const raw_stream *s, size_t *messages) {
+  msub_bytes in = msub__buf_unread(&s->in);
+  unsigned n = 0;
+  *messages = 0;
+  for (uint64_t size; in.n > 0; n++) {
+    int used = msub_varint_get(in, &size);
+    if (used <= 0 || size > in.n - (size_t)used) break;
+    msub_rpc_counts counts;
+    MUST(msub_rpc_scan((msub_bytes){ in.p + used, (size_t)size }, NULL, &counts));
+    *messages += counts.publish;
+    in.p += (size_t)used + size;
+    in.n -= (size_t)used + size;
+  }
+  return n;
+}
+
+/* The peer speaks no pubsub: no session, the connection stays. Then it opens a stream itself: ours is offered
+ * again. */
+static void test_refused(void) {
+  begin();
+  begin_connected();
+  CHECK(raw_until(&peer, &a, opened_once, 5000));
+  raw_for(&peer, &a, 500);
+  CHECK(sessions() == 0 && !peer.closed && a.pubsub == 0 && peer.opened == 1);
+  peer.accepts[0] = FLOODSUB;
+  raw_stream *s = raw_open(&peer, FLOODSUB);
+  raw_write(&peer, s, subscribe, sizeof subscribe);
+  CHECK(raw_until(&peer, &a, has_stream, 5000) && raw_until(&peer, &a, joined, 5000));
+  CHECK(sessions() == 1);
+  end();
+}
+
+static unsigned resets;
+static void reset_at_once(raw_peer *p, raw_stream *s) {
+  (void)p;
+  resets++;
+  raw_reset(s);
+}
+
+/* Every stream is reset as soon as it was agreed: four more are tried, then nothing until something happens.
+ */
+static void test_resets(void) {
+  begin();
+  node_start(&a, true, true);
+  raw_connect(&peer, &a, 2);
+  peer.accepts[0] = FLOODSUB;
+  peer.on_agreed = reset_at_once;
+  raw_for(&peer, &a, 3000);
+  CHECK(resets == 5 && !peer.closed && sessions() == 1);
+  raw_stream *s = raw_open(&peer, FLOODSUB);
+  raw_write(&peer, s, subscribe, sizeof subscribe);
+  peer.on_agreed = NULL;
+  CHECK(raw_until(&peer, &a, has_stream, 5000) && raw_until(&peer, &a, joined, 5000));
+  CHECK(node_publish(&a, 0, KIB));
+  raw_for(&peer, &a, 100);
+  size_t messages;
+  CHECK(frames(raw_inbound(&peer, FLOODSUB), &messages) >= 2 && messages == 1);
+  end();
+}
+
+static void finish_at_once(raw_peer *p, raw_stream *s) { raw_finish(p, s); }
+
+/* A peer that closes its half of every stream that we open: used as it is in the end. */
+static void test_half_closes(void) {
+  begin();
+  node_start(&a, true, true);
+  raw_connect(&peer, &a, 2);
+  peer.accepts[0] = FLOODSUB;
+  peer.on_agreed = finish_at_once;
+  raw_stream *s = raw_open(&peer, FLOODSUB);
+  raw_write(&peer, s, subscribe, sizeof subscribe);
+  CHECK(raw_until(&peer, &a, joined, 5000));
+  raw_for(&peer, &a, 1500);
+  CHECK(node_publish(&a, 0, KIB));
+  raw_for(&peer, &a, 300);
+  size_t messages;
+  raw_stream *in = raw_inbound(&peer, FLOODSUB);
+  CHECK(in && !in->fin && frames(in, &messages) >= 2 && messages == 1);
+  CHECK(peer.opened <= 5);
+  end();
+}
+
+/* The newest stream counts: what the older one announced ends with the newer hello; frames of the older one
+ * are still heard. */
+static void test_replaced(void) {
+  begin();
+  node_start(&a, true, true);
+  raw_connect(&peer, &a, 2);
+  peer.accepts[0] = FLOODSUB;
+  raw_stream *first = raw_open(&peer, FLOODSUB);
+  raw_write(&peer, first, subscribe, sizeof subscribe);
+  CHECK(raw_until(&peer, &a, joined, 5000));
+  raw_stream *second = raw_open(&peer, FLOODSUB);
+  raw_write(&peer, second, unsubscribe, sizeof unsubscribe); /* a hello without the topic */
+  CHECK(raw_until(&peer, &a, left, 5000));
+  a.joins = a.leaves = 0;
+  raw_write(&peer, second, subscribe, sizeof subscribe);
+  CHECK(raw_until(&peer, &a, joined, 5000));
+  raw_reset(first);
+  raw_for(&peer, &a, 100);
+  CHECK(a.leaves == 0 && sessions() == 1);
+  /* the end of the newest ends what it announced */
+  raw_reset(second);
+  CHECK(raw_until(&peer, &a, left, 5000));
+  CHECK(sessions() == 1 && !peer.closed);
+  /* more streams than are kept: the oldest goes */
+  a.joins = 0;
+  raw_stream *many[6];
+  for (unsigned i = 0; i < 6; i++) {
+    many[i] = raw_open(&peer, FLOODSUB);
+    raw_write(&peer, many[i], subscribe, sizeof subscribe);
+    raw_for(&peer, &a, 20);
+  }
+  CHECK(!many[0]->y && !many[1]->y && many[2]->y && many[5]->y && a.joins == 1 && a.leaves == 1);
+  end();
+}
+
+/* A stream that breaks in the middle of a message: the message comes whole on the next one. */
+static void test_again(void) {
+  begin();
+  a.opts.lane_bytes[MSUB_LANE_OWN] = 4u << 20;
+  node_start(&a, true, true);
+  raw_connect(&peer, &a, 2);
+  peer.accepts[0] = FLOODSUB;
+  raw_stream *s = raw_open(&peer, FLOODSUB);
+  raw_write(&peer, s, subscribe, sizeof subscribe);
+  CHECK(raw_until(&peer, &a, joined, 5000) && raw_until(&peer, &a, has_stream, 5000));
+  raw_for(&peer, &a, 50);
+  raw_stream *in = raw_inbound(&peer, FLOODSUB);
+  in->deaf = true; /* the window fills up */
+  for (uint32_t i = 0; i < 3; i++) CHECK(node_publish(&a, i, 200 * KIB));
+  raw_for(&peer, &a, 200);
+  raw_reset(in);
+  CHECK(raw_until(&peer, &a, has_stream, 5000));
+  raw_for(&peer, &a, 300);
+  size_t messages;
+  in = raw_inbound(&peer, FLOODSUB);
+  unsigned n = frames(in, &messages);
+  CHECK(n >= 3 && messages == 2); /* the first was written as a whole, the second begun */
+  end();
+}
+
+static void write_frame(raw_stream *s, uint64_t announced, size_t n) {
+  uint8_t head[10], *body = calloc(1, n + 1);
+  raw_write(&peer, s, head, msub_varint_put(head, announced));
+  raw_write(&peer, s, body, n);
+  free(body);
+}
+
+/* Bytes that no peer sends: the stream ends, the connection and the other streams stay, until it is too much.
+ */
+static void test_faults(void) {
+  begin();
+  node_start(&a, true, true);
+  raw_connect(&peer, &a, 2);
+  peer.accepts[0] = FLOODSUB;
+  raw_stream *s = raw_open(&peer, FLOODSUB); /* a frame over the limit is refused by its length */
+  write_frame(s, (1u << 20) + 1, 0);
+  raw_for(&peer, &a, 50);
+  CHECK(!s->y && s->why == MSUB_ERR_CLOSED);
+  s = raw_open(&peer, FLOODSUB); /* no RPC */
+  write_frame(s, 4, 4);
+  raw_for(&peer, &a, 50);
+  CHECK(!s->y);
+  uint64_t faults = msub_host_count(a.host)->protocol_faults;
+  CHECK(faults >= 1);
+  s = raw_open(&peer, FLOODSUB);
+  s->out.begin = s->out.end = 0;
+  raw_write(&peer, s, "\x05hello", 6); /* no multistream: a line without its newline */
+  raw_for(&peer, &a, 50);
+  CHECK(!s->y && msub_host_count(a.host)->protocol_faults == faults + 1);
+  end();
+}
+
+/* ---- other protocols ---- */
+
+static void test_protocols(void) {
+  begin();
+  node_start(&a, true, true);
+  raw_connect(&peer, &a, 2);
+  peer.accepts[0] = FLOODSUB;
+  uint8_t ping[64];
+  memset(ping, 7, sizeof ping);
+  raw_stream *p[3];
+  for (unsigned i = 0; i < 3; i++) p[i] = raw_open(&peer, "/ipfs/ping/1.0.0");
+  raw_write(&peer, p[0], ping, 64);
+  raw_write(&peer, p[1], ping, 33);
+  raw_for(&peer, &a, 100);
+  CHECK(msub__buf_len(&p[0]->in) == 64 && msub__buf_len(&p[1]->in) == 32 && p[2]->refused);
+  raw_finish(&peer, p[0]);
+  raw_for(&peer, &a, 50);
+  CHECK(!p[0]->y && p[0]->why == MSUB_OK);
+  /* early bytes behind an id that nobody speaks: "na", and no blame */
+  raw_stream *x = raw_open(&peer, "/nothing/1.0.0");
+  raw_write(&peer, x, ping, 64);
+  raw_for(&peer, &a, 100);
+  CHECK(x->refused && msub_host_count(a.host)->protocol_faults == 0);
+  /* identify */
+  raw_stream *id = raw_open(&peer, "/ipfs/id/1.0.0");
+  raw_for(&peer, &a, 100);
+  CHECK(id->fin && msub__buf_len(&id->in) > 100);
+  msub__identify_reader reader;
+  msub__identify *said;
+  msub_mem mem = { .alloc = NULL };
+  mem = msub__mem_default();
+  msub__identify_reader_init(&reader, &mem);
+  MUST(msub__identify_reader_input(&reader, msub__buf_unread(&id->in)));
+  MUST(msub__identify_reader_finish(&reader, &said));
+  CHECK(said->n_protocols == 4 && said->n_addrs == 1 && msub__identify_supports(said, msub_str(FLOODSUB)));
+  msub_peer_record record;
+  MUST(msub__identify_record(said, msub_host_peer_id(a.host), &record));
+  CHECK(record.n_addrs == 1 && msub__identify_key_ok(said, msub_host_peer_id(a.host)));
+  CHECK(msub__identify_observed(said).n > 0);
+  msub__identify_free(&mem, said);
+  msub__identify_reader_fini(&reader);
+  /* pushes: a few in a row are read, the rest is refused */
+  static const uint8_t push[] = { 6, 0x32, 4, 'a', 'b', 0xff, 'd' };
+  unsigned reset = 0;
+  a.identified = 0;
+  for (unsigned i = 0; i < 10; i++) {
+    raw_stream *s = raw_open(&peer, "/ipfs/id/push/1.0.0");
+    raw_write(&peer, s, push, sizeof push);
+    raw_finish(&peer, s);
+    raw_for(&peer, &a, 30);
+    CHECK(!s->y);
+    reset += s->why != MSUB_OK;
+  }
+  CHECK(a.identified == 4 && reset == 6 && !peer.closed);
+  msub_host_peer seen;
+  MUST(msub_host_peer_at(a.host, 0, &seen));
+  CHECK(strcmp(seen.agent, "ab\\xffd") == 0);
+  end();
+}
+
+/* More streams than one connection may have. */
+static void test_streams(void) {
+  begin();
+  a.opts.negotiate_timeout_ns = 500000000;
+  node_start(&a, true, true);
+  raw_connect(&peer, &a, 2);
+  peer.accepts[0] = FLOODSUB;
+  CHECK(raw_until(&peer, &a, has_stream, 5000));
+  for (unsigned i = 0; i < 256; i++) {
+    msub__ystream *y;
+    raw_stream *s = &peer.s[peer.n++];
+    memset(s, 0, sizeof *s);
+    MUST(msub__yamux_open(peer.yamux, s, &y));
+    s->y = y;
+    msub__yamux_announce(y); /* opened, and nothing said */
+  }
+  raw_for(&peer, &a, 100);
+  CHECK(msub_host_count(a.host)->streams >= 256 && !peer.closed);
+  raw_for(&peer, &a, 700);
+  CHECK(msub_host_count(a.host)->streams <= 2 && !peer.closed); /* each had its time */
+  end();
+}
+
+static void test_gone(void) {
+  begin();
+  node_start(&a, true, true);
+  raw_connect(&peer, &a, 2);
+  uint8_t zeros[64] = { 1 };
+  msub__buf *out = &peer.out;
+  raw_for(&peer, &a, 100);
+  msub_mem mem = msub__mem_default();
+  uint8_t *room = msub__buf_reserve(out, &mem, sizeof zeros + MSUB__NOISE_OVERHEAD);
+  CHECK(room);
+  memcpy(room + MSUB__NOISE_HEAD, zeros, sizeof zeros); /* no yamux: version 1 */
+  int size = msub__noise_seal(peer.noise, room, sizeof zeros);
+  CHECK(size > 0);
+  out->end += (size_t)size;
+  CHECK(raw_until(&peer, &a, gone, 5000));
+  CHECK(a.disconnected == 1 && a.last == 1 && msub_host_count(a.host)->protocol_faults == 1 &&
+        sessions() == 0);
+  end();
+}
+
+static const struct {
+  const char *name;
+  void (*run)(void);
+} cases[] = {
+  { "refused", test_refused },     { "resets", test_resets },   { "half_closes", test_half_closes },
+  { "replaced", test_replaced },   { "again", test_again },     { "faults", test_faults },
+  { "protocols", test_protocols }, { "streams", test_streams }, { "gone", test_gone }
+};
+
+int main(int argc, char **argv) {
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    if (argc > 1 && strcmp(argv[1], cases[i].name) != 0) continue;
+    cases[i].run();
+    CHECK(counted_bytes() == 0);
+    printf("ok %s\n", cases[i].name);
+  }
+  return 0;
+}
