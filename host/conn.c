@@ -48,6 +48,7 @@ int msub__conn_new(msub_host *h, uint32_t tr, bool outbound, msub__conn **out) {
   msub__list_init(&c->in_ready);
   msub__list_init(&c->in_closing);
   msub__list_init(&c->of_peer);
+  msub__list_init(&c->in_parked);
   msub__list_init(&c->writers);
   msub__list_init(&c->in_conns);
   msub__list_push(&h->conns, &c->in_conns);
@@ -109,10 +110,6 @@ static void timer_fired(msub__timer *t) {
 
 /* ---- open ---- */
 
-static void pending_over(msub__conn *c) {
-  if (c->state < MSUB__CONN_OPEN && !c->outbound) c->host->pending_in--;
-}
-
 static int yamux_new(msub__conn *c) {
   msub__yamux_options o = { .mem = &c->host->mem,
                             .ops = &msub__stream_yamux_ops,
@@ -147,7 +144,7 @@ void msub__conn_open(msub__conn *c) {
     msub__conn_fail(c, err, why ? why : "out of memory");
     return;
   }
-  pending_over(c);
+  msub__gate_left(c);
   c->state = MSUB__CONN_OPEN;
   c->opened = h->now.mono_ns;
   *(c->outbound ? &h->outbound : &h->inbound) += 1;
@@ -213,7 +210,7 @@ static void close_open(msub__conn *c) {
 
 static void close_pending(msub__conn *c) {
   msub_host *h = c->host;
-  pending_over(c);
+  msub__gate_left(c);
   if (c->state == MSUB__CONN_DIALING && c->why == MSUB_OK) c->why = MSUB_ERR_CLOSED;
   if (c->state != MSUB__CONN_DIALING) {
     h->counts.handshakes_failed++;

@@ -33,17 +33,19 @@ struct msub__keep;
 struct msub__conn {
   msub_host *host;
   msub__node in_conns, in_dirty, in_ready, in_closing;
-  msub__node of_peer; /* in peer->conns */
-  uint32_t tr;        /* the transport's number */
+  msub__node of_peer;   /* in peer->conns */
+  msub__node in_parked; /* inbound: has spoken, waits until its handshake may begin */
+  uint32_t tr;          /* the transport's number */
   msub__conn_state state;
-  bool outbound, failed, heard; /* heard: a byte has come */
-  bool credit;                  /* a recv is outstanding */
+  bool outbound, failed;
+  bool admitted; /* inbound: its handshake is under way (gate.h) */
+  bool credit;   /* a recv is outstanding */
   bool sending;
   msub__tr_addr local, remote;
-  msub__peer *peer;        /* once OPEN */
-  struct msub__dial *dial; /* while it is the outcome of one */
-  struct msub__keep *keep; /* kept by msub_host_keep */
-  uint64_t begun, opened, sent_at;
+  msub__peer *peer;                          /* once OPEN */
+  struct msub__dial *dial;                   /* while it is the outcome of one */
+  struct msub__keep *keep;                   /* kept by msub_host_keep */
+  uint64_t begun, heard_at, opened, sent_at; /* heard_at 0: nothing has come */
   msub__timer timer; /* the handshake's deadline, later yamux's and the write timeout */
 
   struct msub__upgrade *up; /* until OPEN */

@@ -36,29 +36,84 @@ static const char *by_address(const msub_host *h, msub_bytes ip) {
   return NULL;
 }
 
-/* The oldest pending connection that is still silent: an honest dialer speaks first and at once. */
+/* ---- places ---- */
+
+static void evict(msub__conn *c, const char *text) {
+  c->host->counts.handshakes_late++;
+  msub__conn_fail(c, MSUB_ERR_LIMIT, text);
+}
+
+/* The oldest connection that has not said anything: an honest dialer speaks first and at once. */
 static bool evict_silent(msub_host *h) {
-  for (msub__node *n = h->conns.next; n != &h->conns; n = n->next) {
+  for (msub__node *n = h->conns.next; n != &h->conns; n = n->next) { /* in order of age */
     msub__conn *c = MSUB__OF(n, msub__conn, in_conns);
-    if (c->outbound || c->failed || c->heard || c->state != MSUB__CONN_SECURITY) continue;
-    if (h->now.mono_ns - c->begun < MSUB__HOST_SILENT_NS) return false; /* they stand in order of age */
-    h->counts.handshakes_late++;
-    msub__conn_fail(c, MSUB_ERR_LIMIT, "nothing was said while others wait");
+    if (c->outbound || c->failed || c->heard_at || c->state != MSUB__CONN_SECURITY) continue;
+    evict(c, "nothing was said while others wait");
     return true;
   }
   return false;
 }
 
+/* As many as others wait. */
+static void evict_stalled(msub_host *h) {
+  msub__node *waits = h->parked.next;
+  for (msub__node *n = h->conns.next; n != &h->conns && waits != &h->parked; n = n->next) {
+    msub__conn *c = MSUB__OF(n, msub__conn, in_conns);
+    if (!c->admitted || c->failed || h->now.mono_ns - c->heard_at < MSUB__HOST_STALLED_NS) continue;
+    evict(c, "the handshake stands still while others wait");
+    waits = waits->next;
+  }
+}
+
+void msub__gate_fired(msub__timer *t) {
+  msub_host *h = MSUB__OF(t, msub_host, gate);
+  evict_stalled(h);
+  if (!msub__list_empty(&h->parked))
+    msub__timer_start(h->wheel, t, msub__deadline(h->now.mono_ns, MSUB__HOST_STALLED_NS / 8));
+}
+
 const char *msub__gate_accept(msub_host *h, const msub__tr_addr *remote) {
   msub_bytes ip = msub__ip(remote);
+  uint64_t most = msub__sat_mul_u64(h->o.max_pending_inbound, MSUB__HOST_WAITING);
   if (h->stopping) return "the host is stopping";
   if (h->inbound >= h->o.max_inbound) return "too many inbound connections";
   const char *why = by_address(h, ip);
   if (why) return why;
   if (msub_allows(h->engine, (msub_bytes){ NULL, 0 }, ip, &h->now, NULL) == MSUB_ERR_REFUSED)
     return "the address is in cool-down";
-  if (h->pending_in >= h->o.max_pending_inbound && !evict_silent(h)) return "too many unfinished connections";
+  if (h->pending_in >= most && !evict_silent(h)) return "too many unfinished connections";
   return NULL;
+}
+
+bool msub__gate_handshake(msub__conn *c) {
+  msub_host *h = c->host;
+  c->heard_at = h->now.mono_ns;
+  if (c->outbound || c->admitted || c->state == MSUB__CONN_OPEN) return true;
+  if (h->handshakes >= h->o.max_pending_inbound) {
+    msub__list_push(&h->parked, &c->in_parked);
+    if (!msub__timer_running(&h->gate)) msub__timer_start(h->wheel, &h->gate, h->now.mono_ns);
+    return false;
+  }
+  c->admitted = true;
+  h->handshakes++;
+  return true;
+}
+
+void msub__gate_left(msub__conn *c) {
+  msub_host *h = c->host;
+  if (c->outbound) return;
+  h->pending_in--;
+  msub__list_remove(&c->in_parked);
+  if (!c->admitted) return;
+  c->admitted = false;
+  h->handshakes--;
+  msub__node *n = msub__list_first(&h->parked);
+  if (!n) return;
+  msub__list_remove(n);
+  msub__conn *next = MSUB__OF(n, msub__conn, in_parked);
+  next->admitted = true;
+  h->handshakes++;
+  msub__conn_resume(next);
 }
 
 int msub__gate_open(msub_host *h, const msub__conn *c, msub_bytes peer_id, const char **why) {

@@ -38,8 +38,10 @@
 #define MSUB__HOST_SPARE_BLOCKS 8u    /* work: record buffers kept for the next send */
 #define MSUB__HOST_LIVED_NS                                                                                  \
   (60 * MSUB__S) /* work: a connection that lived so long resets the back-off of its address */
-#define MSUB__HOST_SILENT_NS                                                                                 \
-  (1 * MSUB__S) /* work: a pending connection without a byte for so long makes room for others */
+#define MSUB__HOST_WAITING                                                                                   \
+  16u /* work: connections that wait for their handshake, times max_pending_inbound */
+#define MSUB__HOST_STALLED_NS                                                                                \
+  (1 * MSUB__S)                          /* work: a handshake that stands still so long makes room for one */
 #define MSUB__HOST_STOP_NS (1 * MSUB__S) /* work: for what is queued when the host stops */
 
 /* ---- one step of the loop ---- */

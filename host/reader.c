@@ -2,6 +2,7 @@
 #include <string.h>
 #include "base/assert.h"
 #include "host/conn.h"
+#include "host/gate.h"
 #include "host/upgrade.h"
 
 static void drop_part(msub__conn *c) {
@@ -149,11 +150,10 @@ void msub__conn_resume(msub__conn *c) {
 
 void msub__conn_readable(msub__conn *c, uint8_t *data, size_t n) {
   c->credit = false;
-  c->heard = true;
   c->host->counts.bytes_in += n;
   if (c->failed) return;
   MSUB__INVARIANT(c->in_n == 0);
   c->in = data;
   c->in_n = n;
-  msub__conn_read(c);
+  if (msub__gate_handshake(c)) msub__conn_read(c);
 }

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "host/dialer.h"
+#include "host/gate.h"
 #include "host/peers.h"
 #include "host/world.h"
 
@@ -54,8 +55,8 @@ static const char *bad_options(const msub_host_opts *o) {
   if (!find_transport(o->transport)) return "no transport of this name";
   if (o->lane_rule[MSUB_LANE_CONTROL] != MSUB_OVERFLOW_DISCONNECT)
     return "control can only have the rule DISCONNECT";
-  if (o->max_per_peer == 0 || o->max_dials == 0 || o->verify_queue == 0)
-    return "max_per_peer, max_dials and verify_queue must not be 0";
+  if (o->max_per_peer == 0 || o->max_dials == 0 || o->max_pending_inbound == 0 || o->verify_queue == 0)
+    return "max_per_peer, max_dials, max_pending_inbound and verify_queue must not be 0";
   if (o->handshake_timeout_ns == 0 || o->negotiate_timeout_ns == 0 || o->write_timeout_ns == 0)
     return "a timeout must not be 0";
   if (o->redial_min_ns == 0 || o->redial_max_ns < o->redial_min_ns)
@@ -188,10 +189,10 @@ int msub_host_new(const msub_host_opts *o, msub_host **out, const char **why) {
   h->tr = find_transport(o->transport);
   h->wake.fd = -1;
   atomic_init(&h->stop, false);
-  msub__node *const lists[] = {
-    &h->conns, &h->dirty, &h->ready, &h->closing, &h->resume, &h->dials, &h->keeps
-  };
+  msub__node *const lists[] = { &h->conns,  &h->dirty,  &h->ready, &h->closing,
+                                &h->resume, &h->parked, &h->dials, &h->keeps };
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) msub__list_init(lists[i]);
+  msub__timer_init(&h->gate, msub__gate_fired);
   msub__tick(h);
   h->record_seq = (uint64_t)h->now.wall_ns;
   int err = make_parts(h, w);

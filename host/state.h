@@ -88,12 +88,15 @@ struct msub_host {
   size_t n_listeners;
   msub__conn **by_tr;
   size_t by_tr_cap;
-  msub__node conns;                       /* all that are not closed yet */
-  msub__node dirty;                       /* something to write */
-  msub__node ready;                       /* input that was not used when it came */
-  msub__node closing;                     /* to be reaped */
-  msub__node resume;                      /* inbound pubsub streams that stopped in the middle */
-  unsigned pending_in, inbound, outbound; /* accepted and not open yet; open */
+  msub__node conns;                /* all that are not closed yet */
+  msub__node dirty;                /* something to write */
+  msub__node ready;                /* input that was not used when it came */
+  msub__node closing;              /* to be reaped */
+  msub__node resume;               /* inbound pubsub streams that stopped in the middle */
+  msub__node parked;               /* inbound ones whose handshake waits */
+  msub__timer gate;                /* runs while there are such */
+  unsigned pending_in, handshakes; /* inbound, not open yet; of these: under way */
+  unsigned inbound, outbound;      /* open */
 
   msub__peer **peers; /* dense */
   size_t n_peers, peers_cap;

@@ -74,7 +74,7 @@ typedef struct msub_host_opts {
   /* Connections. */
   unsigned max_inbound, max_outbound; /* 128, 32 */
   unsigned max_per_peer;              /* 2 */
-  unsigned max_pending_inbound;       /* accepted, not yet authenticated: 16 … per prefix 4 */
+  unsigned max_pending_inbound;       /* handshakes under way at a time: 16. Sixteen times as many may wait for theirs; unfinished ones of one /24 (/48): 4 */
   unsigned max_per_ip, max_per_net;   /* 8 per /32 (/64 of IPv6), 32 per /24 (/48) */
   bool count_loopback;                /* apply the limits by prefix to loopback too; false */
   unsigned max_dials;                 /* at a time: 16 */
