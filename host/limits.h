@@ -25,6 +25,8 @@
 #define MSUB__HOST_REOPEN_NS (100 * MSUB__MS) /* work: before the first try, doubling */
 #define MSUB__HOST_STEADY_NS (10 * MSUB__S)   /* work: a stream that lived so long has all its tries again */
 #define MSUB__HOST_RETIRE_NS (10 * MSUB__S)   /* work: so long may a replaced stream stay */
+#define MSUB__HOST_HELLOS 4u                  /* work: hellos repeated for a peer … */
+#define MSUB__HOST_HELLO_NS (1 * MSUB__S)     /* … in this time */
 /* A control lane over its bound makes a peer too slow when it takes nothing for the time; at so many times
  * the bound at once. */
 #define MSUB__HOST_CONTROL_GRACE_NS (1 * MSUB__S)

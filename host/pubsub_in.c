@@ -168,6 +168,7 @@ static void in_end(msub__stream *s, int why) {
   free_held(p);
   msub_frames_fini(&p->frames);
   msub__free(&h->mem, p, sizeof *p);
+  msub__sess_unheard(sess);
 }
 
 /* The peer will not write here again. */

@@ -76,15 +76,21 @@ static unsigned choose(const msub__sess *s, unsigned from) {
 }
 
 /* Takes the old stream out of use. What is partly written there is written again on the next one, so nothing
- * more goes there; it ends when the next one is agreed. */
+ * more goes there; it ends when the next one is agreed. One that the peer has not answered yet ends at once:
+ * it must not come to the peer's notice after the next one. */
 static void retire(msub__sess *s) {
+  msub__stream *old = s->out;
   if (s->retired) msub__stream_reset(s->retired, MSUB_OK);
-  s->retired = s->out;
   s->out = NULL;
+  if (!old) return;
+  old->ops = &retired_ops;
+  if (s->agreed) {
+    s->retired = old;
+    msub__stream_deadline(old, MSUB__HOST_RETIRE_NS);
+  } else {
+    msub__stream_reset(old, MSUB_OK);
+  }
   s->agreed = false;
-  if (!s->retired) return;
-  s->retired->ops = &retired_ops;
-  msub__stream_deadline(s->retired, MSUB__HOST_RETIRE_NS);
 }
 
 static void retry_later(msub__sess *s) {
@@ -177,9 +183,13 @@ void msub__sess_identified(msub__sess *s, msub__conn *c) {
 
 /* Our hello again, on the stream that stands: a peer that has just lost the stream it had for us may have
  * forgotten, with it, what we had announced. (go-libp2p-pubsub does when its stream dies after ours was
- * replaced; then it opens the one that brings us here.) */
+ * replaced; then it opens the one that brings us here.) A few in a row, and never behind one that waits. */
 static void hello_again(msub__sess *s) {
   msub_host *h = host_of(s);
+  if (h->now.mono_ns - s->hello_at > MSUB__HOST_HELLO_NS) s->hellos = 0;
+  if (s->hellos >= MSUB__HOST_HELLOS || msub__lanes_pending(&s->lanes, false) > 0) return;
+  s->hellos++;
+  s->hello_at = h->now.mono_ns;
   if (engage(s, s->out->conn) != MSUB_OK) return;
   msub__enter(h);
   (void)msub_session_agreed(h->engine, s->handle, &h->now);
@@ -193,6 +203,10 @@ void msub__sess_heard(msub__sess *s, msub__conn *c, msub_bytes protocol) {
   } else if (!s->out) {
     msub__sess_start(s, c, protocol);
   }
+}
+
+void msub__sess_unheard(msub__sess *s) {
+  if (s->n_inbound == 0 && s->refused && !s->out) down(s);
 }
 
 void msub__sess_conn_gone(msub__sess *s) {

@@ -24,14 +24,14 @@ struct msub__sess {
   bool up;
   bool capturing; /* the engine is in session_up or session_offer: what it sends is hello */
   bool agreed;
-  bool refused;                   /* no id is left to offer */
-  uint8_t proto;                  /* the id offered last */
-  uint8_t na;                     /* bit i: id i was refused */
-  uint8_t tries;                  /* to reopen, in a row */
-  uint8_t fins;                   /* streams in a row that the peer half-closed at once */
-  msub__stream *out;              /* NULL: none, or waiting for `retry` */
-  msub__stream *retired;          /* the one before; let go when out is agreed */
-  uint64_t agreed_at, blocked_at; /* blocked_at 0: not */
+  bool refused;                             /* no id is left to offer */
+  uint8_t proto;                            /* the id offered last */
+  uint8_t na;                               /* bit i: id i was refused */
+  uint8_t tries;                            /* to reopen, in a row */
+  uint8_t fins;                             /* streams in a row that the peer half-closed at once */
+  msub__stream *out;                        /* NULL: none, or waiting for `retry` */
+  msub__stream *retired;                    /* the one before; let go when out is agreed */
+  uint64_t agreed_at, hello_at, blocked_at; /* blocked_at 0: not */
   msub__timer retry;
   msub__lanes lanes;
 
@@ -56,6 +56,8 @@ void msub__sess_identified(msub__sess *s, msub__conn *c);
 void msub__sess_conn_gone(msub__sess *s);
 /* The peer opened a new stream to us. */
 void msub__sess_heard(msub__sess *s, msub__conn *c, msub_bytes protocol);
+/* One of the peer's streams ended: without any, and with every id refused, there is nothing left. */
+void msub__sess_unheard(msub__sess *s);
 
 /* world.send. */
 int msub__sess_send(msub__sess *s, const msub_rpc *rpc, msub_lane lane);
