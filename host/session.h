@@ -28,6 +28,7 @@ struct msub__sess {
   uint8_t proto;                            /* the id offered last */
   uint8_t na;                               /* bit i: id i was refused */
   uint8_t tries;                            /* to reopen, in a row */
+  uint8_t hellos;                           /* repeated since hello_at */
   uint8_t fins;                             /* streams in a row that the peer half-closed at once */
   msub__stream *out;                        /* NULL: none, or waiting for `retry` */
   msub__stream *retired;                    /* the one before; let go when out is agreed */
