@@ -522,6 +522,11 @@ static bool crowd_ready(void *ud) {
   return c->hub.joins == c->n && c->hub.pubsub == c->n && c->hub.identified == c->n;
 }
 
+static bool hub_has_five(void *ud) {
+  const node *n = ud;
+  return n->joins == 5 && n->pubsub == 5;
+}
+
 static void test_idle(void) {
   static const msub_mem hub_mem = { hub_alloc, hub_free, NULL };
   static crowd c;
@@ -544,6 +549,50 @@ static void test_idle(void) {
   printf("%zu bytes for each idle connection\n", each);
   CHECK(each <= 16 * KIB);
   for (unsigned i = 0; i < c.n; i++) node_free(&c.peers[i]);
+  node_free(&c.hub);
+  CHECK(hub_live == 0);
+}
+
+/* Of four subscribers one stops reading. What is held for it has a bound, and the others get everything. */
+static void test_stalled(void) {
+  static const msub_mem hub_mem = { hub_alloc, hub_free, NULL };
+  static crowd c;
+  node pub, *nodes[6] = { &c.hub }, *moving[5] = { &c.hub };
+  node_init(&c.hub, "hub", 100);
+  c.hub.opts.mem = &hub_mem;
+  node_start(&c.hub, true, true);
+  for (c.n = 0; c.n < 5;) {
+    node *p = c.n == 4 ? &pub : &c.peers[c.n];
+    node_init(p, "peer", (uint8_t)(++c.n));
+    node_start(p, false, true);
+    nodes[c.n] = p;
+    node_dial(p, &c.hub);
+    turn_for(nodes, c.n + 1, 30);
+  }
+  for (unsigned i = 0; i < 3; i++) moving[i + 1] = &c.peers[i + 1];
+  moving[4] = &pub;
+  WAIT(nodes, hub_has_five, &c.hub);
+  transfer(nodes, 6, &pub, &c.peers[0], 0, 200, KIB);
+  turn_for(nodes, 6, 100);
+  size_t before = hub_live;
+  msub_usage u;
+  msub_usage_of(msub_host_engine(c.hub.host), &u);
+  before -= u.seen_bytes;
+  for (uint32_t i = 200; i < 4000; i += 50) { /* peers[0] is not turned */
+    for (uint32_t k = 0; k < 50; k++) CHECK(node_publish(&pub, i + k, KIB));
+    want w = { &c.peers[3], i + 49 };
+    WAIT(moving, got, &w);
+  }
+  turn_for(moving, 5, 50);
+  msub_usage_of(msub_host_engine(c.hub.host), &u);
+  size_t held = hub_live - u.seen_bytes - before;
+  printf("%zu KiB held for the one that does not read\n", held / KIB);
+  CHECK(held <= 320 * KIB && msub_host_count(c.hub.host)->lane_dropped > 0);
+  for (unsigned k = 1; k < 4; k++) {
+    for (uint32_t i = 200; i < 4000; i++) CHECK(c.peers[k].seen[i] == 1);
+  }
+  for (unsigned i = 0; i < 4; i++) node_free(&c.peers[i]);
+  node_free(&pub);
   node_free(&c.hub);
   CHECK(hub_live == 0);
 }
@@ -599,6 +648,7 @@ static const struct {
   { "no_descriptors", test_no_descriptors },
   { "stop", test_stop },
   { "idle", test_idle },
+  { "stalled", test_stalled },
   { "baseline", test_baseline },
 };
 

@@ -72,6 +72,14 @@ static void test_refused(void) {
   CHECK(raw_until(&peer, &a, opened_once, 5000));
   raw_for(&peer, &a, 500);
   CHECK(sessions() == 0 && !peer.closed && a.pubsub == 0 && peer.opened == 1);
+  raw_stream *deaf = raw_open(&peer, FLOODSUB); /* it only talks */
+  raw_write(&peer, deaf, subscribe, sizeof subscribe);
+  raw_for(&peer, &a, 300);
+  CHECK(sessions() == 1 && a.joins == 1 && a.pubsub == 0);
+  raw_reset(deaf);
+  raw_for(&peer, &a, 100);
+  CHECK(sessions() == 0 && a.leaves == 1 && !peer.closed);
+  a.joins = 0;
   peer.accepts[0] = FLOODSUB;
   raw_stream *s = raw_open(&peer, FLOODSUB);
   raw_write(&peer, s, subscribe, sizeof subscribe);
