@@ -102,8 +102,9 @@ static int make_results(plan *p) {
     const bench_kind *k = find_kind(p->ids.v[i]);
     if (!k) {
       const char *meant = nearest(p->ids.v[i], kind_at, NULL);
-      return usage_error(p->cmd, "unknown benchmark %s%s%s; \"meshsub-bench list\" names them",
-                         quoted(p->ids.v[i]), meant ? "; did you mean " : "", meant ? meant : "");
+      return usage_error(p->cmd, "unknown benchmark %s; %s%s%s\"meshsub-bench list\" names them",
+                         quoted(p->ids.v[i]), meant ? "did you mean " : "", meant ? meant : "",
+                         meant ? "? " : "");
     }
     uint64_t size = p->set.size ? p->set.size : k->size;
     for (size_t a = 0; a < (k->bare ? 1 : p->n_arms); a++)

@@ -44,9 +44,11 @@ int main(int argc, char **argv) {
   }
   for (size_t i = 0; i < SUBCOMMANDS; i++)
     if (strcmp(name, subcommands[i].name) == 0) return subcommands[i].run(argc - 1, argv + 1);
-  const char *meant = nearest(name, name_at, NULL);
-  say_error("meshsub", "unknown %s %s%s%s%s; run \"meshsub --help\" for the list",
-            name[0] == '-' ? "option" : "command", quoted(name), meant ? "; did you mean " : "",
-            meant ? meant : "", meant ? "?" : "");
+  const char *kind = name[0] == '-' ? "option" : "command", *meant = nearest(name, name_at, NULL);
+  if (meant)
+    say_error("meshsub", "unknown %s %s; did you mean \"%s\"? Run \"meshsub --help\" for the list", kind,
+              quoted(name), meant);
+  else
+    say_error("meshsub", "unknown %s %s; run \"meshsub --help\" for the list", kind, quoted(name));
   return EXIT_USAGE;
 }

@@ -45,9 +45,8 @@ static int check_address(const node *n, const char *option, const char *text) {
   bool listen = option[2] == 'l';
   if (err == MSUB_OK && listen && a.host != MSUB_ADDR_IP4 && a.host != MSUB_ADDR_IP6)
     err = MSUB_ERR_UNSUPPORTED;
-  bool portless = err == MSUB_OK && !a.tcp && !strstr(text, "/tcp/");
-  if (portless)
-    return usage_error(n->cmd, "%s %s: no /tcp part; write %s/tcp/PORT", option, quoted(text), text);
+  if (err != MSUB_OK && !strstr(text, "/tcp/") && !strstr(text, "/udp/"))
+    return usage_error(n->cmd, "%s %s: no /tcp part; write %.200s/tcp/PORT", option, quoted(text), text);
   if (err != MSUB_OK || a.ws)
     return usage_error(n->cmd, "%s %s: only TCP over IP is spoken here; write /ip4/HOST/tcp/PORT", option,
                        quoted(text));

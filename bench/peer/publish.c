@@ -51,13 +51,12 @@ static void arm(const publisher *b) {
     event_error("timer: %s", strerror(errno));
 }
 
-static bool publish_one(peer *p, publisher *b) {
+static bool publish_one(const peer *p, publisher *b, const msub_now *now) {
   uint64_t stamp = mono_ns();
   for (int i = 0; i < 4; i++) b->payload[4 + i] = (uint8_t)(b->i >> (24 - 8 * i));
   for (int i = 0; i < 8; i++) b->payload[8 + i] = (uint8_t)(stamp >> (56 - 8 * i));
-  msub_host *h = p->nodes[0].host;
-  int err = msub_publish(msub_host_engine(h), b->topic, (msub_bytes){ b->payload, b->size }, msub_host_now(h),
-                         NULL);
+  msub_engine *e = msub_host_engine(p->nodes[0].host);
+  int err = msub_publish(e, b->topic, (msub_bytes){ b->payload, b->size }, now, NULL);
   if (err == MSUB_OK) {
     b->i++;
     return true;
@@ -83,16 +82,17 @@ static void finish(publisher *b) {
   b->running = false;
 }
 
-static bool closed_loop(peer *p, publisher *b) {
+static bool closed_loop(const peer *p, publisher *b) {
+  const msub_now *now = msub_host_now(p->nodes[0].host);
   uint64_t reached = 0, until = b->count;
   if (!credit_of(&p->credit, b->seed, b->receivers, &reached)) return false;
   if (reached < b->count && b->window < b->count - reached) until = reached + b->window;
   for (int n = 0; n < BATCH && b->i < until; n++)
-    if (!publish_one(p, b)) return false;
+    if (!publish_one(p, b, now)) return false;
   return b->i < until;
 }
 
-static bool open_loop(peer *p, publisher *b) {
+static bool open_loop(const peer *p, publisher *b) {
   for (int n = 0; n < BATCH && b->i < b->count; n++) {
     uint64_t at = due(b), now = mono_ns();
     if (now < at) {
@@ -100,7 +100,7 @@ static bool open_loop(peer *p, publisher *b) {
       return false;
     }
     if (now - at > b->late_ns) b->late_ns = now - at;
-    if (!publish_one(p, b)) return false;
+    if (!publish_one(p, b, msub_host_now(p->nodes[0].host))) return false;
   }
   return true;
 }

@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""meshsub's error messages, word for word, with their exit codes.
+
+usage: cli_errors.py PATH OF meshsub
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+
+FAILED, USAGE, LATE = 1, 2, 3
+
+USAGES = {
+    "pub": "meshsub pub TOPIC TEXT | - [options]",
+    "sub": "meshsub sub TOPIC... [options]",
+    "node": "meshsub node [options]",
+    "key": "meshsub key new FILE | show FILE",
+    "key new": "meshsub key new FILE [options]",
+    "key show": "meshsub key show FILE [options]",
+}
+ADDRESS = "write /ip4/HOST/tcp/PORT"
+
+
+def usage(program, text):
+    return f'meshsub {program}: {text}\nusage: {USAGES[program]}\nRun "meshsub {program} --help" for the options.\n'
+
+
+def static_cases():
+    """(arguments, exit code, stderr): nothing is begun in any of them."""
+    yield [], USAGE, 'meshsub: a command is missing; run "meshsub --help" for the list\n'
+    yield ["pubb"], USAGE, 'meshsub: unknown command "pubb"; did you mean "pub"? Run "meshsub --help" for the list\n'
+    yield ["frobnicate"], USAGE, 'meshsub: unknown command "frobnicate"; run "meshsub --help" for the list\n'
+    yield ["--frob"], USAGE, 'meshsub: unknown option "--frob"; run "meshsub --help" for the list\n'
+    yield ["pub"], USAGE, usage("pub", "TOPIC is missing; name the topic to publish on")
+    yield ["pub", "t"], USAGE, usage("pub", "TEXT is missing; give a text, or - for the lines of stdin")
+    yield ["pub", "t", "two", "words"], USAGE, usage(
+        "pub", '"words" is one word too many; put a text with spaces in quotes')
+    yield ["pub", "t", "x"], USAGE, usage("pub", "no way to peers; give --connect ADDR or --listen ADDR")
+    yield ["pub", "t", "x", "--conect", "y"], USAGE, usage(
+        "pub", 'unknown option "--conect"; did you mean --connect?')
+    yield ["pub", "t", "x", "--connect"], USAGE, usage("pub", "--connect needs a value: --connect ADDR")
+    yield ["pub", "t", "x", "--connect", "localhost:4001"], USAGE, usage(
+        "pub", f'--connect "localhost:4001": not a multiaddress; {ADDRESS} or /ip6/HOST/tcp/PORT')
+    yield ["pub", "t", "x", "--connect", "/ip4/127.0.0.1"], USAGE, usage(
+        "pub", '--connect "/ip4/127.0.0.1": no /tcp part; write /ip4/127.0.0.1/tcp/PORT')
+    yield ["pub", "t", "x", "--connect", "/ip4/127.0.0.1/udp/4001/quic-v1"], USAGE, usage(
+        "pub", f'--connect "/ip4/127.0.0.1/udp/4001/quic-v1": only TCP over IP is spoken here; {ADDRESS}')
+    yield ["pub", "t", "x", "--connect", "/ip4/127.0.0.1/tcp/0"], USAGE, usage(
+        "pub", '--connect "/ip4/127.0.0.1/tcp/0": port 0 cannot be connected to; write the port that the node listens on')
+    yield ["pub", "t", "x", "--timeout", "10", "--connect", "a"], USAGE, usage(
+        "pub", '--timeout "10": not a duration; write numbers with units, at least 1ms: 5s, 200ms, 1h30m')
+    yield ["pub", "t", "x", "--wait=-1"], USAGE, usage("pub", '--wait "-1": not a number from 0 to 1000000')
+    yield ["sub"], USAGE, usage("sub", "TOPIC is missing; name at least one topic")
+    yield ["sub", "t" * 257, "--listen", "/ip4/127.0.0.1/tcp/0"], USAGE, usage(
+        "sub", "topic tttttttttttttttt...: 257 bytes long; at most 256 are allowed")
+    yield ["sub", "", "--listen", "/ip4/127.0.0.1/tcp/0"], USAGE, usage(
+        "sub", 'topic "": an empty name; give at least one byte')
+    yield ["sub", "t", "--listen", "/dns4/localhost/tcp/0"], USAGE, usage(
+        "sub", f'--listen "/dns4/localhost/tcp/0": only TCP over IP is spoken here; {ADDRESS}')
+    yield ["sub", "t", "--timeout", "1s", "--listen", "/ip4/127.0.0.1/tcp/0"], USAGE, usage(
+        "sub", "--timeout is for --wait or --count; give one of them")
+    yield ["sub", "t", "--json=yes"], USAGE, usage("sub", '--json takes no value, but got "yes"')
+    yield ["node", "topic"], USAGE, usage("node", '"topic" is no option; topics are named by --topic')
+    yield ["key"], USAGE, usage("key", "what to do is missing; say new or show")
+    yield ["key", "make"], USAGE, usage("key", 'unknown command "make"; there are new and show')
+    yield ["key", "new"], USAGE, usage("key new", "FILE is missing; name the file to make")
+    yield ["key", "show", "a", "b"], USAGE, usage("key show", "one FILE only")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def key_cases(binary):
+    with open("bad.key", "wb") as f:
+        f.write(b"no key at all")
+    subprocess.run([binary, "key", "new", "good.key"], check=True, stdout=subprocess.DEVNULL)
+    to = ["--connect", f"/ip4/127.0.0.1/tcp/{free_port()}"]
+    yield ["key", "new", "good.key"], FAILED, (
+        'meshsub key new: "good.key": exists, and a key is never overwritten; choose another name\n')
+    yield ["key", "new", "no/such/folder/x"], FAILED, (
+        'meshsub key new: "no/such/folder/x": cannot be made: No such file or directory\n')
+    yield ["key", "show", "missing.key"], FAILED, (
+        'meshsub key show: "missing.key": cannot be read: No such file or directory; '
+        '"meshsub key new FILE" makes a key\n')
+    yield ["pub", "t", "x", "--key", "bad.key", *to], FAILED, (
+        'meshsub pub: --key "bad.key": not a libp2p private key (malformed input); "meshsub key new FILE" makes one\n')
+    yield ["pub", "t", "x", "--key", ".", *to], FAILED, (
+        'meshsub pub: --key ".": cannot be read: Is a directory\n')
+
+
+def network_cases(node, peer):
+    port = free_port()
+    stranger = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"
+    closed = f"/ip4/127.0.0.1/tcp/{port}"
+    yield ["pub", "t", "x", "--connect", closed], FAILED, (
+        f"meshsub pub: cannot connect to {closed}: Connection refused; "
+        "check the address and that a node listens there\n")
+    right, wrong = f"{node}/p2p/{peer}", f"{node}/p2p/{stranger}"
+    yield ["pub", "t", "x", "--connect", wrong], FAILED, (
+        f"meshsub pub: cannot connect to {wrong}: the peer is not the one that was dialled; "
+        "check the id behind /p2p/\n")
+    yield ["pub", "elsewhere", "x", "--connect", right, "--timeout", "300ms"], LATE, (
+        'meshsub pub: 0 of 1 subscribers of "elsewhere" within 300ms (1 peers connected); '
+        "start them, or raise --timeout\n")
+    yield ["sub", "t", "--connect", right, "--count", "2", "--timeout", "300ms"], LATE, (
+        "meshsub sub: 0 of 2 messages within 300ms; raise --timeout, or lower --count\n")
+    yield ["sub", "t", "--connect", right, "--wait", "2", "--timeout", "300ms"], LATE, (
+        "meshsub sub: 1 of 2 peers of the topic within 300ms (1 connected); start them, or raise --timeout\n")
+    yield ["node", "--listen", node], FAILED, f'meshsub node: --listen "{node}": Address already in use\n'
+
+
+def check(binary, arguments, code, text):
+    done = subprocess.run([binary, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+    stderr = done.stderr.decode("utf-8", "replace")
+    if done.returncode == code and stderr == text and not done.stdout:
+        return True
+    print(f"not ok: meshsub {' '.join(arguments)[:100]}\n  wanted {code}: {text!r}\n  got    {done.returncode}: "
+          f"{stderr!r}" + (f"\n  stdout {done.stdout!r}" if done.stdout else ""))
+    return False
+
+
+def run_node(binary):
+    """A node that subscribes to t; yields it with its address and peer id."""
+    process = subprocess.Popen([binary, "node", "--quiet", "--topic", "t"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, text=True)
+    address, _, peer = process.stdout.readline().strip().partition("/p2p/")
+    return process, address, peer
+
+
+def main():
+    binary = os.path.abspath(sys.argv[1])
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        for case in [*static_cases(), *key_cases(binary)]:
+            results.append(check(binary, *case))
+        process, address, peer = run_node(binary)
+        try:
+            for case in network_cases(address, peer):
+                results.append(check(binary, *case))
+        finally:
+            process.terminate()
+            process.wait(10)
+        os.chdir("/")
+    print(f"{sum(results)} of {len(results)} messages as expected")
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

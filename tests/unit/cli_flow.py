@@ -1,0 +1,212 @@
+#!/usr/bin/env python3
+"""What the meshsub command does: keys, one-shot publishers, subscribers, nodes.
+
+usage: cli_flow.py PATH OF meshsub
+"""
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+
+LOOPBACK = "/ip4/127.0.0.1/tcp/0"
+
+
+class Command:
+    """The command as a child process with an address to connect to; killed at the end of the block."""
+
+    def __init__(self, binary, *arguments, stdin=subprocess.DEVNULL):
+        self.process = subprocess.Popen([binary, *arguments], stdin=stdin, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+    def listening(self):
+        """A subscriber says on stderr where it listens."""
+        line = self.process.stderr.readline().decode()
+        assert ": listening on /ip4/" in line, f"stderr: {line!r}"
+        return line.split()[-1]
+
+    def line(self):
+        return self.process.stdout.readline().decode().rstrip("\n")
+
+    def end(self, code=0, timeout=10):
+        out, err = self.process.communicate(timeout=timeout)
+        assert self.process.returncode == code, f"exit code {self.process.returncode}, stderr: {err.decode()!r}"
+        return out
+
+
+class Flow:
+    def __init__(self, binary):
+        self.binary = binary
+
+    def start(self, *arguments, **more):
+        return Command(self.binary, *arguments, **more)
+
+    def run(self, *arguments, code=0, stdin=b""):
+        done = subprocess.run([self.binary, *arguments], input=stdin, capture_output=True, timeout=60)
+        assert done.returncode == code, f"{arguments[:2]}: exit code {done.returncode}: {done.stderr.decode()!r}"
+        return done.stdout.decode()
+
+    def keys(self):
+        peer = self.run("key", "new", "a.key").strip()
+        assert stat.S_IMODE(os.stat("a.key").st_mode) == 0o600
+        with open("a.key", "rb") as f:
+            before = f.read()
+        self.run("key", "new", "a.key", code=1)
+        with open("a.key", "rb") as f:
+            assert f.read() == before, "the key was overwritten"
+        shown = json.loads(self.run("key", "show", "--json", "a.key"))
+        assert shown["peer"] == peer and shown["type"] == "ed25519", shown
+        assert shown["public_key"].startswith("08011220") and len(shown["public_key"]) == 72, shown
+        assert peer in self.run("key", "show", "a.key")
+        raw = subprocess.run([self.binary, "key", "new", "--stdout"], capture_output=True, check=True).stdout
+        assert raw.startswith(b"\x08\x01\x12\x40") and len(raw) == 68, raw
+
+    def text(self):
+        with self.start("sub", "news", "--listen", LOOPBACK, "--count", "2") as sub:
+            to = sub.listening()
+            said = self.run("pub", "news", "h\u00e9llo\t\"x\"", "--connect", to)
+            assert said == "published 1 message to 1 peer\n", said
+            self.run("pub", "--connect", to, "news", "")
+            lines = sub.end().decode().split("\n")
+            assert lines == [r"h\xc3\xa9llo\x09\"x\"", "", ""], lines
+
+    def signed_json(self):
+        peer = self.run("key", "new", "pub.key").strip()
+        data = [b"one", b"", "z\u00fcrich".encode(), b"\xff\x00\xfe", b"one"]
+        with self.start("sub", "news", "other", "--json", "--listen", LOOPBACK, f"--count={len(data)}") as sub:
+            to = sub.listening()
+            said = json.loads(self.run("pub", "news", "-", "--key", "pub.key", "--connect", to, "--json",
+                                       stdin=b"\n".join(data)))
+            assert said == {"topic": "news", "published": len(data), "recipients": 1}, said
+            messages = [json.loads(line) for line in sub.end().splitlines()]
+        got = [m["data"].encode() if "data" in m else base64.b64decode(m["data_base64"]) for m in messages]
+        assert sorted(got) == sorted(data), got  # signatures are verified in parallel
+        assert [("data_base64" in m) for m in messages] == [b"\xff" in d for d in got]
+        assert len({m["id"] for m in messages}) == len(data)
+        for m in messages:
+            assert m["topic"] == "news" and m["from"] == peer and m["received_from"] == peer, m
+            assert m["id"].endswith(m["seqno"]) and len(m["seqno"]) == 16, m
+            assert abs(m["ns"] / 1e9 - time.time()) < 60, m
+
+    def anonymous(self):
+        with self.start("sub", "news", "--json", "--unsigned", "--listen", LOOPBACK, "--count", "1") as sub:
+            self.run("pub", "news", "hello", "--unsigned", "--connect", sub.listening())
+            m = json.loads(sub.end())
+        assert m["from"] == "" and m["seqno"] == "", m
+        assert m["id"] == hashlib.sha256(b"hello").hexdigest(), m
+
+    def slow_reader(self):
+        """A subscriber whose stdout nobody reads for a while loses nothing."""
+        count = 20000
+        text = b"".join(b"%06d %s\n" % (i, b"x" * 1000) for i in range(count))
+        with self.start("sub", "flood", "--listen", LOOPBACK, "--count", str(count)) as sub:
+            to = sub.listening()
+            with self.start("pub", "flood", "-", "--timeout", "30s", "--connect", to, stdin=subprocess.PIPE) as pub:
+                pid = os.fork()
+                if pid == 0:
+                    with contextlib.suppress(OSError):
+                        pub.process.stdin.write(text)
+                        pub.process.stdin.close()
+                    os._exit(0)
+                pub.process.stdin.close()
+                time.sleep(1.5)
+                numbers = sorted(int(line[:6]) for line in sub.process.stdout)
+                os.waitpid(pid, 0)
+                pub.process.stdin = None
+                assert pub.end() == b"published %d messages to 1 peer\n" % count
+            assert numbers == list(range(count)), f"{len(numbers)} of {count} lines"
+            sub.process.stdout = None
+            assert sub.process.wait(10) == 0
+
+    def relay(self):
+        """Lines from a node's stdin pass another node to a subscriber; both nodes run on until SIGTERM."""
+        with contextlib.ExitStack() as stack:
+            middle = stack.enter_context(self.start("node", "--topic", "t", "--json"))
+            listening = json.loads(middle.line())
+            assert listening["ev"] == "listening" and listening["addr"].endswith("/p2p/" + listening["peer"])
+            to = listening["addr"]
+            sub = stack.enter_context(self.start("sub", "t", "--connect", to, "--count", "50"))
+            while json.loads(middle.line())["ev"] != "topic_join":
+                pass
+            first = stack.enter_context(self.start("node", "--publish", "t", "--connect", to, stdin=subprocess.PIPE))
+            assert first.line().startswith("/p2p/12D3")
+            while not first.line().startswith("joined "):
+                pass
+            first.process.stdin.write(b"".join(b"line %d\n" % i for i in range(50)))
+            first.process.stdin.close()
+            first.process.stdin = None
+            assert sorted(sub.end().split(b"\n")[:-1]) == sorted(b"line %d" % i for i in range(50))
+            events = []
+            while len([e for e in events if e["ev"] == "message"]) < 50:
+                events.append(json.loads(middle.line()))
+            assert {"connected", "pubsub", "topic_join"} <= {e["ev"] for e in events}, events
+            time.sleep(0.2)
+            for node in (first, middle):
+                assert node.process.poll() is None, "the node ended by itself"
+                began = time.monotonic()
+                node.process.send_signal(signal.SIGTERM)
+                node.end()
+                assert time.monotonic() - began < 2, "SIGTERM took longer than 2 s"
+
+    def patience(self):
+        """A publisher waits for a subscriber that comes later; a subscriber finds a node that starts later."""
+        with self.start("pub", "t", "late", "--listen", LOOPBACK) as pub:
+            to = pub.listening()
+            time.sleep(0.3)
+            assert self.run("sub", "t", "--connect", to, "--count", "1") == "late\n"
+            assert pub.end() == b"published 1 message to 1 peer\n"
+        port = to.split("/")[4]
+        with self.start("sub", "t", "--connect", f"/ip4/127.0.0.1/tcp/{port}", "--count", "1") as sub:
+            assert b"trying again" in sub.process.stderr.readline()
+            self.run("pub", "t", "x", "--listen", f"/ip4/127.0.0.1/tcp/{port}")
+            assert sub.end() == b"x\n"
+
+    def limits(self):
+        with self.start("sub", "t", "--listen", LOOPBACK) as sub:
+            to = sub.listening()
+            self.run("pub", "t", "-", "--connect", to, code=1, stdin=b"y" * (1 << 20) + b"yy\n")
+            self.run("pub", "t", "-", "--connect", to, stdin=b"y" * 1000000)
+            assert len(sub.process.stdout.readline()) == 1000001
+            sub.process.send_signal(signal.SIGINT)
+            sub.end()
+        began = time.monotonic()
+        self.run("node", "--seconds", "1")
+        assert 0.9 < time.monotonic() - began < 3
+
+
+def main():
+    flow = Flow(os.path.abspath(sys.argv[1]))
+    parts = [flow.keys, flow.text, flow.signed_json, flow.anonymous, flow.relay, flow.patience, flow.limits,
+             flow.slow_reader]
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        for part in parts:
+            began = time.monotonic()
+            try:
+                part()
+                print(f"ok {part.__name__} ({time.monotonic() - began:.2f} s)", flush=True)
+            except Exception as e:  # the others still run
+                failed += 1
+                print(f"not ok {part.__name__}: {type(e).__name__}: {str(e)[:500]}", flush=True)
+        os.chdir("/")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
