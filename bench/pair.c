@@ -34,6 +34,7 @@ static json_t *make_cfg(const pair *p) {
   json_object_set_new(cfg, "signed", json_boolean(p->kind->sign));
   json_object_set_new(cfg, "msgid", json_string("header16"));
   json_object_set_new(cfg, "queue", json_integer(4096));
+  json_object_set_new(cfg, "inbox", json_integer(0)); /* nobody will ask for it */
   if (*p->set->router) json_object_set_new(cfg, "router", json_string(p->set->router));
   if (p->set->cfg) json_object_update(cfg, p->set->cfg);
   return cfg;

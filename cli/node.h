@@ -30,17 +30,17 @@ struct node {
 
 /* Rows of an option table. `n` is a node *. */
 /* clang-format off */
-#define NODE_OPTIONS(n)                                                                                              \
-  { "--connect", 0, OPT_LIST, "ADDR", "Connect to this node: /ip4/HOST/tcp/PORT, with /p2p/ID to\n"                  \
-    "insist on its identity. Repeatable.", &(n)->connect, 0, 0, NULL },                                              \
-  { "--listen", 0, OPT_LIST, "ADDR", "Listen there: /ip4/HOST/tcp/PORT (port 0: any free one).\nRepeatable.",        \
-    &(n)->listen, 0, 0, NULL },                                                                                      \
-  { "--key", 0, OPT_TEXT, "FILE", "Identity, made by \"meshsub key new\". Default: a fresh one.", &(n)->key_file,    \
-    0, 0, NULL },                                                                                                    \
-  { "--unsigned", 0, OPT_FLAG, NULL, "Anonymous messages: no author, no sequence number, no\n"                       \
-    "signature; the id is the SHA-256 of the data. All nodes of a\ntopic must agree on it.", &(n)->anonymous,        \
-    0, 0, NULL },                                                                                                    \
-  { "--json", 0, OPT_FLAG, NULL, "One JSON object a line.", &(n)->json, 0, 0, NULL },                                \
+#define NODE_OPTIONS(n)                                                                                      \
+  { "--connect", 0, OPT_LIST, "ADDR", "Connect to this node: /ip4/HOST/tcp/PORT, with /p2p/ID to\n"          \
+    "insist on its identity. Repeatable.", &(n)->connect, 0, 0, NULL },                                      \
+  { "--listen", 0, OPT_LIST, "ADDR", "Listen there: /ip4/HOST/tcp/PORT (port 0: any free one).\n"            \
+    "Repeatable.", &(n)->listen, 0, 0, NULL },                                                               \
+  { "--key", 0, OPT_TEXT, "FILE", "Identity, made by \"meshsub key new\". Default: a fresh one.",            \
+    &(n)->key_file, 0, 0, NULL },                                                                            \
+  { "--unsigned", 0, OPT_FLAG, NULL, "Anonymous messages: no author, no sequence number, no\n"               \
+    "signature; the id is the SHA-256 of the data. All nodes of a\n"                                         \
+    "topic must agree on it.", &(n)->anonymous, 0, 0, NULL },                                                \
+  { "--json", 0, OPT_FLAG, NULL, "One JSON object a line.", &(n)->json, 0, 0, NULL },                        \
   { "--verbose", 'v', OPT_COUNT, NULL, "Log on stderr; repeat for more (-vvv).", &(n)->verbose, 0, 0, NULL }
 /* clang-format on */
 
