@@ -1,7 +1,7 @@
 # Hosts in one process, over real sockets on loopback.
 if(TARGET meshsub-host_static)
   foreach(case connect unsigned signed big wrong_id reconnect superseded slow second_protocol half_open no_descriptors stop
-          idle stalled baseline)
+          idle stalled no_memory baseline)
     msub_program_test(unit.host-${case} TIER quick SOURCES test_host_pair.c host_node.c LIBS meshsub-host_static Threads::Threads
                       ARGS ${case})
   endforeach()

@@ -134,6 +134,8 @@ static const msub_channel_policy by_hash = {
   .abi = MSUB_ABI, .size = sizeof by_hash, .name = "by hash", .message_id = msub_id_sha256
 };
 
+const msub_channel_policy *node_policy(void) { return &by_hash; }
+
 void node_start(node *n, bool listen, bool join) {
   const char *why = NULL;
   int err = msub_host_new(&n->opts, &n->host, &why);

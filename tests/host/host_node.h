@@ -41,8 +41,9 @@ size_t counted_bytes(void);
 /* Defaults for a test: anonymous messages. Change n->opts before node_start(). seed: of the identity. */
 void node_init(node *n, const char *name, uint8_t seed);
 void node_start(node *n, bool listen, bool join);
-void node_stop(node *n); /* frees the host */
-void node_free(node *n); /* and the rest */
+const msub_channel_policy *node_policy(void); /* of anonymous messages */
+void node_stop(node *n);                      /* frees the host */
+void node_free(node *n);                      /* and the rest */
 void node_addr(const node *n, char *out, size_t cap);
 void node_dial(node *from, const node *to);
 

@@ -597,6 +597,78 @@ static void test_stalled(void) {
   CHECK(hub_live == 0);
 }
 
+/* ---- no memory ---- */
+
+static unsigned long calls, fail_at; /* 0: none fails */
+static void *frail_alloc(void *ud, size_t n) {
+  if (++calls == fail_at) return NULL;
+  return hub_alloc(ud, n);
+}
+
+typedef struct ready_or_dead {
+  node *a, *b;
+} ready_or_dead;
+static bool settled(void *ud) {
+  const ready_or_dead *r = ud;
+  return (r->a->joins && r->b->joins && r->a->pubsub && r->b->pubsub) || r->a->disconnected ||
+         r->b->disconnected || r->b->dial_failed;
+}
+
+/* A life of a host in which one allocation fails: something may not happen, but the host lives and works
+ * afterwards. */
+static void frail_life(node *b, unsigned long at) {
+  static const msub_mem frail = { frail_alloc, hub_free, NULL };
+  node a, *both[2] = { &a, b };
+  const char *why;
+  node_init(&a, "a", 1);
+  a.opts.mem = &frail;
+  b->joins = b->pubsub = b->last = b->disconnected = b->dial_failed = 0;
+  memset(b->seen, 0, MESSAGES_MAX);
+  b->size = 0;
+  b->next = b->out_of_order = 0;
+  calls = 0;
+  fail_at = at;
+  int err = msub_host_new(&a.opts, &a.host, &why);
+  CHECK(err == MSUB_OK || (err == MSUB_ERR_NOMEM && why));
+  if (err == MSUB_OK) {
+    if (msub_host_listen(a.host, "/ip4/127.0.0.1/tcp/0", &why) != MSUB_OK)
+      MUST(msub_host_listen(a.host, "/ip4/127.0.0.1/tcp/0", &why));
+    msub_engine *e = msub_host_engine(a.host);
+    if (msub_join(e, 0, msub_str("topic"), node_policy(), msub_host_now(a.host), &a.topic) != MSUB_OK)
+      MUST(msub_join(e, 0, msub_str("topic"), node_policy(), msub_host_now(a.host), &a.topic));
+    ready_or_dead r = { &a, b };
+    node_dial(b, &a);
+    (void)turn_until(both, 2, settled, &r, 300);
+    uint8_t small[KIB] = { [KIB - 1] = 0xee };
+    for (unsigned i = 0; i < 3; i++, small[3]++)
+      (void)msub_publish(e, a.topic, (msub_bytes){ small, sizeof small }, msub_host_now(a.host), NULL);
+    turn_for(both, 2, 3);
+    fail_at = 0;
+    if (msub_host_disconnect(b->host, msub_host_peer_id(a.host)) == MSUB_OK) turn_for(both, 2, 3);
+    a.joins = a.pubsub = b->joins = b->pubsub = 0;
+    a.disconnected = b->disconnected = b->dial_failed = 0;
+    node_dial(b, &a);
+    WAIT(both, both_ready, both);
+    transfer(both, 2, &a, b, 100, 1, KIB);
+    transfer(both, 2, b, &a, 101, 1, KIB);
+  }
+  node_free(&a);
+  CHECK(hub_live == 0);
+  turn_for(&both[1], 1, 1);
+}
+
+static void test_no_memory(void) {
+  node b;
+  node_init(&b, "b", 2);
+  node_start(&b, true, true);
+  frail_life(&b, 0);
+  unsigned long n = calls, step = 1, done = 0;
+  const char *from = getenv("MESHSUB_TEST_FROM");
+  for (unsigned long i = from ? strtoul(from, NULL, 10) : 1; i <= n; i += step, done++) frail_life(&b, i);
+  printf("%lu of about %lu allocations failed, one at a time\n", done, n);
+  node_free(&b);
+}
+
 /* ---- nothing stays behind ---- */
 
 /* Record buffers that the host and its transport keep for the next time. */
@@ -649,6 +721,7 @@ static const struct {
   { "stop", test_stop },
   { "idle", test_idle },
   { "stalled", test_stalled },
+  { "no_memory", test_no_memory },
   { "baseline", test_baseline },
 };
 
