@@ -81,9 +81,9 @@ typedef struct conn {
 typedef struct listener {
   transport *t;
   uint32_t id;
-  bool ending, accepting, paused;
-  bool result_unread;
-  uint64_t backoff, resume_at; /* resume_at: MSUB_NEVER while an accept is posted */
+  bool ending, paused;
+  bool accepting; /* an accept is posted, or its outcome was not looked at */
+  uint64_t backoff, resume_at; /* both of a pause; not `accepting` then */
   nng_stream_listener *nng;
   nng_aio *aio;
   msub__hand accept_node, end_node;
@@ -100,6 +100,7 @@ struct transport {
   msub__hand stop_node;
   pthread_t closer;
   uint64_t now;
+  uint64_t resume_at; /* of the first listener that waits; never later than true */
   conn **conns; /* by id - 1 */
   uint32_t *free_ids;
   uint32_t cap, n_free;
@@ -291,7 +292,7 @@ static void finish_conn(conn *c) {
 
 static void finish_listener(listener *l) {
   nng_aio_stop(l->aio);
-  drop_stream(unread_stream(l->aio, l->result_unread));
+  drop_stream(unread_stream(l->aio, l->accepting));
   nng_stream_listener_free(l->nng);
   nng_aio_free(l->aio);
   l->end_node.what = LISTENER_GONE;
@@ -336,8 +337,7 @@ static void open_spare(transport *t) {
 }
 
 static void post_accept(listener *l) {
-  l->accepting = l->result_unread = true;
-  l->resume_at = MSUB_NEVER;
+  l->accepting = true;
   nng_stream_listener_accept(l->nng, l->aio);
 }
 
@@ -348,6 +348,7 @@ static void post_accept(listener *l) {
 static bool pause_accept(listener *l, const char *text, msub__tr_event *out) {
   l->backoff = l->backoff == 0 ? PAUSE_MIN : l->backoff * 2 > PAUSE_MAX ? PAUSE_MAX : l->backoff * 2;
   l->resume_at = msub__deadline(l->t->now, l->backoff);
+  l->t->resume_at = msub__sooner(l->t->resume_at, l->resume_at);
   if (l->paused) return false;
   l->paused = true;
   *out = (msub__tr_event){ .kind = MSUB__TR_ACCEPT_PAUSED, .listener = l->id, .err = MSUB_ERR_LIMIT, .text = text };
@@ -355,9 +356,14 @@ static bool pause_accept(listener *l, const char *text, msub__tr_event *out) {
 }
 
 static void resume_accepts(transport *t) {
+  t->resume_at = MSUB_NEVER;
   for (unsigned i = 0; i < MAX_LISTENERS; i++) {
     listener *l = t->listeners[i];
-    if (!l || l->ending || l->accepting || !msub__passed(l->resume_at, t->now)) continue;
+    if (!l || l->ending || l->accepting) continue;
+    if (!msub__passed(l->resume_at, t->now)) {
+      t->resume_at = msub__sooner(t->resume_at, l->resume_at);
+      continue;
+    }
     if (t->spare_fd >= 0) (void)close(t->spare_fd);
     t->spare_fd = -1;
     post_accept(l);
@@ -368,7 +374,7 @@ static bool accepted(listener *l, msub__tr_event *out) {
   transport *t = l->t;
   if (l->ending) return false; /* the closer looks at it */
   int rv = nng_aio_result(l->aio);
-  l->accepting = l->result_unread = false;
+  l->accepting = false;
   if (rv != 0) return pause_accept(l, reason_of(rv).text, out);
   nng_stream *s = nng_aio_get_output(l->aio, 0);
   open_spare(t);
@@ -606,7 +612,7 @@ static bool look_at(const msub__hand *h, msub__tr_event *out) {
 static bool op_next(void *self, uint64_t now_mono_ns, msub__tr_event *out) {
   transport *t = self;
   t->now = now_mono_ns;
-  resume_accepts(t);
+  if (msub__passed(t->resume_at, now_mono_ns)) resume_accepts(t);
   for (;;) {
     if (!t->pending) t->pending = msub__handoff_take(&t->events);
     msub__hand *h = t->pending;
@@ -618,13 +624,7 @@ static bool op_next(void *self, uint64_t now_mono_ns, msub__tr_event *out) {
 
 static uint64_t op_next_deadline(void *self) {
   const transport *t = self;
-  if (t->pending) return 0;
-  uint64_t at = MSUB_NEVER;
-  for (unsigned i = 0; i < MAX_LISTENERS; i++) {
-    const listener *l = t->listeners[i];
-    if (l && !l->ending && !l->accepting) at = msub__sooner(at, l->resume_at);
-  }
-  return at;
+  return t->pending ? 0 : t->resume_at;
 }
 
 static int op_init(void **self, const msub_mem *mem, void (*wake)(void *ud), void *wake_ud, const msub_log *log) {
@@ -634,6 +634,7 @@ static int op_init(void **self, const msub_mem *mem, void (*wake)(void *ud), voi
   t->mem = m;
   if (log) t->log = *log;
   t->spare_fd = -1;
+  t->resume_at = MSUB_NEVER;
   t->stop_node.what = END_CLOSER;
   if (msub__handoff_init(&t->events, wake, wake_ud) != MSUB_OK) goto no_events;
   if (msub__handoff_init(&t->ends, NULL, NULL) != MSUB_OK) goto no_ends;
