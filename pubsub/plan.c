@@ -55,5 +55,3 @@ int msub_plan_new(msub_shared *sh, const msub_router_ops *ops, const void *opts,
   *out = p;
   return MSUB_OK;
 }
-
-const char *msub_plan_protocol(const msub_plan *p, size_t i) { return i < p->n_protocols ? p->protocols[i].id : NULL; }
