@@ -1,4 +1,4 @@
 # libmeshsub-crypto: keys, signatures, envelopes.
 if(TARGET meshsub)
-  msub_library(meshsub-crypto PARTS crypto HIDDEN base LIBS meshsub)
+  msub_library(meshsub-crypto PARTS crypto validators HIDDEN base LIBS meshsub)
 endif()

@@ -105,6 +105,7 @@ typedef struct msub__case {
   uint32_t stage;
   msub_token ticket;
   bool own;
+  bool ignored;            /* a validator said IGNORE; the others still run, they may reject */
 } msub__case;
 typedef struct msub__question {
   msub__case c;
@@ -182,6 +183,8 @@ struct msub_engine {
   size_t inbox_bytes;
   msub_session *scratch; /* recipients of one message */
   size_t scratch_cap;
+  uint8_t *encoded;      /* an own message is encoded here */
+  size_t encoded_cap;
   struct msub__control_scratch *control_scratch;
   msub_counts counts;
   uint64_t reasons[MSUB_REASONS];
@@ -248,6 +251,8 @@ void msub__topics_fini(msub_engine *e);
 const msub_msg *msub__msg_new(msub_shared *sh, const msub_msg_view *v, uint32_t name, const void *id_fn, msub_bytes id);
 /* A borrowed one on the caller's stack; false: a field is longer than any message's may be. */
 bool msub__msg_borrow(msub_msg *m, const msub_msg_view *v, uint32_t name);
+/* The id by the topic's function or the default; 0: it has none. */
+size_t msub__message_id(const msub__topic *t, const msub_msg *m, uint8_t out[MSUB_MAX_ID]);
 const msub_ctl *msub__ctl_new(msub_shared *sh, const msub_ctl_entry *e, size_t n);
 static inline msub_msg *msub__msg_mutable(const msub_msg *m) { return (msub_msg *)(uintptr_t)m; }
 
@@ -263,6 +268,8 @@ void msub__announce(msub_engine *e, const msub__topic *t, bool joined);
 /* ---- verdict.c ---- */
 /* Runs the stages from c->stage on. Takes over the case's reference to m. OK: concluded or pending; else the publisher's error. */
 int msub__judge(msub_engine *e, msub__case *c);
+/* The answer of the stage that the case stood at; the same contract. */
+int msub__resume(msub_engine *e, msub__case *c, msub_verdict v);
 /* An outcome; gives the reference to m back. */
 int msub__conclude(msub_engine *e, msub__case *c, msub_verdict v, int reason);
 uint64_t msub__fingerprint(const msub_engine *e, const msub__topic *t, msub_bytes id);
@@ -282,9 +289,8 @@ bool msub__questions_recall_all(msub_engine *e); /* false: a job still runs */
 void msub__questions_fini(msub_engine *e);
 
 /* ---- validator.c ---- */
-/* Runs the validators from index i on; what one answered. *i is the one that answered. */
-msub_verdict msub__validate(msub_engine *e, msub__topic *t, const msub__case *c, uint32_t *i, msub_token token, msub_job *job);
-uint32_t msub__validator_count(const msub_engine *e, const msub__topic *t);
+/* The i-th validator of the topic, the engine's before its own; NULL: there are no more. */
+const msub__validator *msub__validator_at(const msub_engine *e, const msub__topic *t, uint32_t i);
 
 /* ---- conduct.c ---- */
 void msub__conduct_fini(msub_engine *e);
@@ -294,10 +300,10 @@ void msub__blame(msub_engine *e, uint32_t peer, uint64_t prefix, int reason, uns
 void msub__blame_id(msub_engine *e, msub_bytes peer_id, uint64_t prefix, int reason, unsigned weight);
 uint64_t msub__conduct_until(const msub_engine *e, msub_bytes peer_id, uint64_t prefix);
 
-/* ---- inbox.c ---- */
-MSUB_MUST int msub__inbox_push(msub_engine *e, const msub__call *c, msub_bytes payload);
-void msub__inbox_run(msub_engine *e);
-void msub__inbox_fini(msub_engine *e);
+/* ---- deferred.c ---- */
+MSUB_MUST int msub__deferred_push(msub_engine *e, const msub__call *c, msub_bytes payload);
+void msub__deferred_run(msub_engine *e);
+void msub__deferred_fini(msub_engine *e);
 
 /* ---- control.c ---- */
 void msub__control(msub_engine *e, unsigned ri, uint32_t slot, msub_bytes frame);

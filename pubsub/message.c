@@ -19,6 +19,18 @@ bool msub__msg_borrow(msub_msg *m, const msub_msg_view *v, uint32_t name) {
   return true;
 }
 
+size_t msub__message_id(const msub__topic *t, const msub_msg *m, uint8_t out[MSUB_MAX_ID]) {
+  if (t->policy && t->policy->message_id) {
+    size_t n = t->policy->message_id(m, out);
+    return n > MSUB_MAX_ID ? 0 : n;
+  }
+  size_t n = (size_t)m->from_n + m->seqno_n;
+  if (n > MSUB_MAX_ID) return 0;
+  if (m->from_n) memcpy(out, m->wire + m->from_at, m->from_n);
+  if (m->seqno_n) memcpy(out + m->from_n, m->wire + m->seqno_at, m->seqno_n);
+  return n;
+}
+
 static size_t msg_bytes(const msub_msg *m) { return sizeof *m + m->wire_n + m->id_n; }
 
 const msub_msg *msub__msg_new(msub_shared *sh, const msub_msg_view *v, uint32_t name, const void *id_fn, msub_bytes id) {

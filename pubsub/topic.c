@@ -218,7 +218,7 @@ int msub_join(msub_engine *e, unsigned ri, msub_bytes name, const msub_channel_p
     bool first = t->joins++ == 0;
     *out = t->handle;
     if (first && deferred) {
-      rc = msub__inbox_push(e, &(msub__call){ .kind = MSUB__CALL_JOIN, .topic = t->handle }, (msub_bytes){ NULL, 0 });
+      rc = msub__deferred_push(e, &(msub__call){ .kind = MSUB__CALL_JOIN, .topic = t->handle }, (msub_bytes){ NULL, 0 });
       if (rc != MSUB_OK) {
         t->joins = 0;
         msub__topic_release(e, t);
@@ -237,7 +237,7 @@ int msub_leave(msub_engine *e, msub_topic h, const msub_now *now) {
   if (!t || t->joins == 0) return MSUB_ERR_STALE;
   if (now == NULL) {
     if (t->joins == 1) {
-      int rc = msub__inbox_push(e, &(msub__call){ .kind = MSUB__CALL_LEAVE, .topic = h }, (msub_bytes){ NULL, 0 });
+      int rc = msub__deferred_push(e, &(msub__call){ .kind = MSUB__CALL_LEAVE, .topic = h }, (msub_bytes){ NULL, 0 });
       if (rc != MSUB_OK) return rc;
     }
     t->joins--;
