@@ -375,6 +375,29 @@ int msub__sess_send(msub__sess *s, const msub_rpc *rpc, msub_lane lane) {
   return MSUB_ERR_LIMIT;
 }
 
+/* Takes nothing at all: whoever waits for it waits for ever. */
+static bool stalled(const msub__sess *s) {
+  uint64_t now = host_of(s)->now.mono_ns;
+  if (!s->out) return !msub__timer_running(&s->retry);
+  const msub__conn *c = s->out->conn;
+  return (c->sending && now - c->sent_at > MSUB__HOST_STALLED_NS) ||
+         (s->blocked_at && now - s->blocked_at > MSUB__HOST_STALLED_NS);
+}
+
+bool msub__sess_room(msub__sess *s, msub_lane lane, size_t bytes) {
+  msub_host *h = host_of(s);
+  msub_overflow rule = h->o.lane_rule[lane];
+  if (rule == MSUB_OVERFLOW_DROP_OLDEST || rule == MSUB_OVERFLOW_DISCONNECT) return true;
+  msub__lanes_bounds b = bounds_of(h);
+  msub_rpc rpc = { NULL, 0, NULL, bytes };
+  if (!msub__lanes_fits(&s->lanes, &b, lane, &rpc) && s->out && s->agreed && !s->out->conn->sending)
+    msub__conn_flush(s->out->conn);
+  if (msub__lanes_fits(&s->lanes, &b, lane, &rpc)) return true;
+  if (rule == MSUB_OVERFLOW_BY_LANE && s->lanes.bytes[MSUB_LANE_FORWARD] + s->lanes.bytes[MSUB_LANE_GOSSIP] > bytes)
+    return true;
+  return stalled(s);
+}
+
 void msub__sess_sent(msub__conn *c) {
   for (size_t i = 0; i < c->peer->n_sess; i++) {
     msub__sess *s = &c->peer->sess[i];

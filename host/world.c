@@ -10,6 +10,14 @@ static int send(void *w, uint64_t link, msub_session s, const msub_rpc *rpc, msu
   return err;
 }
 
+static bool room(void *w, uint64_t link, msub_lane lane, size_t bytes) {
+  msub_host *h = w;
+  msub__enter(h);
+  bool yes = msub__sess_room((msub__sess *)(uintptr_t)link, lane, bytes);
+  msub__leave(h);
+  return yes;
+}
+
 static void disconnect(void *w, msub_peer peer, int reason) {
   msub_host *h = w;
   msub__peer *p = msub__peers_find(h, msub_peer_bytes(h->shared, peer));
@@ -85,6 +93,7 @@ static int sign(void *w, const msub_bytes *parts, size_t n, uint8_t *out, size_t
 const msub_world_ops msub__host_world = { .abi = MSUB_ABI,
                                           .size = sizeof(msub_world_ops),
                                           .send = send,
+                                          .room = room,
                                           .disconnect = disconnect,
                                           .deliver = deliver,
                                           .offload = offload,
