@@ -46,12 +46,12 @@ void wait_fds(struct pollfd *fds, size_t n, uint64_t until) {
     for (size_t i = 0; i < n; i++) fds[i].revents = 0;
 }
 
-void turn_and_wait(msub_host *host, struct pollfd *fds, size_t n, uint64_t until) {
-  bool more = msub_host_turn(host, TURN_NS);
+void wait_and_turn(msub_host *host, struct pollfd *fds, size_t n, uint64_t until) {
   uint64_t timer = msub_host_next_deadline(host);
   if (timer < until) until = timer;
   fds[0] = (struct pollfd){ .fd = msub_host_fd(host), .events = POLLIN };
-  wait_fds(fds, n, more ? 0 : until);
+  wait_fds(fds, n, until);
+  msub_host_turn(host, TURN_NS);
 }
 
 void close_host(msub_host *host) {

@@ -9,9 +9,9 @@
 int stop_signals(void);
 /* Sleeps until one of the n descriptors is ready, or `until` (CLOCK_MONOTONIC, ns, MSUB_NEVER) has come. */
 void wait_fds(struct pollfd *fds, size_t n, uint64_t until);
-/* Turns the host, then sleeps as wait_fds() unless the host has more to do. fds[0] is the host's and is
- * filled in here. */
-void turn_and_wait(msub_host *host, struct pollfd *fds, size_t n, uint64_t until);
+/* Sleeps as wait_fds() until the host has work, then turns it once: whatever the turn brought (a message, an
+ * answer) the caller sees before the next sleep. fds[0] is the host's and is filled in here. */
+void wait_and_turn(msub_host *host, struct pollfd *fds, size_t n, uint64_t until);
 /* Lets what is queued go out, at most a second, and frees the host. */
 void close_host(msub_host *host);
 

@@ -49,7 +49,7 @@ static int await_peers(node *n, pub *p) {
                 node_peer_count(n));
       return EXIT_LATE;
     }
-    turn_and_wait(n->host, fds, 2, deadline);
+    wait_and_turn(n->host, fds, 2, deadline);
     int code = interrupted(n, &fds[1]);
     if (code >= 0) return code;
   }
@@ -95,7 +95,7 @@ static int publish_lines(node *n, pub *p) {
     /* Once the lines in hand are out, sleep until stdin has more; otherwise until the peers have taken
      * something. */
     fds[2].fd = room && !any ? STDIN_FILENO : -1;
-    turn_and_wait(n->host, fds, 3, any && room ? 0 : MSUB_NEVER);
+    wait_and_turn(n->host, fds, 3, any && room ? 0 : MSUB_NEVER);
     int code = interrupted(n, &fds[1]);
     if (code >= 0) return code;
     if (fds[2].fd >= 0 && fds[2].revents && !lines_fill(&p->in)) {
@@ -110,7 +110,7 @@ static int drain(node *n, pub *p) {
   struct pollfd fds[2] = { { 0 }, { .fd = n->stop_fd, .events = POLLIN } };
   uint64_t deadline = mono_ns() + p->timeout;
   for (;;) {
-    turn_and_wait(n->host, fds, 2, node_queued(n) ? deadline : 0);
+    wait_and_turn(n->host, fds, 2, node_queued(n) ? deadline : 0);
     size_t left = node_queued(n);
     if (left == 0) return -1;
     int code = interrupted(n, &fds[1]);

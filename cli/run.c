@@ -145,7 +145,7 @@ static int run(node *n, run_state *r) {
       }
       fds[2].fd = all_out && !r->in.end ? STDIN_FILENO : -1;
     }
-    turn_and_wait(n->host, fds, 3, !all_out && node_queued(n) < QUEUED_MAX ? 0 : until);
+    wait_and_turn(n->host, fds, 3, !all_out && node_queued(n) < QUEUED_MAX ? 0 : until);
     if (!flush_out(n->cmd->program, stdout)) {
       n->broken = true;
       return EXIT_FAILED;

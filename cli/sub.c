@@ -42,7 +42,7 @@ static int run(node *n, sub *s) {
       waiting = false;
       if (!s->counts) deadline = MSUB_NEVER;
     }
-    turn_and_wait(n->host, fds, 2, deadline);
+    wait_and_turn(n->host, fds, 2, deadline);
     if (ferror(stdout) || !flush_out(n->cmd->program, stdout)) {
       n->broken = true;
       return EXIT_FAILED;

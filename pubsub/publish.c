@@ -137,7 +137,7 @@ int msub__publish(msub_engine *e, msub_topic h, msub_bytes data, msub_token tick
   e->counts.published++;
   if (msub__seen_find(&e->seen, c.fp, e->now.mono_ns) != MSUB__UNSEEN) { /* it has been everywhere already */
     e->counts.duplicates++;
-    if (ticket.v && e->world->result) e->world->result(e->w, ticket, MSUB_OK, 0);
+    if (e->world->result) e->world->result(e->w, ticket, MSUB_OK, 0);
     return MSUB_OK;
   }
   c.m = msub__msg_new(e->sh, &v, t->name, t->policy ? (const void *)(uintptr_t)t->policy->message_id : NULL, (msub_bytes){ id, id_n });

@@ -22,7 +22,7 @@ static void mark(msub_engine *e, const msub__case *c, bool invalid) {
 }
 
 static int finish(msub_engine *e, msub__case *c, int err, uint32_t recipients) {
-  if (c->own && c->ticket.v && e->world->result) e->world->result(e->w, c->ticket, err, recipients);
+  if (c->own && e->world->result) e->world->result(e->w, c->ticket, err, recipients);
   msub_msg_drop(e->sh, c->m);
   return err;
 }

@@ -154,7 +154,7 @@ MSUB_API int msub_allows(const msub_engine *e, msub_bytes peer_id, msub_bytes ad
  * no id function under STRICT_NO_SIGN; LIMIT; NOMEM. */
 MSUB_API int msub_join(msub_engine *e, unsigned router, msub_bytes name, const msub_channel_policy *p, const msub_now *now, msub_topic *out);
 MSUB_API int msub_leave(msub_engine *e, msub_topic t, const msub_now *now);
-/* Publishes on a joined topic. `ticket` (may be NULL) names it in world.result(). From outside a callback the result is also the
+/* Publishes on a joined topic. `ticket` names it in world.result(), which is told of every publish that became a message (NULL from outside a callback: as ticket 0). From outside a callback the result is also the
  * return value: OK, or REFUSED (a validator said no), LIMIT (too large, or no room in a queue), NOMEM. A publish that reaches
  * nobody is OK with 0 recipients. */
 MSUB_API int msub_publish(msub_engine *e, msub_topic t, msub_bytes data, const msub_now *now, msub_token *ticket);

@@ -650,8 +650,9 @@ static void frail_life(node *b, unsigned long at) {
     a.disconnected = b->disconnected = b->dial_failed = 0;
     node_dial(b, &a);
     WAIT(both, both_ready, both);
-    transfer(both, 2, &a, b, 100, 1, KIB);
-    transfer(both, 2, b, &a, 101, 1, KIB);
+    uint32_t first = 100 + 2 * (uint32_t)at; /* b has seen those of the lives before */
+    transfer(both, 2, &a, b, first, 1, KIB);
+    transfer(both, 2, b, &a, first + 1, 1, KIB);
   }
   node_free(&a);
   CHECK(hub_live == 0);
