@@ -151,7 +151,7 @@ int main(int argc, char **argv) {
   counter_init(&p.counter);
   lines_init(&p.in, STDIN_FILENO, LINE_MAX_BYTES);
   hello();
-  loop(&p);
+  if (flush_out(PROGRAM, stdout)) loop(&p);
   nodes_stop(&p);
   counter_free(&p.counter);
   credit_close(&p.credit);
