@@ -19,7 +19,7 @@ static int policy_fault(const msub_engine *e, const msub_msg_view *v) {
   unsigned any = v->present & (MSUB_HAS_FROM | MSUB_HAS_SEQNO | MSUB_HAS_SIGNATURE | MSUB_HAS_KEY);
   if (e->sign == MSUB_STRICT_NO_SIGN) return any ? MSUB_R_FORBIDDEN_FIELD : MSUB_R_NONE;
   if (!(any & MSUB_HAS_SIGNATURE)) return MSUB_R_FORBIDDEN_FIELD;
-  if (e->go_parity) return MSUB_R_NONE;
+  if (e->go_parity) return v->from.n ? MSUB_R_NONE : MSUB_R_INVALID_SIGNATURE; /* of nobody */
   if (!(any & MSUB_HAS_FROM)) return MSUB_R_FORBIDDEN_FIELD;
   return v->seqno.n == 8 ? MSUB_R_NONE : MSUB_R_BAD_SEQNO;
 }
@@ -47,14 +47,14 @@ static void take_message(msub_engine *e, unsigned ri, uint32_t slot, const msub_
     return;
   }
   msub_msg m;
-  if (!msub__msg_borrow(&m, v, t->name)) { /* an author or a sequence number of over 255 bytes is none */
+  bool whole = msub__msg_borrow(&m, v, t->name);
+  if (!whole) { /* an author or a sequence number of over 255 bytes is none */
     msub_msg_view none = *v;
     none.from = none.seqno = (msub_bytes){ NULL, 0 };
     msub__msg_borrow(&m, &none, t->name);
-    refuse(e, t, &m, s->peer, MSUB_IGNORE, MSUB_R_BAD_SEQNO);
-    return;
   }
   int fault = policy_fault(e, v);
+  if (fault == MSUB_R_NONE && !whole) fault = MSUB_R_BAD_SEQNO;
   if (fault != MSUB_R_NONE) {
     refuse(e, t, &m, s->peer, fault == MSUB_R_BAD_SEQNO ? MSUB_IGNORE : MSUB_REJECT, fault);
     return;
