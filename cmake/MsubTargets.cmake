@@ -2,18 +2,23 @@
 # MSUB_API symbols visible) and once static (what the tests link, so that they see everything).
 #
 #   msub_part(base SOURCES a.c b.c LIBS PkgConfig::XXHASH)   -> object library msub_base
+#       PUBLIC a.c: those of the sources that define MSUB_API functions, when the part is linked HIDDEN somewhere
 #   msub_library(meshsub PARTS base multiformats … LIBS …)   -> meshsub (shared), meshsub_static
 include_guard(GLOBAL)
 
 function(msub_part name)
-  cmake_parse_arguments(P "" "" "SOURCES;LIBS" ${ARGN})
+  cmake_parse_arguments(P "" "" "SOURCES;PUBLIC;LIBS" ${ARGN})
   add_library(msub_${name} OBJECT ${P_SOURCES})
   target_link_libraries(msub_${name} PRIVATE msub_flags ${P_LIBS})
   set_property(TARGET msub_${name} PROPERTY MSUB_LIBS "${P_LIBS}")
+  string(REPLACE ";" "|" public "${P_PUBLIC}")
+  string(REPLACE "." "[.]" public "${public}")
+  set_property(TARGET msub_${name} PROPERTY MSUB_PUBLIC "/(${public})[.]o(bj)?$")
 endfunction()
 
 # PARTS: object libraries inside the shared library. HIDDEN: parts that another public library holds too (base): they are
-# linked into the shared library privately, and left out of the static one. LIBS: public libraries it depends on.
+# linked into the shared library privately, without their public functions, which come from that other library, and left out
+# of the static one. LIBS: public libraries it depends on.
 function(msub_library name)
   cmake_parse_arguments(P "" "" "PARTS;HIDDEN;LIBS" ${ARGN})
   set(shared_objects "")
@@ -26,7 +31,8 @@ function(msub_library name)
     list(APPEND external ${libs})
   endforeach()
   foreach(part ${P_HIDDEN})
-    list(APPEND shared_objects $<TARGET_OBJECTS:msub_${part}>)
+    get_target_property(public msub_${part} MSUB_PUBLIC)
+    list(APPEND shared_objects $<FILTER:$<TARGET_OBJECTS:msub_${part}>,EXCLUDE,${public}>)
     get_target_property(libs msub_${part} MSUB_LIBS)
     list(APPEND external ${libs})
   endforeach()
