@@ -1,0 +1,7 @@
+foreach(part engine engine_sessions engine_memory)
+  string(REPLACE "_" "-" name unit.${part})
+  msub_criterion_test(${name} TIER quick SOURCES test_${part}.c ../support/engine_world.c LIBS meshsub-crypto_static)
+  if(TARGET ${name})
+    target_include_directories(${name} PRIVATE ../support)
+  endif()
+endforeach()
