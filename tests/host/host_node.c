@@ -5,18 +5,6 @@
 #include <string.h>
 #include <time.h>
 
-void must(int err, const char *what, const char *file, int line) {
-  if (err == MSUB_OK) return;
-  fprintf(stderr, "%s:%d: %s: %s\n", file, line, what, msub_err_text(err));
-  exit(1);
-}
-
-uint64_t now_ms(void) {
-  struct timespec t;
-  (void)clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /* ---- memory ---- */
 
 static atomic_size_t live;

@@ -2,19 +2,8 @@
  * thread. */
 #ifndef MSUB_TESTS_HOST_NODE_H
 #define MSUB_TESTS_HOST_NODE_H
-#include <stdio.h>
-#include <stdlib.h>
+#include "check.h"
 #include "meshsub/host.h"
-
-#define CHECK(cond)                                                                                          \
-  do {                                                                                                       \
-    if (!(cond)) {                                                                                           \
-      fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #cond);                                   \
-      exit(1);                                                                                               \
-    }                                                                                                        \
-  } while (0)
-#define MUST(call) must((call), #call, __FILE__, __LINE__)
-void must(int err, const char *what, const char *file, int line);
 
 #define MESSAGES_MAX 20000u
 
@@ -59,5 +48,4 @@ bool node_publish(node *from, uint32_t i, size_t n);
  * each once. */
 void transfer(node *const *nodes, size_t n, node *from, node *to, uint32_t first, uint32_t count,
               size_t size);
-uint64_t now_ms(void);
 #endif

@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include "host_node.h"
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -354,15 +353,6 @@ static bool all_closed(void *ud) {
     if (!closed(s->fd[i])) return false;
   }
   return true;
-}
-
-static size_t open_fds(void) {
-  size_t n = 0;
-  DIR *d = opendir("/proc/self/fd");
-  CHECK(d);
-  while (readdir(d)) n++;
-  (void)closedir(d);
-  return n;
 }
 
 /* Connections that say nothing, or only begin: each ends at its deadline, and honest ones are not kept out.

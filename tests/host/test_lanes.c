@@ -1,19 +1,10 @@
 /* tests/host/test_lanes.c: the queues of a session: order, bounds, the four rules, what happens when a stream
  * breaks. */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include "base/mem.h"
+#include "check.h"
 #include "host/lanes.h"
 #include "meshsub/rpc.h"
-
-#define CHECK(cond)                                                                                          \
-  do {                                                                                                       \
-    if (!(cond)) {                                                                                           \
-      fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #cond);                                   \
-      exit(1);                                                                                               \
-    }                                                                                                        \
-  } while (0)
 
 /* Messages that outlive every reference: what counts is that the references are given back. */
 #define MANY 1000000u
