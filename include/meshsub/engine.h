@@ -54,8 +54,8 @@ typedef struct msub_engine msub_engine;
 MSUB_API int msub_shared_new(const msub_mem *mem, const uint8_t entropy[32], msub_shared **out);
 /* STATE: an engine of it, or a message of it, is still alive. NULL is fine. */
 MSUB_API int msub_shared_free(msub_shared *sh);
-/* Lays a router out. `opts` (may be NULL) must outlive the plan, which lives as long as the shared. INVAL: no layout, wrong abi;
- * LIMIT: 8 protocols, or blocks above 64 KiB; NOMEM; or what layout answered. */
+/* Lays a router with what it nests out. `opts` (may be NULL) must outlive the plan, which lives as long as the shared. INVAL: no
+ * layout, wrong abi, no protocol; LIMIT: 8 protocols, 4 levels, or blocks above 64 KiB; NOMEM; or what layout answered. */
 MSUB_API int msub_plan_new(msub_shared *sh, const msub_router_ops *ops, const void *opts, const msub_plan **out);
 /* The protocol ids that its router claimed, newest first; NULL past the end. */
 MSUB_API const char *msub_plan_protocol(const msub_plan *p, size_t i);
@@ -80,7 +80,7 @@ typedef struct msub_engine_opts {
   size_t n_routers;
   uint64_t seed;              /* of the engine's random streams */
   msub_bytes self_id;         /* own peer id; copied. A message whose author it is is never taken from others */
-  msub_sign_policy sign;
+  msub_sign_policy sign;      /* of topics whose policy does not say */
   msub_bytes key_field;       /* encoded public key, for the field `key`, when self_id does not hold it; copied */
   /* Verifies a whole encoded Message, signature over the rest included: msub_signature_verify of libmeshsub-crypto. Required
    * under STRICT_SIGN. Pure, any thread; ACCEPT, REJECT, or IGNORE where implementations honestly differ. */
@@ -138,6 +138,11 @@ MSUB_API int msub_session_down(msub_engine *e, msub_session s, const msub_now *n
  * resets the stream. STALE. */
 #define MSUB_MORE 1
 MSUB_API int msub_receive(msub_engine *e, msub_session s, msub_bytes frame, const msub_now *now);
+/* The same for a world whose engines share one msub_shared and that encodes nothing: rpc as another engine's send() brought it.
+ * Messages are held, not copied. There is no MORE. */
+MSUB_API int msub_receive_rpc(msub_engine *e, msub_session s, const msub_rpc *rpc, const msub_now *now);
+/* A hint that an RPC for s comes soon: brings its memory near. Any time, no effect otherwise. */
+MSUB_API void msub_prefetch(const msub_engine *e, msub_session s);
 /* When msub_advance() wants to be called next; MSUB_NEVER. */
 MSUB_API uint64_t msub_next_deadline(msub_engine *e);
 MSUB_API int msub_advance(msub_engine *e, const msub_now *now);
@@ -150,15 +155,29 @@ MSUB_API int msub_allows(const msub_engine *e, msub_bytes peer_id, msub_bytes ad
 /* ---- [deferred]: anybody, from callbacks with now == NULL ---- */
 
 /* Joins a topic through a router (index into opts.routers) and announces it. The handle is good at once. p (may be NULL) must
- * outlive the membership. Joining again counts; each join needs a leave, the first one's policy stays. INVAL: name longer than 256 bytes, or
- * no id function under STRICT_NO_SIGN; LIMIT; NOMEM. */
-MSUB_API int msub_join(msub_engine *e, unsigned router, msub_bytes name, const msub_channel_policy *p, const msub_now *now, msub_topic *out);
+ * outlive the membership; ctx is handed to its hooks. Joining again counts; each join needs a leave, the first one's policy stays. INVAL: name
+ * longer than 256 bytes, or no id function for unsigned messages; LIMIT; NOMEM. */
+MSUB_API int msub_join(msub_engine *e, unsigned router, msub_bytes name, const msub_channel_policy *p, void *ctx, const msub_now *now, msub_topic *out);
 MSUB_API int msub_leave(msub_engine *e, msub_topic t, const msub_now *now);
-/* Publishes on a joined topic. `ticket` names it in world.result(), which is told of every publish that became a message (NULL from outside a callback: as ticket 0). From outside a callback the result is also the
+/* Opens a topic to publish on it without joining: nobody is told, nothing is delivered; a gossipsub router keeps a fanout for it. The policy
+ * is the one of whoever came first, join or open. Counts like joins; errors as msub_join(). */
+MSUB_API int msub_open(msub_engine *e, unsigned router, msub_bytes name, const msub_channel_policy *p, void *ctx, const msub_now *now, msub_topic *out);
+MSUB_API int msub_close(msub_engine *e, msub_topic t, const msub_now *now);
+/* Publishes on a joined or opened topic. `ticket` names it in world.result(), which is told of every publish that became a message (NULL from outside a callback: as ticket 0). From outside a callback the result is also the
  * return value: OK, or REFUSED (a validator said no), LIMIT (too large, or no room in a queue), NOMEM. A publish that reaches
  * nobody is OK with 0 recipients. */
 MSUB_API int msub_publish(msub_engine *e, msub_topic t, msub_bytes data, const msub_now *now, msub_token *ticket);
-/* The answer to an offloaded job, or of a validator that said PENDING. STALE: answered, timed out, or its topic was left. */
+/* Asks a peer for messages by their ids (IWANT), or tells it of some (IHAVE), at once, through the topic's router. Ids are copied.
+ * UNSUPPORTED: the router has no such thing, or the peer does not speak it; INVAL: an id longer than MSUB_MAX_ID; STALE, LIMIT. */
+MSUB_API int msub_ask(msub_engine *e, msub_session s, msub_topic t, const msub_bytes *ids, size_t n, const msub_now *now);
+MSUB_API int msub_offer(msub_engine *e, msub_session s, msub_topic t, const msub_bytes *ids, size_t n, const msub_now *now);
+/* The answer to cache_get's LATER; c NULL: there is nothing. The payload is copied, the message held. STALE: answered, over, or the peer is gone. */
+MSUB_API int msub_supply(msub_engine *e, msub_token t, const msub_cached *c, const msub_now *now);
+/* The program has room again: offers the message that a topic with rule LATEST holds, if there is one. */
+MSUB_API int msub_redeliver(msub_engine *e, msub_topic t, const msub_now *now);
+/* A router's own call, see the router's header (gossipsub.h). arg (n bytes) is copied. UNSUPPORTED, or what the router answers (deferred: not told). */
+MSUB_API int msub_command(msub_engine *e, unsigned router, uint32_t what, const void *arg, size_t n, const msub_now *now);
+/* The answer to an offloaded job, of a validator that said PENDING, or of admit's DEFER and PENDING. STALE: answered, timed out, or its topic was left. */
 MSUB_API int msub_complete(msub_engine *e, msub_token t, msub_verdict v, const msub_now *now);
 /* The world lost an RPC that send() had taken. */
 MSUB_API int msub_dropped(msub_engine *e, msub_session s, const msub_rpc *rpc, int reason, const msub_now *now);
@@ -180,7 +199,8 @@ MSUB_API int msub_validator(msub_engine *e, msub_topic t, msub_validate_fn f, vo
   X(rpcs_in) X(rpcs_malformed) X(rpcs_over_limit) X(messages_in) X(unwanted) X(duplicates) X(copies_pending) X(bad_bytes_again)     \
   X(delivered) X(delivery_full) X(accepted) X(ignored) X(rejected) X(throttled) X(timeouts) X(published)                      \
   X(rpcs_out) X(messages_out) X(refused) X(dropped) X(subscriptions_in) X(subscriptions_over_limit)                  \
-  X(seen_evicted) X(inbox_full) X(stale) X(disconnects) X(faults)
+  X(seen_evicted) X(inbox_full) X(stale) X(disconnects) X(faults) X(deferred) X(cached) X(cache_evicted) X(served) X(withdrawn) \
+  X(ids_over_limit) X(unservable)
 typedef struct msub_counts {
 #define MSUB_X(name) uint64_t name;
   MSUB_COUNTS(MSUB_X)
@@ -192,7 +212,10 @@ MSUB_API uint64_t msub_count_reason(const msub_engine *e, int reason); /* messag
 MSUB_API size_t msub_topic_peers(const msub_engine *e, msub_topic t); /* sessions that announced it */
 MSUB_API msub_peer msub_topic_peer(const msub_engine *e, msub_topic t, size_t i); /* i < msub_topic_peers */
 MSUB_API bool msub_ready(msub_engine *e, msub_topic t, uint32_t n);   /* the router's word; not from a callback (false) */
+/* The router's view of a topic's peers (mesh, fanout, …): how many; writes at most cap. Not from a callback (0). */
+MSUB_API size_t msub_snapshot(msub_engine *e, msub_topic t, msub_peer_state *out, size_t cap);
 MSUB_API uint32_t msub_topic_name(const msub_engine *e, msub_topic t);
+MSUB_API msub_topic msub_topic_named(const msub_engine *e, unsigned router, msub_bytes name); /* {0}: nobody here or there knows it */
 MSUB_API size_t msub_joined(const msub_engine *e, msub_topic *out, size_t cap); /* number of joined topics */
 MSUB_API size_t msub_session_count(const msub_engine *e);
 MSUB_API msub_peer msub_session_peer(const msub_engine *e, msub_session s);

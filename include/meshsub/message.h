@@ -29,6 +29,7 @@ typedef struct msub_msg {
   uint32_t wire_n, data_at, data_n, from_at, seqno_at, topic_at;
   uint16_t topic_n;
   uint8_t from_n, seqno_n, id_n;
+  uint8_t present; /* MSUB_HAS_* (rpc.h): which fields are there, even empty */
   bool borrowed;
 } msub_msg;
 
@@ -40,7 +41,8 @@ static inline msub_bytes msub_topic_of(const msub_msg *m) { return (msub_bytes){
 /* The id; only of a message that is not borrowed. */
 static inline msub_bytes msub_id(const msub_msg *m) { return (msub_bytes){ m->wire + m->wire_n, m->id_n }; }
 
-/* A part of an RPC that is no message. Topics are named by their index in the shared (msub_name_bytes), ids are views. */
+/* A part of an RPC that is no message. Topics are named by their index in the shared (msub_name_bytes); 0: a name that nobody
+ * here knows. ids and px are views: into the frame, or into the msub_ctl that holds the entry. */
 typedef enum msub_ctl_kind {
   MSUB_C_SUB,   /* flags: MSUB_SUB_* */
   MSUB_C_UNSUB,
@@ -61,7 +63,8 @@ typedef struct msub_ctl_entry {
   const msub_bytes *ids;
   const msub_px *px;
 } msub_ctl_entry;
-/* What one call carries. One IHAVE serves all its targets: it is encoded once and shared. */
+/* What one call carries. One IHAVE serves all its targets: it is encoded once and shared. Borrowed ones (a router's `control` is
+ * shown some) have no wire and die with the call. */
 typedef struct msub_ctl {
   uint32_t refs;
   uint32_t n;

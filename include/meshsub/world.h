@@ -4,6 +4,7 @@
  * Threads: all of it on the engine's thread. */
 #ifndef MESHSUB_WORLD_H
 #define MESHSUB_WORLD_H
+#include "log.h"
 #include "message.h"
 
 #ifdef __cplusplus
@@ -54,6 +55,44 @@ MSUB_API const char *msub_reason_text(int reason); /* static; any int */
 MSUB_API const char *msub_reason_name(int reason); /* "MALFORMED_RPC": for counters and logs */
 MSUB_API msub_blame msub_reason_blame(int reason);
 
+/* What a trace tells. The first thirteen are those of go-libp2p-pubsub's trace format, in its order and with its numbers. */
+/* X(NAME, text, which members are set besides kind and router) */
+#define MSUB_EVENT_MAP(X)                                                                                           \
+  X(PUBLISH, "publish", topic, id)                                                                                  \
+  X(REJECT, "reject", topic, id, peer, reason)                                                                      \
+  X(DUPLICATE, "duplicate", topic, id, peer)                                                                        \
+  X(DELIVER, "deliver", topic, id, peer)                                                                            \
+  X(ADD_PEER, "add_peer", peer, text: protocol)                                                                     \
+  X(REMOVE_PEER, "remove_peer", peer)                                                                               \
+  X(RECV_RPC, "recv_rpc", peer, rpc or frame)                                                                       \
+  X(SEND_RPC, "send_rpc", peer, rpc)                                                                                \
+  X(DROP_RPC, "drop_rpc", peer, rpc, reason)                                                                        \
+  X(JOIN, "join", topic)                                                                                            \
+  X(LEAVE, "leave", topic)                                                                                          \
+  X(GRAFT, "graft", peer, topic)                                                                                    \
+  X(PRUNE, "prune", peer, topic)                                                                                    \
+  X(WITHDRAW, "withdraw", peer, id, n)                                                                              \
+  X(DEFER, "defer", topic, id, peer)                                                                                \
+  X(FAULT, "fault", text: whose answer was nonsense, and which)
+typedef enum msub_event_kind {
+#define MSUB_X(name, ...) MSUB_T_##name,
+  MSUB_EVENT_MAP(MSUB_X)
+#undef MSUB_X
+  MSUB_EVENTS
+} msub_event_kind;
+typedef struct msub_event {
+  msub_event_kind kind;
+  uint32_t router; /* index */
+  msub_peer peer;
+  msub_topic topic;
+  msub_bytes id, frame;
+  const msub_rpc *rpc;
+  int reason; /* a msub_reason */
+  uint32_t n;
+  const char *text;
+} msub_event;
+MSUB_API const char *msub_event_name(int kind); /* "publish"; any int */
+
 typedef struct msub_world_ops {
   uint32_t abi, size; /* MSUB_ABI, sizeof(msub_world_ops) */
   /* Takes all of rpc or nothing. `link` is the word that the world brought with msub_session_up(). rpc is valid during the call; the world holds
@@ -64,6 +103,9 @@ typedef struct msub_world_ops {
    * msub_publish() answers LIMIT with nothing done, so that a program can wait and lose nothing. A world answers true for a peer
    * that takes no bytes at all: it must not hold up the others. NULL: always true. */
   bool (*room)(void *w, uint64_t link, msub_lane lane, size_t bytes);
+  /* Takes RPCs that hold exactly one message, the one with this id, out of the session's queue; returns how many. A forward is always such an
+   * RPC. They are not reported as dropped. NULL: nothing is ever taken back. */
+  unsigned (*withdraw)(void *w, uint64_t link, msub_bytes id);
   /* Ends every connection of the peer, for a msub_reason. msub_session_down() comes later, never from inside. Required. */
   void (*disconnect)(void *w, msub_peer p, int reason);
   /* A message was accepted on a topic that the program joined. from.v == 0: an own publish. The world may hold m. false: FULL;
@@ -78,6 +120,16 @@ typedef struct msub_world_ops {
   void (*result)(void *w, msub_token ticket, int err, uint32_t recipients);
   /* A peer announced (joined) or gave up a topic that the program joined. NULL: not told. */
   void (*topic_peer)(void *w, msub_topic t, msub_peer p, bool joined);
+  /* Peer exchange: a peer that may be worth dialling; record: its signed envelope as it came, unverified, or empty. NULL: not told. */
+  void (*connect_hint)(void *w, msub_bytes peer_id, msub_bytes record);
+  /* The signed record of a peer, for peer exchange: writes at most cap bytes; the length, 0: none held, or it is longer. NULL: none. */
+  size_t (*peer_record)(void *w, msub_peer p, uint8_t *out, size_t cap);
+  /* The peer is worth keeping connected for this topic (t.v == 0: whatever happens), or no longer. NULL: not told. */
+  void (*protect)(void *w, msub_peer p, msub_topic t, bool on);
+  /* The topic would do with n more peers: a world with discovery (discovery.h) looks for some. NULL: not told. */
+  void (*want_peers)(void *w, msub_topic t, unsigned n);
+  /* What happens, as it happens; views for the call. NULL: no cost. */
+  void (*trace)(void *w, const msub_event *ev);
   /* Signs the pieces joined. Length of the signature or a negative error. At once; no I/O. Required under MSUB_STRICT_SIGN. */
   int (*sign)(void *w, const msub_bytes *parts, size_t n, uint8_t *out, size_t cap);
 } msub_world_ops;
