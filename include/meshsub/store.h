@@ -27,11 +27,11 @@ typedef struct msub_store_ops {
   int (*submit)(void *s, const msub_store_op *ops, size_t n, msub_token token);
 
   /* The log: records with ascending offsets, the first one 0. append: copied, not durable yet. */
-  int (*log_append)(void *s, msub_bytes record, uint64_t *offset);
+  int (*log_append)(void *s, msub_bytes record, uint64_t *offset); /* LIMIT, NOMEM */
   int (*log_sync)(void *s, msub_token token); /* on_durable(token) when everything appended before is durable */
   int (*log_read)(void *s, uint64_t offset, msub_bytes *record); /* a view; NOTFOUND: before the start, or not appended */
   int (*log_iterate)(void *s, uint64_t from, bool (*fn)(void *ud, uint64_t offset, msub_bytes record), void *ud);
-  /* Records before `first` may go. Durable at the next sync. */
+  /* Records before `first` may go. Durable at the next sync. INVAL: behind the end. */
   int (*log_truncate)(void *s, uint64_t first);
   void (*log_range)(void *s, uint64_t *first, uint64_t *next); /* next: what append will give */
 
@@ -50,15 +50,16 @@ typedef struct msub_store_memory_opts {
   uint32_t size;       /* set by msub_store_memory_opts_init */
   const msub_mem *mem; /* NULL: malloc */
   uint64_t delay_ns;   /* from submit to durable: 0, the next turn */
-  size_t max_bytes;    /* keys, values and log together: 64 MiB, then LIMIT */
+  size_t max_bytes;    /* keys, values and log, with what keeping them costs: 64 MiB, then LIMIT; keys can always be taken away */
   size_t max_waiting;  /* batches and syncs that are not durable yet: 1,024, then LIMIT */
 } msub_store_memory_opts;
 MSUB_API void msub_store_memory_opts_init(msub_store_memory_opts *o);
 MSUB_API int msub_store_memory_new(const msub_store_memory_opts *o, const msub_now *now, msub_store_memory **out);
 MSUB_API void msub_store_memory_free(msub_store_memory *m); /* what waits is not told */
 MSUB_API msub_store msub_store_memory_store(msub_store_memory *m);
-/* For tests and simulations. From now on: the delay; after `n` more batches and syncs (0: the next one) each fails with `err` (a negative
- * msub_err; 0: none fails) and changes nothing; or is never told at all (hang). */
+/* For tests and simulations. For what is submitted from now on: the delay; after `n` more batches and syncs (0: the next one) each
+ * fails with `err` (a negative msub_err; 0: none fails): what it had shown to reads is undone, records stay for the next sync.
+ * hang: as long as it is on nothing becomes durable and nothing is told. */
 MSUB_API void msub_store_memory_delay(msub_store_memory *m, uint64_t delay_ns);
 MSUB_API void msub_store_memory_fail(msub_store_memory *m, uint64_t n, int err);
 MSUB_API void msub_store_memory_hang(msub_store_memory *m, bool on);
