@@ -1,0 +1,269 @@
+/* routers/gossipsub/gossipsub.h: the router's blocks and what its files ask of each other.
+ *
+ *   engine's call            file                     what it does
+ *   ─────────────            ────                     ────────────
+ *   control ──▶ control.c ─┬▶ ihave.c ── asks.c       asks for what is missing (IWANT)
+ *                          ├▶ iwant.c                 answers out of the cache
+ *                          ├▶ graft.c ─┐
+ *                          ├▶ prune.c ─┼─ px.c        mesh changes that the peer wants
+ *                          └▶ idontwant.c             what not to send; also says so for large messages (arrived)
+ *   join, leave ──▶ mesh.c ┐
+ *   advance ──▶ heartbeat.c┼▶ candidates.c backoff.c  who may come in
+ *                    │     └▶ actions.c ── retry.c    GRAFT and PRUNE of one peer in one RPC; what was dropped is sent again
+ *                    ├▶ opportunistic_graft.c fanout.c direct.c
+ *                    └▶ gossip.c                      IHAVE to peers outside the mesh
+ *   publish ──▶ publish.c ── fanout.c idontwant.c     recipients
+ *
+ *   state      heartbeat's time and count; tables, each a pointer until it is used
+ *   topic      members of the mesh of a joined topic, or of the fanout of one that is only published on (never both)
+ *   session    features; counters of this heartbeat
+ *   peer       head of the chain of its backoffs: they outlive the session
+ *   link       flags, so that a walk over a topic's peers reads nothing else
+ *
+ * Time limits of a peer's counters: a counter belongs to the heartbeat in msub__gs_session.tick and counts as 0 in any other. */
+#ifndef MSUB_ROUTERS_GOSSIPSUB_GOSSIPSUB_H
+#define MSUB_ROUTERS_GOSSIPSUB_GOSSIPSUB_H
+#include "base/assert.h"
+#include "base/deadline.h"
+#include "base/mem.h"
+#include "meshsub/gossipsub.h"
+#include "routers/gossipsub/limits.h"
+#include "routers/gossipsub/score.h"
+
+/* ---- blocks ---- */
+
+typedef struct msub__gs {
+  uint64_t next_heartbeat;
+  msub_topic *active; /* joined topics and fanouts, in the order in which they became so */
+  uint32_t n_active, cap_active;
+  struct msub__gs_backoffs *backoffs;
+  struct msub__gs_unwanted *unwanted;
+  struct msub__gs_asks *asks;
+  struct msub__gs_retries *retries;
+  struct msub__gs_directs *directs;
+  uint32_t tick;   /* heartbeats so far */
+  uint32_t serial; /* of the control RPC that is being handled */
+  uint16_t hints;  /* given to the world in this heartbeat */
+  uint16_t rpc_unwanted; /* ids of IDONTWANT taken from this RPC */
+  uint8_t rpc_is;  /* MSUB__GS_RPC_* of this RPC */
+  bool rpc_open;   /* it goes on in the next call */
+  bool parity;
+} msub__gs;
+enum { MSUB__GS_RPC_IHAVE = 1, MSUB__GS_RPC_IDONTWANT = 2 }; /* counted already */
+
+typedef enum msub__gs_mode { MSUB__GS_NONE, MSUB__GS_MESH, MSUB__GS_FANOUT } msub__gs_mode;
+typedef struct msub__gs_topic {
+  msub_session *s;       /* members, ascending */
+  uint64_t last_publish; /* fanout: when it was used */
+  uint32_t answered;     /* serial of the last control RPC that got a PRUNE for this topic */
+  uint32_t apart;        /* links that are MSUB__GS_APART */
+  uint32_t out_free;     /* links to outbound peers that are no members */
+  uint16_t n, cap;
+  uint16_t outbound;     /* members */
+  uint8_t mode;
+} msub__gs_topic;
+
+typedef struct msub__gs_session {
+  uint32_t tick;
+  uint32_t chain; /* scratch of actions.c and gossip.c; 0 outside */
+  uint16_t asked, looked, ihaves, idontwants, unwanted, refused; /* in heartbeat `tick` */
+  uint16_t member_of; /* meshes and fanouts */
+  uint8_t is;
+  uint8_t unwanted_tick; /* low bits of the heartbeat of its last IDONTWANT, if MSUB__GS_IS_UNWANTED */
+} msub__gs_session;
+/* msub__gs_session.is: the low four bits are MSUB_F_*. */
+enum { MSUB__GS_IS_DIRECT = 16, MSUB__GS_IS_OUT = 32, MSUB__GS_IS_RETRY = 64, MSUB__GS_IS_UNWANTED = 128 };
+#define MSUB__GS_FEATURES 15u
+
+typedef struct msub__gs_peer { uint32_t backoffs; } msub__gs_peer; /* index + 1 of its newest; 0: none */
+
+typedef struct msub__gs_link { uint8_t is; } msub__gs_link;
+enum {
+  MSUB__GS_LINKED = 1,  /* remote_join was here */
+  MSUB__GS_MEMBER = 2,
+  MSUB__GS_OUT = 4,     /* we dialled */
+  MSUB__GS_APART = 8,   /* served beside the mesh: direct, or speaks no mesh protocol */
+  MSUB__GS_BACKED = 16  /* may have a backoff; without it, it has none */
+};
+
+/* A draw added for one purpose does not shift the others. */
+enum { MSUB__GS_RNG_GRAFT, MSUB__GS_RNG_PRUNE, MSUB__GS_RNG_FANOUT, MSUB__GS_RNG_GOSSIP, MSUB__GS_RNG_IWANT, MSUB__GS_RNG_PX };
+
+static inline msub__gs *msub__gs_of(const msub_router *r) { return msub_r_state(r); }
+static inline msub__gs_topic *msub__gs_topic_of(const msub_router *r, msub_topic t) { return msub_r_topic(r, t); }
+static inline msub__gs_session *msub__gs_session_of(const msub_router *r, msub_session s) { return msub_r_session(r, s); }
+
+/* ---- params.c ---- */
+
+extern const msub_gossipsub_opts msub__gs_defaults;
+static inline const msub_gossipsub_opts *msub__gs_opts(const msub_router *r) {
+  const msub_gossipsub_opts *o = msub_r_opts(r);
+  return o ? o : &msub__gs_defaults;
+}
+static inline const msub_gossipsub_mesh *msub__gs_params(const msub_router *r, msub_topic t) {
+  const msub_gossipsub_mesh *m = msub_r_params(r, t);
+  return m ? m : &msub__gs_opts(r)->mesh;
+}
+const char *msub__gs_mesh_fault(const msub_gossipsub_mesh *m); /* NULL: fine */
+
+/* ---- members.c: the sorted set of a topic ---- */
+
+bool msub__gs_is_member(const msub__gs_topic *tt, msub_session s);
+/* Keeps link, session and topic counts in step. add: false: it is in, or no memory, or full. */
+bool msub__gs_member_add(msub_router *r, msub_topic t, msub__gs_topic *tt, msub_session s);
+bool msub__gs_member_remove(msub_router *r, msub_topic t, msub__gs_topic *tt, msub_session s);
+void msub__gs_members_free(msub_router *r, msub_topic t, msub__gs_topic *tt); /* removes all */
+/* The list of joined topics and fanouts. */
+MSUB_MUST bool msub__gs_activate(msub_router *r, msub_topic t);
+void msub__gs_deactivate(msub_router *r, msub_topic t);
+
+/* ---- candidates.c ---- */
+
+/* A list of sessions for one operation. */
+typedef struct msub__gs_picks {
+  msub_session *s;
+  size_t n, cap;
+  msub_session few[32];
+} msub__gs_picks;
+void msub__gs_picks_init(msub__gs_picks *p);
+void msub__gs_picks_fini(msub_router *r, msub__gs_picks *p);
+MSUB_MUST bool msub__gs_picks_room(msub_router *r, msub__gs_picks *p, size_t n); /* for n in all; empties it */
+void msub__gs_picks_add(msub__gs_picks *p, msub_session s);               /* there is room */
+/* Puts a random one of those from i on at i. */
+msub_session msub__gs_picks_draw(msub_router *r, msub__gs_picks *p, size_t i, unsigned stream);
+
+enum {
+  MSUB__GS_ONLY_OUT = 1,     /* outbound ones */
+  MSUB__GS_MIND_BACKOFF = 2, /* without those in backoff */
+  MSUB__GS_MEMBERS_TOO = 4,
+  MSUB__GS_ABOVE = 8         /* score > floor instead of >= */
+};
+/* The topic's peers that speak the mesh protocol, are not direct and no members, by rising slot. On no memory: none. */
+void msub__gs_candidates(msub_router *r, msub_topic t, unsigned how, double floor, msub__gs_picks *out);
+
+/* ---- actions.c: GRAFTs and PRUNEs to be sent, gathered by peer ---- */
+
+typedef struct msub__gs_action {
+  msub_session s;
+  msub_topic t;
+  uint32_t next;
+  uint8_t kind; /* MSUB_C_GRAFT, MSUB_C_PRUNE */
+  bool px, leaving;
+} msub__gs_action;
+typedef struct msub__gs_actions {
+  msub__gs_action *a;
+  size_t n, cap;
+  msub__gs_action few[16];
+} msub__gs_actions;
+void msub__gs_actions_init(msub__gs_actions *a);
+void msub__gs_actions_fini(msub_router *r, msub__gs_actions *a); /* sends what is in it */
+/* Never fails: without memory what is there is sent. px: with peer exchange, if that is on. leaving: the shorter backoff. */
+void msub__gs_act(msub_router *r, msub__gs_actions *a, msub_session s, msub_topic t, uint8_t kind, bool px, bool leaving);
+void msub__gs_actions_flush(msub_router *r, msub__gs_actions *a);
+/* Sends control entries; before them, what waits to be sent again to these peers. */
+size_t msub__gs_send(msub_router *r, const msub_session *to, size_t n_to, const msub_ctl_entry *e, size_t n, msub_lane lane);
+
+/* ---- mesh.c ---- */
+
+/* The peer is in now (false: it could not be put in) / out. `ours`: we grafted. */
+bool msub__gs_mesh_add(msub_router *r, msub_topic t, msub__gs_topic *tt, msub_session s, bool ours);
+bool msub__gs_mesh_remove(msub_router *r, msub_topic t, msub__gs_topic *tt, msub_session s);
+/* Grafts up to `want` of the candidates, at random; may_graft is asked. Returns how many. */
+size_t msub__gs_graft_some(msub_router *r, msub_topic t, msub__gs_topic *tt, msub__gs_picks *from, size_t want, msub__gs_actions *a);
+/* We put the peer out: PRUNE and backoff. */
+void msub__gs_prune(msub_router *r, msub_topic t, msub__gs_topic *tt, msub_session s, bool px, msub__gs_actions *a);
+int msub__gs_join(msub_router *r, msub_topic t);
+void msub__gs_leave(msub_router *r, msub_topic t);
+
+/* ---- heartbeat.c, gossip.c, opportunistic_graft.c, fanout.c ---- */
+
+typedef struct msub__gs_gossip {
+  struct msub__gs_told *told;   /* (peer, topic) */
+  struct msub__gs_subject *subject; /* topics */
+  uint8_t *ids;                 /* each behind its length */
+  size_t n_told, cap_told, n_subjects, cap_subjects, n_bytes, cap_bytes, n_ids;
+} msub__gs_gossip;
+void msub__gs_gossip_emit(msub_router *r, msub__gs_gossip *g, msub_topic t);
+void msub__gs_gossip_flush(msub_router *r, msub__gs_gossip *g); /* sends all; frees */
+void msub__gs_heartbeat(msub_router *r);
+void msub__gs_opportunistic_graft(msub_router *r, msub_topic t, msub__gs_topic *tt, msub__gs_actions *a);
+void msub__gs_fanout_use(msub_router *r, msub_topic t, msub__gs_topic *tt); /* makes one if there is none */
+void msub__gs_fanout_heartbeat(msub_router *r, msub__gs_gossip *g);
+void msub__gs_fanout_end(msub_router *r, msub_topic t, msub__gs_topic *tt);
+
+/* ---- backoff.c ---- */
+
+/* From now on for `ns`; what is there is only ever extended. */
+void msub__gs_backoff_add(msub_router *r, msub_session s, msub_topic t, uint64_t ns);
+void msub__gs_backoff_until(msub_router *r, msub_session s, msub_topic t, uint64_t until);
+/* Until when; false: no entry. */
+bool msub__gs_backoff_find(const msub_router *r, msub_session s, msub_topic t, uint64_t *until);
+bool msub__gs_backoff_blocks(msub_router *r, msub_session s, msub_topic t, msub__gs_link *l); /* may we graft? l: its link */
+void msub__gs_backoff_sweep(msub_router *r);
+uint64_t msub__gs_backoff_last(const msub_router *r, const msub__gs_peer *p); /* end of its longest with slack; 0: none */
+void msub__gs_backoff_forget(msub_router *r, msub__gs_peer *p);
+void msub__gs_backoff_fini(msub_router *r);
+/* Entries of a topic, for the snapshot: from *at on; false: no more. */
+bool msub__gs_backoff_next(const msub_router *r, msub_topic t, size_t *at, msub_peer *p, uint64_t *until);
+
+/* ---- control.c and what it calls: one RPC of a peer, or a part of it ---- */
+
+void msub__gs_control(msub_router *r, msub_session s, const msub_ctl *c, bool more);
+void msub__gs_roll(const msub__gs *g, msub__gs_session *ss); /* counters of an older heartbeat become 0 */
+void msub__gs_ihave(msub_router *r, msub_session s, const msub_ctl *c);
+void msub__gs_iwant(msub_router *r, msub_session s, const msub_ctl *c);
+void msub__gs_graft(msub_router *r, msub_session s, const msub_ctl *c, msub__gs_actions *a);
+void msub__gs_pruned(msub_router *r, msub_session s, const msub_ctl *c);
+void msub__gs_idontwant(msub_router *r, msub_session s, const msub_ctl *c);
+int msub__gs_ask(msub_router *r, msub_session s, msub_topic t, const msub_bytes *ids, size_t n);
+int msub__gs_offer(msub_router *r, msub_session s, msub_topic t, const msub_bytes *ids, size_t n);
+
+/* ---- asks.c: IWANTs without an answer yet ---- */
+
+/* May the peer be asked for this id (hash) now? */
+bool msub__gs_may_ask(const msub_router *r, msub_session s, uint64_t hash);
+void msub__gs_asked(msub_router *r, msub_session s, uint64_t hash);
+void msub__gs_unasked(msub_router *r, msub_session s, msub_bytes id); /* the IWANT did not get there */
+void msub__gs_asks_expire(msub_router *r);
+void msub__gs_asks_fini(msub_router *r);
+
+/* ---- idontwant.c ---- */
+
+void msub__gs_idontwant_send(msub_router *r, msub_topic t, const msub_msg *m, msub_session from);
+bool msub__gs_unwanted(const msub_router *r, msub_session s, const msub__gs_session *ss, msub_bytes id);
+void msub__gs_unwanted_rotate(msub_router *r); /* a heartbeat */
+void msub__gs_unwanted_fini(msub_router *r);
+
+/* ---- px.c ---- */
+
+/* Fills px (MSUB__GS_PX_PEERS of them) for a PRUNE of this peer; buf: MSUB__GS_PX_BYTES. */
+size_t msub__gs_px_make(msub_router *r, msub_topic t, msub_session target, msub_px *px, uint8_t *buf);
+void msub__gs_px_take(msub_router *r, const msub_ctl_entry *e);
+
+/* ---- direct.c ---- */
+
+int msub__gs_direct_init(msub_router *r);
+bool msub__gs_is_direct(const msub_router *r, msub_peer p);
+void msub__gs_direct_connect(msub_router *r); /* asks for the absent ones */
+uint64_t msub__gs_direct_deadline(const msub_router *r);
+void msub__gs_direct_advance(msub_router *r);
+int msub__gs_command(msub_router *r, uint32_t what, const void *arg, size_t n);
+void msub__gs_direct_fini(msub_router *r);
+/* The session's features or its being direct changed: how its links count. */
+void msub__gs_reclassify(msub_router *r, msub_session s);
+
+/* ---- retry.c ---- */
+
+void msub__gs_dropped(msub_router *r, msub_session s, const msub_rpc *rpc, int reason);
+void msub__gs_retry(msub_router *r, msub_session s); /* before something else goes to this peer */
+void msub__gs_retry_all(msub_router *r);             /* at the end of a heartbeat */
+void msub__gs_retry_forget(msub_router *r, msub_session s);
+void msub__gs_retry_fini(msub_router *r);
+
+/* ---- publish.c, snapshot.c ---- */
+
+void msub__gs_publish(msub_router *r, msub_topic t, const msub_msg *m, msub_session from, msub_list *out);
+bool msub__gs_ready(msub_router *r, msub_topic t, uint32_t n);
+size_t msub__gs_snapshot(msub_router *r, msub_topic t, msub_peer_state *out, size_t cap);
+
+#endif

@@ -1,0 +1,50 @@
+/* routers/gossipsub/limits.h: every bound of the router that is no option. All are *work* limits: over one the rest is ignored,
+ * nobody is blamed. The go_parity profile works as much as the reference where the text says so. */
+#ifndef MSUB_ROUTERS_GOSSIPSUB_LIMITS_H
+#define MSUB_ROUTERS_GOSSIPSUB_LIMITS_H
+
+/* ---- tables ---- */
+
+/* Full: a new backoff is not remembered and counted; the worst that follows is a GRAFT that is refused. */
+#define MSUB__GS_BACKOFFS 262144u
+/* Members of one mesh (fanout): a GRAFT beyond it is refused, whatever dhi says. dhi is at most this. */
+#define MSUB__GS_MEMBERS 4096u
+#define MSUB__GS_DIRECT 256u /* direct peers; full: the command answers LIMIT */
+/* Dropped GRAFTs and PRUNEs that are to be sent again; full: the newest is not kept, the other side learns by its own GRAFT. */
+#define MSUB__GS_RETRIES 4096u
+/* IWANTs that wait for an answer; full: the oldest is forgotten, and may be asked for once more. */
+#define MSUB__GS_ASKS 16384u
+/* Ids that peers do not want, per heartbeat: of all, of one peer. Full: not kept; the peer gets a copy that it did not need. */
+#define MSUB__GS_UNWANTED 131072u
+#define MSUB__GS_UNWANTED_PEER 4096u
+
+/* ---- work per peer and heartbeat ---- */
+
+#define MSUB__GS_IHAVE_IDS 2000u  /* ids of an IHAVE that are looked at (parity: max_ihave_length) */
+#define MSUB__GS_IHAVE_ASKED 500u /* ids asked for, if max_ihave_length is not less (parity: that) */
+#define MSUB__GS_LOOKED 20000u    /* ids of IHAVE and IWANT looked at together (parity: any number) */
+#define MSUB__GS_REFUSALS 512u    /* GRAFTs answered with PRUNE; more of them get no answer (parity: any number) */
+
+/* ---- peer exchange ---- */
+
+#define MSUB__GS_HINTS 128u          /* peers handed to the world in a heartbeat, from all PRUNEs together */
+#define MSUB__GS_PX_PEERS 64u        /* greatest prune_peers */
+#define MSUB__GS_PX_BYTES (8 * 1024) /* records in a PRUNE: the stock peer with the smallest limit takes 16 KiB of control */
+
+/* ---- what we send ---- */
+
+#define MSUB__GS_GOSSIP_IDS 20000u           /* ids of a topic considered for IHAVE, newest first */
+#define MSUB__GS_GOSSIP_BYTES (1024 * 1024)  /* of ids collected in a heartbeat before what is there is sent */
+/* Go peers take ten RPCs with control in a heartbeat. A peer that hears gossip of at most this many topics gets an IHAVE RPC for
+ * each, shared with the others that hear the same; above it gets one of its own with all of them. */
+#define MSUB__GS_SHARED_IHAVES 6u
+#define MSUB__GS_IDONTWANT_IDS 10u /* of an RPC: what stock peers keep of it */
+
+/* ---- time ---- */
+
+#define MSUB__GS_SWEEP_TICKS 15u /* heartbeats between sweeps of the backoffs */
+#define MSUB__GS_SLACK_PARITY (2 * MSUB__S)
+#define MSUB__GS_DIRECT_DELAY (1 * MSUB__S) /* after the start the direct peers are called for */
+#define MSUB__GS_MAX_TTL 16u                /* greatest idontwant_ttl */
+
+#endif
