@@ -1,0 +1,52 @@
+/* routers/gossipsub/candidates.c: which peers of a topic may come into its mesh or fanout, and a random one of them. */
+#include "routers/gossipsub/gossipsub.h"
+
+void msub__gs_picks_init(msub__gs_picks *p) {
+  p->s = p->few;
+  p->n = 0;
+  p->cap = sizeof p->few / sizeof *p->few;
+}
+
+void msub__gs_picks_fini(msub_router *r, msub__gs_picks *p) {
+  if (p->s != p->few) msub__free(msub_r_mem(r), p->s, p->cap * sizeof *p->s);
+  msub__gs_picks_init(p);
+}
+
+bool msub__gs_picks_room(msub_router *r, msub__gs_picks *p, size_t n) {
+  p->n = 0;
+  if (n <= p->cap) return true;
+  msub__gs_picks_fini(r, p);
+  msub_session *s = msub__zalloc(msub_r_mem(r), n, sizeof *s);
+  if (!s) return false;
+  p->s = s;
+  p->cap = n;
+  return true;
+}
+
+void msub__gs_picks_add(msub__gs_picks *p, msub_session s) {
+  MSUB__INVARIANT(p->n < p->cap);
+  p->s[p->n++] = s;
+}
+
+msub_session msub__gs_picks_draw(msub_router *r, msub__gs_picks *p, size_t i, unsigned stream) {
+  size_t k = i + msub_r_rand(r, stream, (uint32_t)(p->n - i));
+  msub_session s = p->s[k];
+  p->s[k] = p->s[i];
+  p->s[i] = s;
+  return s;
+}
+
+void msub__gs_candidates(msub_router *r, msub_topic t, unsigned how, double floor, msub__gs_picks *out) {
+  size_t n = msub_r_links(r, t);
+  if (!msub__gs_picks_room(r, out, n)) return;
+  uint8_t without = (uint8_t)(MSUB__GS_APART | (how & MSUB__GS_MEMBERS_TOO ? 0 : MSUB__GS_MEMBER));
+  for (size_t i = 0; i < n; i++) {
+    msub__gs_link *l = msub_r_link_at(r, t, i);
+    if (l->is & without || (how & MSUB__GS_ONLY_OUT && !(l->is & MSUB__GS_OUT))) continue;
+    msub_session s = msub_r_link_session(r, t, i);
+    double score = msub__gs_score(r, s);
+    if (how & MSUB__GS_ABOVE ? score <= floor : score < floor) continue;
+    if (how & MSUB__GS_MIND_BACKOFF && l->is & MSUB__GS_BACKED && msub__gs_backoff_blocks(r, s, t, l)) continue;
+    msub__gs_picks_add(out, s);
+  }
+}
