@@ -1,0 +1,66 @@
+/* routers/gossipsub/publish.c: who gets a message.
+ *
+ *   own, flood_publish          every peer of the topic with a score that will do
+ *   else                        direct peers and those without mesh protocol
+ *                             + the mesh, or the fanout when the topic is not joined
+ *
+ * Not the sender, not the author, and nobody who said IDONTWANT (the reference asks for that only in the mesh). */
+#include "routers/gossipsub/gossipsub.h"
+
+typedef struct job {
+  msub_router *r;
+  msub_bytes id;
+  msub_session from, author;
+  msub_list *out;
+} job;
+
+static void add(const job *j, msub_session s, bool ask) {
+  if (s.v == j->from.v || s.v == j->author.v) return;
+  const msub__gs_session *ss = msub__gs_session_of(j->r, s);
+  if (!ss || (ask && msub__gs_unwanted(j->r, s, ss, j->id))) return;
+  (void)msub_list_add(j->out, s);
+}
+
+static bool takes_own(msub_router *r, msub_session s, const msub__gs_session *ss) {
+  return ss->is & MSUB__GS_IS_DIRECT || msub__gs_score(r, s) >= msub__gs_thresholds_of(r)->publish;
+}
+
+static void everybody(const job *j, msub_topic t, bool ask) {
+  size_t n = msub_r_links(j->r, t);
+  for (size_t i = 0; i < n; i++) {
+    msub_session s = msub_r_link_session(j->r, t, i);
+    if (takes_own(j->r, s, msub__gs_session_of(j->r, s))) add(j, s, ask);
+  }
+}
+
+static void beside_the_mesh(const job *j, msub_topic t, bool ask) {
+  size_t n = msub_r_links(j->r, t);
+  for (size_t i = 0; i < n; i++) {
+    const msub__gs_link *l = msub_r_link_at(j->r, t, i);
+    if (!(l->is & MSUB__GS_APART)) continue;
+    msub_session s = msub_r_link_session(j->r, t, i);
+    if (takes_own(j->r, s, msub__gs_session_of(j->r, s))) add(j, s, ask);
+  }
+}
+
+static void members(const job *j, msub_topic t, const msub__gs_topic *tt) {
+  for (uint32_t i = 0; i < tt->n; i++) {
+    const msub__gs_link *l = tt->apart ? msub_r_link(j->r, tt->s[i], t) : NULL;
+    if (!l || !(l->is & MSUB__GS_APART)) add(j, tt->s[i], true); /* those apart have got it */
+  }
+}
+
+void msub__gs_publish(msub_router *r, msub_topic t, const msub_msg *m, msub_session from, msub_list *out) {
+  const msub__gs *g = msub__gs_of(r);
+  msub__gs_topic *tt = msub__gs_topic_of(r, t);
+  msub_peer author = msub_r_peer_known(r, msub_from(m));
+  job j = { r, msub_id(m), from, author.v ? msub_r_session_of(r, author) : (msub_session){ 0 }, out };
+  size_t first = out->n;
+  if (from.v == 0 && msub__gs_params(r, t)->flood_publish) everybody(&j, t, !g->parity);
+  else {
+    if (tt->apart) beside_the_mesh(&j, t, !g->parity);
+    if (tt->mode != MSUB__GS_MESH && from.v == 0) msub__gs_fanout_use(r, t, tt);
+    members(&j, t, tt);
+  }
+  for (size_t i = first; g->retries && i < out->n; i++) msub__gs_retry(r, out->s[i]);
+}
