@@ -1,6 +1,7 @@
-/* base/err.c: the error table as functions, and the two helpers for byte views. */
+/* base/err.c: the error table and the ends of streams as functions, and the two helpers for byte views. */
 #include <string.h>
 #include "meshsub/base.h"
+#include "meshsub/exchange.h"
 
 const char *msub_err_name(int err) {
   switch (err) {
@@ -31,6 +32,11 @@ msub_err_class msub_err_class_of(int err) {
 #undef MSUB_X
   default: return MSUB_CLASS_CALLER;
   }
+}
+
+const char *msub_end_name(int why) {
+  static const char *const names[] = { "finished", "reset", "deadline", "unsupported", "gone", "cancelled" };
+  return why >= 0 && (size_t)why < sizeof names / sizeof *names ? names[why] : "unknown";
 }
 
 msub_bytes msub_str(const char *s) {

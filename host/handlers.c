@@ -1,3 +1,4 @@
+#include "host/exchange.h"
 #include "host/handlers.h"
 #include "host/identify.h"
 #include "host/ping.h"
@@ -33,16 +34,24 @@ const msub__stream_ops *msub__handlers_find(const msub__conn *c, msub_bytes toke
       if (msub_bytes_eq(token, *id)) return &msub__pubsub_in_ops;
     }
   }
-  return NULL;
+  return msub__exchange_find(c->host, token, id);
 }
 
-size_t msub__handlers_list(const msub_host *h, msub_bytes *out, size_t cap) {
+bool msub__handlers_own(const msub_host *h, msub_bytes id) {
+  for (size_t i = 0; i < FIXED; i++) {
+    if (msub_bytes_eq(id, msub_str(fixed[i].id))) return true;
+  }
+  return msub__handlers_group(h, id) != NULL;
+}
+
+size_t msub__handlers_list(const msub_host *h, msub_bytes *out, size_t cap, size_t *of_exchange) {
   size_t n = 0;
   for (size_t i = 0; i < FIXED && n < cap; i++) out[n++] = msub_str(fixed[i].id);
   for (size_t g = 0; g < h->n_groups; g++) {
     for (size_t i = 0; i < h->groups[g].n && n < cap; i++) out[n++] = h->groups[g].ids[i];
   }
-  return n;
+  *of_exchange = msub__exchange_list(h, out + n, cap - n);
+  return n + *of_exchange;
 }
 
 const msub__group *msub__handlers_group(const msub_host *h, msub_bytes id) {

@@ -8,6 +8,7 @@
 #include <time.h>
 #include "host/addrs.h"
 #include "host/dialer.h"
+#include "host/exchange.h"
 #include "host/gate.h"
 #include "host/peers.h"
 #include "host/upgrade.h"
@@ -163,10 +164,11 @@ static bool step(msub_host *h) {
   more |= ready(h);
   more |= advance(h);
   more |= msub__dialer_pump(h);
+  more |= msub__exchange_step(h);
   msub__conn_reap(h);
   msub__conn_flush_all(h);
   msub__conn_reap(h);
-  return more || !msub__list_empty(&h->ready) || !msub__list_empty(&h->dirty);
+  return more || !msub__list_empty(&h->ready) || !msub__list_empty(&h->dirty) || !msub__list_empty(&h->exchange.due);
 }
 
 bool msub_host_turn(msub_host *h, uint64_t max_ns) {

@@ -3,7 +3,7 @@
 #include "host/identify.h"
 #include "host/peers.h"
 
-#define OWN_PROTOCOLS 64u
+#define OWN_PROTOCOLS (8u + MSUB__GROUPS * MSUB__GROUP_IDS + MSUB__HOST_EXCHANGE_PROTOCOLS)
 #define RECORD_MAX 2048u /* a signed record of all our addresses; more of it would not fit into the answer   \
                           */
 #define PROTOCOL_VERSION "ipfs/0.1.0" /* what stock peers say; nobody decides anything by it */
@@ -22,7 +22,7 @@ static int answer(msub__stream *s) {
   msub_multiaddr own[MSUB__IDENTIFY_ADDRS_MAX], observed;
   msub_bytes addrs[MSUB__IDENTIFY_ADDRS_MAX], protocols[OWN_PROTOCOLS];
   uint8_t record[RECORD_MAX], out[MSUB__IDENTIFY_OWN_MAX];
-  size_t n = msub__addr_own(h, own, MSUB__IDENTIFY_ADDRS_MAX);
+  size_t n = msub__addr_own(h, own, MSUB__IDENTIFY_ADDRS_MAX), spare;
   for (size_t i = 0; i < n; i++) addrs[i] = (msub_bytes){ own[i].bytes, own[i].n };
   msub__addr_multi(&c->remote, (msub_bytes){ NULL, 0 }, &observed);
   msub__identify_own say = { .key = msub_key_public(h->o.key),
@@ -31,10 +31,18 @@ static int answer(msub__stream *s) {
                              .agent = msub_str(h->agent),
                              .record = { record, seal_record(h, addrs, n, record, sizeof record) },
                              .protocols = protocols,
-                             .n_protocols = msub__handlers_list(h, protocols, OWN_PROTOCOLS),
+                             .n_protocols = msub__handlers_list(h, protocols, OWN_PROTOCOLS, &spare),
                              .addrs = addrs,
                              .n_addrs = n };
   int size = msub__identify_encode(&h->mem, &say, out, sizeof out);
+  if (size == MSUB_ERR_LIMIT) { /* the addresses are told beside it */
+    say.record = (msub_bytes){ NULL, 0 };
+    size = msub__identify_encode(&h->mem, &say, out, sizeof out);
+  }
+  for (; size == MSUB_ERR_LIMIT && spare > 0; spare--) { /* a program may serve longer names than the answer holds */
+    say.n_protocols--;
+    size = msub__identify_encode(&h->mem, &say, out, sizeof out);
+  }
   return size < 0 ? size : msub__stream_write(s, (msub_bytes){ out, (size_t)size });
 }
 

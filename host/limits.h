@@ -18,6 +18,14 @@
 #define MSUB__HOST_PING_IDLE_NS (60 * MSUB__S) /* wire: a ping stream without a ping */
 #define MSUB__HOST_PING_QUEUED 1024u           /* wire: bytes of echoes that the peer has not read */
 #define MSUB__HOST_PINGS 64u                   /* work: pings of the program under way */
+/* wire: requests of one exchange protocol that a peer has served at a time, and that we have open; more wait */
+#define MSUB__HOST_EXCHANGE_RUNNING 4u
+#define MSUB__HOST_EXCHANGE_PROTOCOLS 64u          /* work: served at a time */
+#define MSUB__HOST_EXCHANGE_NS (60 * MSUB__S)      /* work: a peer's stream, from its agreement to its last byte */
+#define MSUB__HOST_EXCHANGE_BYTES (256u << 10)     /* work: written to a stream and not sent yet … */
+#define MSUB__HOST_EXCHANGE_PEER_BYTES (2u << 20)  /* … and to all streams of a peer; then each that is empty takes … */
+#define MSUB__HOST_EXCHANGE_LEAST (16u << 10)      /* … so many */
+#define MSUB__HOST_EXCHANGE_RETRY_NS (100 * MSUB__MS) /* work: the connection had no stream for us */
 #define MSUB__HOST_REFUSED_NS (2 * MSUB__S)    /* work: a stream stays for its "na" to be read */
 
 /* ---- the pubsub stream that we open ---- */

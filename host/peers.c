@@ -1,5 +1,6 @@
 #include <string.h>
 #include "base/assert.h"
+#include "host/exchange.h"
 #include "host/peers.h"
 
 #define ESCAPED 4 /* characters that a byte becomes at most */
@@ -41,6 +42,7 @@ static msub__peer *make(msub_host *h, msub_bytes id) {
   p->pushes = MSUB__HOST_PUSH_BURST;
   p->n_sess = h->n_groups;
   msub__list_init(&p->conns);
+  msub__list_init(&p->exchange);
   if (msub__table_insert(&h->peer_index, &h->mem, p->hash, p->index) != MSUB_OK) {
     msub__free(&h->mem, p, size_of(p->n_sess));
     return NULL;
@@ -63,6 +65,7 @@ static void forget_known(msub__peer *p) {
 
 static void unmake(msub__peer *p) {
   msub_host *h = p->host;
+  msub__exchange_peer_gone(p);
   for (size_t i = 0; i < p->n_sess; i++) msub__sess_fini(&p->sess[i]);
   forget_known(p);
   (void)msub__table_remove(&h->peer_index, p->hash, p->index);

@@ -23,6 +23,9 @@ struct msub__peer {
   size_t n_protocols;
   uint64_t push_at; /* when the bucket of pushes was last filled */
   unsigned pushes;  /* what is in it */
+  msub__node exchange;   /* queues of streams (exchange_state.h) */
+  size_t exchange_bytes; /* written to them and not sent yet */
+  bool exchange_full;    /* one was refused because of all the others */
   size_t n_sess;
   msub__sess sess[];
 };

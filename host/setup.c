@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "host/dialer.h"
+#include "host/exchange.h"
 #include "host/gate.h"
 #include "host/peers.h"
 #include "host/world.h"
@@ -193,6 +194,7 @@ int msub_host_new(const msub_host_opts *o, msub_host **out, const char **why) {
                                 &h->resume, &h->parked, &h->dials, &h->keeps };
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) msub__list_init(lists[i]);
   msub__timer_init(&h->gate, msub__gate_fired);
+  msub__exchange_init(h);
   msub__tick(h);
   h->record_seq = (uint64_t)h->now.wall_ns;
   int err = make_parts(h, w);
@@ -245,6 +247,7 @@ static void release(msub_host *h) {
   msub_mem mem = h->mem;
   h->stopping = true;
   msub__conn_close_all(h, "the host ends");
+  msub__exchange_fini(h);
   if (h->tr_self) h->tr->fini(h->tr_self);
   release_conns(h);
   if (h->engine) free_engine(h);

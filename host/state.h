@@ -45,6 +45,16 @@ typedef struct msub__listener {
   msub__tr_addr at; /* with the real port */
 } msub__listener;
 
+/* exchange.h */
+struct msub__xproto;
+typedef struct msub__exchange {
+  struct msub__xproto *protos[MSUB__HOST_EXCHANGE_PROTOCOLS]; /* served, in the order in which they were added */
+  size_t n_protos;
+  msub__node all, due; /* streams; those with something to be told */
+  msub__node stuck;    /* queues that try again */
+  msub__timer retry;
+} msub__exchange;
+
 /* A record on its way out, or one that is being collected. */
 #define MSUB__BLOCK_BYTES (MSUB__NOISE_HEAD + MSUB__NOISE_MESSAGE_MAX)
 typedef struct msub__block {
@@ -102,6 +112,7 @@ struct msub_host {
   size_t n_peers, peers_cap;
   msub__table peer_index;
 
+  msub__exchange exchange;
   msub__node dials, keeps;
   unsigned n_dials_queued, n_dials, n_keeps;
   unsigned n_pings;

@@ -241,7 +241,9 @@ static void on_fin(void *ud, msub__ystream *y) {
   msub__conn *c = ud;
   msub__stream *s = msub__yamux_word(y);
   if (c->failed) return;
-  if (s->mss)
+  if (s->mss && s->inbound && s->mss->index > 0)
+    turn_away(s); /* it had but this one proposal: our "na" has to reach it */
+  else if (s->mss)
     msub__stream_reset(s, MSUB_ERR_CLOSED);
   else if (s->ops->on_fin)
     s->ops->on_fin(s);

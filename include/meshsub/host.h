@@ -4,7 +4,7 @@
  *   msub_host_opts o;  msub_host_opts_init(&o);  o.key = key;  o.on_message = …;
  *   msub_host_new(&o, &host);
  *   msub_host_listen(host, "/ip4/0.0.0.0/tcp/4001");
- *   msub_join(msub_host_engine(host), 0, msub_str("topic"), NULL, msub_host_now(host), &topic);
+ *   msub_join(msub_host_engine(host), 0, msub_str("topic"), NULL, NULL, msub_host_now(host), &topic);
  *   msub_host_dial(host, "/ip4/192.0.2.7/tcp/4001/p2p/12D3Koo…", NULL);
  *   msub_host_run(host);                      (or msub_host_turn() from a poll loop of your own)
  *
@@ -17,6 +17,7 @@
 #define MESHSUB_HOST_H
 #include "crypto.h"
 #include "engine.h"
+#include "exchange.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -141,10 +142,16 @@ MSUB_API int msub_host_peer_at(msub_host *h, size_t i, msub_host_peer *out);
 /* Sends one ping on the newest connection; done() gets the round trip, or MSUB_NEVER when it failed. NOTFOUND, NOMEM. */
 MSUB_API int msub_host_ping(msub_host *h, msub_bytes peer_id, void (*done)(void *ud, uint64_t rtt_ns), void *ud);
 
+/* The exchange of this host: it lives as long as the host, whose end is an end for all streams (GONE). Callbacks run inside
+ * msub_host_turn() (and msub_host_free(), for the last on_end), never inside one of its operations; what they may call is said
+ * above. Written bytes: 256 KiB a stream, 2 MiB a peer. A peer that learns of protocols by identify does so when it connects. */
+MSUB_API msub_exchange msub_host_exchange(msub_host *h);
+
 #define MSUB_HOST_COUNTS(X)                                                                                         \
   X(accepted) X(accept_refused) X(accept_paused) X(dials) X(dial_failed) X(handshakes_failed) X(handshakes_late) X(connections_closed) \
   X(streams_reset) X(streams_refused) X(protocol_faults) X(bytes_in) X(bytes_out) X(records_in) X(records_out) X(writes)      \
-  X(lane_dropped) X(slow_closed) X(verify_jobs) X(verify_full)
+  X(lane_dropped) X(slow_closed) X(verify_jobs) X(verify_full)                                                     \
+  X(exchange_opened) X(exchange_served) X(exchange_waited) X(exchange_late)
 typedef struct msub_host_counts {
 #define MSUB_X(name) uint64_t name;
   MSUB_HOST_COUNTS(MSUB_X)
