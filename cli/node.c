@@ -122,7 +122,7 @@ static int join(node *n, const text_list *topics) {
     if (same < n->n_topics) continue; /* named twice */
     int err =
         msub_join(msub_host_engine(n->host), 0, msub_str(topics->v[i]),
-                  n->anonymous ? &anonymous_policy : NULL, msub_host_now(n->host), &n->topics[n->n_topics]);
+                  n->anonymous ? &anonymous_policy : NULL, NULL, msub_host_now(n->host), &n->topics[n->n_topics]);
     if (err != MSUB_OK) {
       say_error(n->cmd->program, "topic %s: cannot be joined: %s", quoted(topics->v[i]), msub_err_text(err));
       return EXIT_FAILED;

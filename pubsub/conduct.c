@@ -49,7 +49,8 @@ static uint32_t least(const msub__conduct *c, uint64_t now_ns) {
 
 /* The record of a key, made when it is new; NULL: no memory. */
 static msub__record *record(msub_engine *e, uint64_t key) {
-  msub__conduct *c = &e->conduct;
+  if (!msub__need_work(e)) return NULL;
+  msub__conduct *c = &e->work->conduct;
   uint32_t i = find(c, key);
   if (i != MSUB__NONE) return &c->e[i];
   if (msub__table_reserve(&c->table, msub__mem(e)) != MSUB_OK) return NULL;
@@ -97,8 +98,8 @@ static void throttle_sessions(msub_engine *e, uint32_t peer) {
 }
 
 void msub__blame_id(msub_engine *e, msub_bytes id, uint64_t prefix, int reason, unsigned weight) {
-  e->counts.faults++;
-  e->reasons[reason]++;
+  MSUB__COUNT(e, blamed);
+  msub__count_reason(e, reason);
   if (msub_reason_blame(reason) != MSUB_BLAME_PROVABLE) return;
   bool half = false, unused = false;
   bool spent = id.n && charge(e, peer_key(e, id), weight, BUDGET, &half);
@@ -106,8 +107,8 @@ void msub__blame_id(msub_engine *e, msub_bytes id, uint64_t prefix, int reason, 
   uint32_t peer = id.n ? msub__intern_find(&e->sh->peers, &e->sh->key, id) : 0;
   if (half && peer) throttle_sessions(e, peer);
   if (!spent || !peer) return;
-  e->counts.disconnects++;
-  e->world->disconnect(e->w, (msub_peer){ peer }, reason);
+  MSUB__COUNT(e, disconnects);
+  MSUB__WORLD(e)->disconnect(e->w, (msub_peer){ peer }, reason);
 }
 
 void msub__blame(msub_engine *e, uint32_t peer, uint64_t prefix, int reason, unsigned weight) {
@@ -116,16 +117,18 @@ void msub__blame(msub_engine *e, uint32_t peer, uint64_t prefix, int reason, uns
 
 uint64_t msub__conduct_until(const msub_engine *e, msub_bytes id, uint64_t prefix) {
   uint64_t until = 0;
-  uint32_t i = id.n ? find(&e->conduct, peer_key(e, id)) : MSUB__NONE;
-  if (i != MSUB__NONE) until = e->conduct.e[i].until_ns;
-  i = prefix ? find(&e->conduct, prefix) : MSUB__NONE;
-  if (i != MSUB__NONE && e->conduct.e[i].until_ns > until) until = e->conduct.e[i].until_ns;
+  if (!e->work) return 0;
+  const msub__conduct *c = &e->work->conduct;
+  uint32_t i = id.n ? find(c, peer_key(e, id)) : MSUB__NONE;
+  if (i != MSUB__NONE) until = c->e[i].until_ns;
+  i = prefix ? find(c, prefix) : MSUB__NONE;
+  if (i != MSUB__NONE && c->e[i].until_ns > until) until = c->e[i].until_ns;
   return until;
 }
 
 void msub__conduct_fini(msub_engine *e) {
-  msub__free(msub__mem(e), e->conduct.e, e->conduct.cap * sizeof *e->conduct.e);
-  msub__table_fini(&e->conduct.table, msub__mem(e));
+  msub__free(msub__mem(e), e->work->conduct.e, e->work->conduct.cap * sizeof *e->work->conduct.e);
+  msub__table_fini(&e->work->conduct.table, msub__mem(e));
 }
 
 int msub_report(msub_engine *e, msub_bytes peer_id, msub_bytes address, int reason, unsigned weight, const msub_now *now) {

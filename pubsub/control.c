@@ -12,22 +12,21 @@ struct msub__control_scratch {
 };
 
 void msub__control_fini(msub_engine *e) {
-  msub__free(msub__mem(e), e->control_scratch, sizeof *e->control_scratch);
-  e->control_scratch = NULL;
+  msub__free(msub__mem(e), e->work->control_scratch, sizeof *e->work->control_scratch);
+  e->work->control_scratch = NULL;
 }
 
-static void flush(msub_engine *e, unsigned ri, uint32_t slot) {
-  struct msub__control_scratch *x = e->control_scratch;
-  if (x->n) {
-    msub_ctl c = { .refs = 1, .n = x->n, .e = x->e };
-    msub__ops(e, ri)->control(&e->handles[ri], msub__session_handle(e, ri, slot), &c);
-  }
+/* more: the entries go on in the next call. */
+static void flush(msub_engine *e, unsigned ri, uint32_t slot, bool more) {
+  struct msub__control_scratch *x = e->work->control_scratch;
+  msub_ctl c = { .refs = 1, .n = x->n, .e = x->e };
+  MSUB__CALL(e, ri, control, msub__session_handle(e, ri, slot), &c, more);
   x->n = x->n_ids = x->n_px = 0;
 }
 
 static msub_ctl_entry *entry(msub_engine *e, unsigned ri, uint32_t slot, const msub_ctl_entry *like) {
-  struct msub__control_scratch *x = e->control_scratch;
-  if (x->n == ENTRIES) flush(e, ri, slot);
+  struct msub__control_scratch *x = e->work->control_scratch;
+  if (x->n == ENTRIES) flush(e, ri, slot, true);
   msub_ctl_entry *at = &x->e[x->n++];
   *at = *like;
   at->ids = &x->ids[x->n_ids];
@@ -38,12 +37,16 @@ static msub_ctl_entry *entry(msub_engine *e, unsigned ri, uint32_t slot, const m
 }
 
 static void take_ids(msub_engine *e, unsigned ri, uint32_t slot, const msub_ctl_entry *like, msub_ids ids) {
-  struct msub__control_scratch *x = e->control_scratch;
+  struct msub__control_scratch *x = e->work->control_scratch;
   msub_ctl_entry *at = entry(e, ri, slot, like);
   msub_bytes id;
   while (msub_ids_next(&ids, &id)) {
+    if (id.n == 0 || id.n > MSUB_MAX_ID) { /* no message of ours has it */
+      MSUB__COUNT(e, ids_over_limit);
+      continue;
+    }
     if (x->n_ids == IDS) {
-      flush(e, ri, slot);
+      flush(e, ri, slot, true);
       at = entry(e, ri, slot, like);
     }
     x->ids[x->n_ids++] = id;
@@ -52,7 +55,7 @@ static void take_ids(msub_engine *e, unsigned ri, uint32_t slot, const msub_ctl_
 }
 
 static void take_px(msub_engine *e, unsigned ri, uint32_t slot, const msub_ctl_entry *like, msub_px_iter px) {
-  struct msub__control_scratch *x = e->control_scratch;
+  struct msub__control_scratch *x = e->work->control_scratch;
   msub_ctl_entry *at = entry(e, ri, slot, like);
   msub_px one;
   while (x->n_px < PX && msub_px_next(&px, &one)) { /* the rest is more than any peer may suggest */
@@ -62,8 +65,9 @@ static void take_px(msub_engine *e, unsigned ri, uint32_t slot, const msub_ctl_e
 }
 
 void msub__control(msub_engine *e, unsigned ri, uint32_t slot, msub_bytes frame) {
-  if (!e->control_scratch) e->control_scratch = msub__zalloc(msub__mem(e), 1, sizeof *e->control_scratch);
-  if (!e->control_scratch) {
+  if (!msub__need_work(e)) return;
+  if (!e->work->control_scratch) e->work->control_scratch = msub__zalloc(msub__mem(e), 1, sizeof *e->work->control_scratch);
+  if (!e->work->control_scratch) {
     MSUB__LOGE(e, MSUB_LOG_ERROR, "no memory to read control messages");
     return;
   }
@@ -85,5 +89,5 @@ void msub__control(msub_engine *e, unsigned ri, uint32_t slot, msub_bytes frame)
     default: break;
     }
   }
-  flush(e, ri, slot);
+  flush(e, ri, slot, false);
 }

@@ -1,13 +1,21 @@
 /* pubsub/engine.h: the engine's structs, for the files of this folder.
  *
- *   msub_shared ── names, peers (strings as indexes), plans
- *   msub_engine ── routers[] ── sessions (chunks of 4 that never move), topics (a block each)
- *                │                 │                                  │
- *                │                 └ topics it announced (slots)      └ links, sorted by session slot
- *                ├ seen, bad bytes
- *                ├ questions: messages under judgement
- *                ├ conduct: what peers and prefixes did
- *                └ inbox: deferred calls
+ *   msub_shared ── names, peers (strings as indexes), plans, configs
+ *   msub_engine, one block:
+ *     ┌──────┬───────────┬─────────────────────┬───────────────────────────────────────┐
+ *     │ core │ routers[] │ handles[] (levels)  │ per router: streams, state blocks      │
+ *     └──────┴───────────┴─────────────────────┴───────────────────────────────────────┘
+ *       │        └ sessions (chunks of 4 that never move), topics (a block each), cache
+ *       ├ config: options and world, one for all engines that agree in them
+ *       ├ index: sessions by peer, topics by name, departed peers
+ *       └ work: everything that an idle engine does without (seen, questions, conduct, deferred calls, scratch, counters)
+ *
+ *   session  ┌──────┬────────────────┬────────────────┬─────────────┬─────────────┐
+ *            │ core │ outer.session  │ inner.session  │ outer.peer  │ inner.peer  │  the peer part is copied out and back
+ *            └──────┴────────────────┴────────────────┴─────────────┴─────────────┘
+ *   topic    ┌──────┬────────────────┬────────────────┐      links   ┌─────────────┬────────────┬────────────┬─ next ─
+ *            │ core │ outer.topic    │ inner.topic    │ ──────────▶  │ slot, flags │ outer.link │ inner.link │
+ *            └──────┴────────────────┴────────────────┘              └─────────────┴────────────┴────────────┴────────
  */
 #ifndef MSUB_PUBSUB_ENGINE_H
 #define MSUB_PUBSUB_ENGINE_H
@@ -20,87 +28,105 @@
 #include "meshsub/rpc.h"
 #include "pubsub/intern.h"
 #include "pubsub/limits.h"
+#include "pubsub/mcache.h"
+#include "pubsub/plan.h"
 #include "pubsub/seen.h"
+
+/* Options and world, shared by the engines that were made with the same ones. */
+typedef struct msub__config {
+  struct msub__config *next;
+  size_t engines;
+  msub_bytes key_field; /* owned */
+  /* From here on compared as bytes: the struct is zeroed first. */
+  msub_world_ops world;
+  msub_verdict (*verify)(const void *wire, size_t n);
+  msub_log log;
+  uint64_t validate_timeout_ns, seen_ttl_ns;
+  size_t seen_bytes, pending_bytes, max_rpc, max_message;
+  const msub_plan *plans[MSUB__ROUTERS];
+  uint32_t verify_cost_ns, pending_messages, n_routers;
+  uint8_t sign; /* msub_sign_policy */
+  bool go_parity;
+} msub__config;
 
 struct msub_shared {
   msub_mem mem;
   msub__hashkey key;
   msub__interns names, peers;
   struct msub_plan *plans;
+  msub__config *configs;
   size_t engines, messages, controls;
-};
-
-/* One router of a plan. */
-struct msub_level {
-  const msub_router_ops *ops;
-  const void *opts;
-  uint32_t state_n, session_n, topic_n, link_n;
-};
-struct msub_plan {
-  struct msub_plan *next;
-  struct msub_level level;
-  msub_router_ops ops; /* the plug-in's table; members it does not have are NULL */
-  uint32_t n_protocols;
-  struct { char *id; uint16_t features; } protocols[MSUB__PROTOCOLS];
 };
 
 typedef struct msub__session {
   uint64_t link;
   uint64_t prefix;      /* conduct's key of its address, 0: none */
-  uint32_t peer;        /* 0: the slot is free, then next_free counts */
-  uint32_t next_free;
-  uint32_t *topics;     /* slots of the topics that the peer announced */
-  uint32_t n_topics, cap_topics, topic_bytes;
-  uint32_t resume_at;   /* a frame of which a part was handled: where to go on */
+  uint32_t peer;        /* 0: the slot is free, then topic_bytes is the next free one */
+  uint32_t topic_bytes;
+  union { uint32_t few[2], *many; } topics; /* slots of the topics that the peer announced */
+  uint16_t n_topics, cap_topics;            /* cap 0: they are in `few` */
+  uint16_t resume_at;   /* a frame of which a part was handled: where to go on */
   uint16_t gen;
   uint8_t protocol;     /* index in the plan */
-  bool outbound, agreed, hello_due, throttled;
+  bool outbound : 1, agreed : 1, hello_due : 1, throttled : 1, returning : 1;
 } msub__session;
+_Static_assert(MSUB__PEER_TOPICS <= UINT16_MAX && MSUB__PUBLISH_ENTRIES <= UINT16_MAX, "they are counted in 16 bits");
 
 typedef struct msub__link {
   uint32_t session;     /* slot */
-  uint32_t flags;       /* MSUB_SUB_*, MSUB__LINK_STALE; the router's block follows */
+  uint32_t flags;       /* MSUB_SUB_*, MSUB__LINK_STALE; the levels' blocks follow */
 } msub__link;
 #define MSUB__LINK_STALE 0x80000000u /* announced on an older stream, not yet again */
 
 typedef struct msub__validator { msub_validate_fn fn; void *ud; } msub__validator;
 typedef struct msub__validators { msub__validator v[MSUB__VALIDATORS]; uint32_t n; } msub__validators;
 
+/* What few topics need. */
+typedef struct msub__topic_extra {
+  msub__validators validators;
+  const msub_msg *latest; /* rule LATEST: the newest that was not taken */
+  uint32_t latest_from;
+  size_t deferred_bytes;
+} msub__topic_extra;
+
 typedef struct msub__topic {
   msub_topic handle;
   uint32_t name;
-  uint32_t joins;
-  const msub_channel_policy *policy;
-  msub_channel_policy policy_copy; /* with members that the plug-in's table lacks as NULL */
+  uint32_t joins, opens;
+  const msub_channel_policy *policy; /* the program's */
+  void *ctx;
   uint8_t *links;
   uint32_t n_links, cap_links;
-  msub__validators *validators;
-  bool in_router; /* router.join ran and leave has not */
-} msub__topic;    /* the router's topic block follows, 8-aligned */
+  uint32_t cached_first, cached_last, cached; /* its messages in the cache: numbers of entries, how many */
+  bool policy_owned, signed_, in_router;      /* in_router: join ran and leave has not */
+  msub__topic_extra *extra;
+} msub__topic;    /* the levels' topic blocks follow, 8-aligned */
+
+typedef struct msub__topic_slot { msub__topic *t; uint32_t next_free; uint16_t gen; } msub__topic_slot;
 
 typedef struct msub__router {
-  const struct msub_plan *plan;
-  void *state;
+  const msub_plan *plan;
+  msub_router *handles;   /* of its levels, outermost first */
+  uint8_t *state;         /* streams, then the levels' state blocks */
   msub__session **chunks; /* of MSUB__CHUNK sessions */
-  uint32_t n_sessions, cap_chunks, free_session; /* slots used so far, pointers; free list: slot + 1 */
-  uint32_t live_sessions, session_stride;
-  msub__topic **topics;   /* by slot; NULL: free */
-  uint16_t *topic_gens;
-  uint32_t *topic_free;
-  uint32_t n_topics, cap_topics, n_topic_free, live_topics;
-  uint32_t link_stride;
-  bool up; /* init ran */
-  msub__rng rng[MSUB__RNG_STREAMS];
+  msub__topic_slot *topics;
+  msub__mcache *cache;    /* made with its first message */
+  uint32_t n_sessions, cap_chunks, free_session, live_sessions; /* slots used so far; pointers; free list: slot + 1 */
+  uint32_t n_topics, cap_topics, free_topic, live_topics;
+  uint8_t levels_up;      /* init ran on so many, from inside out */
 } msub__router;
 #define MSUB__CHUNK 4u
 
-typedef enum msub__question_state { MSUB__Q_FREE, MSUB__Q_JOB, MSUB__Q_PROGRAM, MSUB__Q_ABANDONED } msub__question_state;
-/* A message on its way through the stages: 0 signature, then the validators. */
+typedef enum msub__question_state { MSUB__Q_FREE, MSUB__Q_JOB, MSUB__Q_PROGRAM, MSUB__Q_DEFERRED, MSUB__Q_LATER, MSUB__Q_ABANDONED } msub__question_state;
+#define MSUB__STAGE_SIGNATURE 0u
+#define MSUB__STAGE_VALIDATORS 1u
+#define MSUB__STAGE_ADMIT UINT32_MAX
+/* A message on its way through the stages: the signature, then the validators from 1 on, then the channel's admit. */
 typedef struct msub__case {
-  const msub_msg *m;
+  const msub_msg *m;       /* NULL in a LATER */
   uint64_t fp;             /* of (topic, id) */
   msub_topic topic;
-  uint32_t from[MSUB__SENDERS]; /* peers */
+  uint32_t from[MSUB__SENDERS]; /* peers; of a LATER: who asked */
   uint32_t n_from;         /* 0: own */
   uint32_t stage;
   msub_token ticket;
@@ -109,15 +135,18 @@ typedef struct msub__case {
 } msub__case;
 typedef struct msub__question {
   msub__case c;
-  uint64_t deadline;
-  uint32_t prev, next;     /* by deadline; or free list */
+  uint64_t deadline;       /* NEVER in DEFERRED */
+  uint8_t *id;             /* of a LATER: its length, then its bytes */
+  uint32_t prev, next;     /* by deadline, or among the deferred; or free list */
   uint32_t gen;
   uint8_t state;
 } msub__question;
+typedef struct msub__question_list { uint32_t oldest, newest; } msub__question_list; /* indexes + 1; 0: none */
 typedef struct msub__questions {
   msub__question *q;
-  uint32_t n, cap, free, live, oldest, newest; /* indexes + 1; 0: none */
-  size_t bytes;            /* of the messages in it */
+  uint32_t n, cap, free, live, deferred;
+  msub__question_list timed, kept; /* kept: DEFERRED */
+  size_t bytes;            /* of the messages in it, without the deferred ones */
   msub__table by_fp;
 } msub__questions;
 
@@ -132,63 +161,81 @@ typedef struct msub__conduct {
   msub__table table;
 } msub__conduct;
 
-typedef enum msub__call_kind { MSUB__CALL_JOIN, MSUB__CALL_LEAVE, MSUB__CALL_PUBLISH, MSUB__CALL_COMPLETE, MSUB__CALL_DROPPED,
-  MSUB__CALL_DISCONNECT } msub__call_kind;
+/* Peer blocks of peers that went away. */
+typedef struct msub__departed_peer { uint64_t until; uint32_t peer, router; uint8_t *block; } msub__departed_peer;
+typedef struct msub__departed {
+  msub__departed_peer *e;
+  uint32_t n, cap;
+  uint64_t sweep_at;
+} msub__departed;
+
+/* Ids whose message is in a policy's own cache: which topic to ask. A ring, oldest out first. */
+typedef struct msub__offer { uint64_t fp; msub_topic topic; } msub__offer;
+typedef struct msub__offers {
+  msub__offer *e;
+  uint32_t n, cap, next;
+  msub__table table;
+  msub_topic open[MSUB__OPEN_TOPICS]; /* joined topics with open_ids */
+  uint32_t n_open;
+} msub__offers;
+
+typedef enum msub__call_kind { MSUB__CALL_JOIN, MSUB__CALL_LEAVE, MSUB__CALL_CLOSE, MSUB__CALL_PUBLISH, MSUB__CALL_COMPLETE, MSUB__CALL_DROPPED,
+  MSUB__CALL_DISCONNECT, MSUB__CALL_ASK, MSUB__CALL_OFFER, MSUB__CALL_SUPPLY, MSUB__CALL_REDELIVER, MSUB__CALL_COMMAND } msub__call_kind;
 typedef struct msub__call {
   msub__call_kind kind;
-  int arg;              /* verdict, reason */
+  int arg;              /* verdict, reason, command */
   msub_topic topic;
   msub_session session;
   msub_peer peer;
   msub_token token;
-  uint8_t *bytes;       /* payload of a publish */
+  uint32_t router, n_ids; /* of a command; ids packed in bytes: length, bytes, … */
+  uint8_t *bytes;
   size_t n_bytes;
-  const msub_msg **msgs; /* of a dropped RPC, held */
+  bool has;             /* SUPPLY: there is something */
+  const msub_msg **msgs; /* of a dropped RPC, or supplied; held */
   size_t n_msgs;
   const msub_ctl *ctl;
   size_t wire_size;
 } msub__call;
 
-struct msub_engine {
-  msub_shared *sh;
-  const msub_world_ops *world;
-  msub_world_ops world_copy;
-  void *w;
-  msub_now now;
-  bool inside, closing;
-  bool go_parity;
-  msub_sign_policy sign;
-  msub_verdict (*verify)(const void *wire, size_t n);
-  uint32_t verify_cost_ns;
-  uint64_t validate_timeout_ns;
-  uint32_t pending_messages;
-  size_t pending_bytes, max_rpc, max_message;
-  uint32_t self;         /* peer index of self_id */
-  uint8_t *key_field;
-  size_t key_field_n;
-  uint64_t seqno, tickets;
-  msub_log log;
-
-  msub__router routers[MSUB__ROUTERS];
-  msub_router handles[MSUB__ROUTERS];
-  size_t n_routers;
-  msub__table sessions_by_peer, topics_by_name;
+typedef struct msub__work {
+  msub_counts counts;
+  uint64_t reasons[MSUB_REASONS];
   msub__seen seen;
   uint64_t *bad;         /* ring of hashes of messages with a bad signature */
   uint32_t n_bad, next_bad;
   msub__questions questions;
   msub__conduct conduct;
+  msub__offers offers;
   msub__validators validators;
   msub__ring inbox;
   size_t inbox_bytes;
   msub_session *scratch; /* recipients of one message */
   size_t scratch_cap;
-  uint8_t *encoded;      /* an own message is encoded here */
-  size_t encoded_cap;
+  uint8_t *encoded, *payload; /* an own message is encoded in one, a transformed payload stands in the other */
+  size_t encoded_cap, payload_cap;
   struct msub__control_scratch *control_scratch;
-  msub_counts counts;
-  uint64_t reasons[MSUB_REASONS];
+} msub__work;
+
+struct msub_engine {
+  msub_shared *sh;
+  const msub__config *cfg;
+  void *w;
+  msub_now now;
+  msub__work *work;      /* NULL until it is needed */
+  msub__table index;     /* values: MSUB__INDEX_* | router << 20 | slot */
+  msub__departed departed;
+  uint64_t seed, seqno, tickets;
+  uint32_t self;         /* peer index of self_id */
+  uint32_t n_routers;
+  struct { uint32_t rpcs_in, rpcs_out, subscriptions_in; } early; /* counted before there is a work */
+  bool inside, closing, silent; /* silent: the program is told nothing any more */
+  msub__router routers[];
 };
+#define MSUB__INDEX_SESSION 0u
+#define MSUB__INDEX_TOPIC (1u << 23)
+#define MSUB__INDEX_DEPARTED (1u << 24)
+_Static_assert(MSUB__SLOTS <= 1u << 20 && MSUB__ROUTERS <= 7, "index values hold router and slot");
 
 /* ---- handles ---- */
 static inline uint32_t msub__handle(unsigned router, uint16_t gen, uint32_t slot) {
@@ -205,28 +252,80 @@ static inline uint64_t msub__mix(uint64_t x) {
   return x ^ x >> 31;
 }
 static inline const msub_mem *msub__mem(const msub_engine *e) { return &e->sh->mem; }
-static inline unsigned msub__router_index(const msub_router *r) { return (unsigned)(r - r->engine->handles); }
-static inline const msub_router_ops *msub__ops(const msub_engine *e, unsigned ri) { return &e->routers[ri].plan->ops; }
-#define MSUB__LOGE(e, lv, ...) MSUB__LOG(&(e)->log, lv, "engine", __VA_ARGS__)
+static inline msub_bytes msub__name_of(const msub_engine *e, uint32_t name) { return msub__intern_bytes(&e->sh->names, name); }
+#define MSUB__LOGE(e, lv, ...) MSUB__LOG(&(e)->cfg->log, lv, "engine", __VA_ARGS__)
+#define MSUB__WORLD(e) (&(e)->cfg->world)
+
+/* ---- the chain: an operation runs on the outermost level that has it ---- */
+#define MSUB__HAS(e, ri, op) ((e)->routers[ri].plan->entry.op != MSUB__NO_LEVEL)
+#define MSUB__AT(e, ri, op) (&(e)->routers[ri].handles[(e)->routers[ri].plan->entry.op])
+#define MSUB__OPS(e, ri, op) ((e)->routers[ri].plan->level[(e)->routers[ri].plan->entry.op].ops)
+/* Calls a void operation, or nothing; calls one with a value, or answers dflt. The first argument (the handle) is filled in. */
+#define MSUB__CALL(e, ri, op, ...) \
+  do { \
+    if (MSUB__HAS(e, ri, op)) MSUB__OPS(e, ri, op)->op(MSUB__AT(e, ri, op), __VA_ARGS__); \
+  } while (0)
+#define MSUB__ASK(e, ri, op, dflt, ...) (MSUB__HAS(e, ri, op) ? MSUB__OPS(e, ri, op)->op(MSUB__AT(e, ri, op), __VA_ARGS__) : (dflt))
+
+/* ---- hooks.c: a hook of the topic's channel, by the usual look-up ---- */
+/* NULL: nobody has it. *c is filled in when it is found. */
+const msub_channel_policy *msub__hook(const msub_engine *e, const msub__topic *t, unsigned hook, msub_channel *c);
+#define MSUB__HOOK(e, t, name, c) msub__hook(e, t, MSUB__H_##name, c)
+msub_full msub__full_rule(const msub_engine *e, const msub__topic *t);
+bool msub__is_signed(const msub_engine *e, const msub__topic *t); /* by policy and option; t->signed_ keeps the answer */
+size_t msub__max_data(const msub_engine *e, const msub__topic *t);
+size_t msub__defer_bytes(const msub_engine *e, const msub__topic *t);
+bool msub__open_ids(const msub_engine *e, const msub__topic *t);
+/* Somebody's answer was nonsense: counted, logged and traced. */
+void msub__fault(msub_engine *e, const char *whose, const char *what);
+/* Names of who a fault of the topic's hooks is. */
+const char *msub__policy_name(const msub_channel_policy *p);
 
 /* ---- engine.c: entering and leaving ---- */
 /* OK, or STATE from a callback or while closing. */
 MSUB_MUST int msub__enter(msub_engine *e, const msub_now *now);
 void msub__leave(msub_engine *e); /* runs deferred calls */
+msub__work *msub__need_work(msub_engine *e); /* NULL: no memory */
+void msub__count_early(msub_engine *e, size_t member);
+#define MSUB__COUNT_N(e, name, by) \
+  do { \
+    if ((e)->work) (e)->work->counts.name += (by); \
+    else for (uint64_t msub__i = (by); msub__i; msub__i--) msub__count_early(e, offsetof(msub_counts, name)); \
+  } while (0)
+#define MSUB__COUNT(e, name) MSUB__COUNT_N(e, name, 1u)
+void msub__count_reason(msub_engine *e, int reason);
+
+/* ---- trace.c ---- */
+#define MSUB__TRACED(e) (MSUB__WORLD(e)->trace != NULL && !(e)->silent)
+void msub__trace(msub_engine *e, unsigned ri, msub_event ev);
+#define MSUB__TRACE(e, ri, ...) \
+  do { \
+    if (MSUB__TRACED(e)) msub__trace(e, ri, (msub_event){ __VA_ARGS__ }); \
+  } while (0)
 
 /* ---- session.c ---- */
 msub__session *msub__session_at(const msub_engine *e, unsigned ri, uint32_t slot);
 msub__session *msub__session_of(const msub_engine *e, msub_session s); /* NULL: stale */
 msub_session msub__session_handle(const msub_engine *e, unsigned ri, uint32_t slot);
 uint32_t msub__session_find(const msub_engine *e, unsigned ri, uint32_t peer); /* slot or MSUB__NONE */
-void *msub__session_block(const msub_engine *e, msub__session *s);
+static inline uint32_t *msub__session_topics(msub__session *s) { return s->cap_topics ? s->topics.many : s->topics.few; }
 void msub__session_info_of(const msub_engine *e, unsigned ri, const msub__session *s, msub_session_info *out);
 void msub__session_end(msub_engine *e, unsigned ri, uint32_t slot);
-/* The peer announced or gave up a topic. */
+/* The peer announced or gave up a topic. name: its index when it is known, else 0. */
 void msub__session_subscribe(msub_engine *e, unsigned ri, uint32_t slot, msub_bytes topic, uint32_t flags);
 void msub__session_unsubscribe(msub_engine *e, unsigned ri, uint32_t slot, msub_bytes topic);
 /* The hello was read: what was not announced again ends. */
 void msub__session_hello_read(msub_engine *e, unsigned ri, uint32_t slot);
+
+/* ---- departed.c ---- */
+uint64_t msub__index_hash(uint32_t kind, unsigned ri, uint32_t key);
+/* Keeps the peer part of a session that ends, as long as its router wants. */
+void msub__depart(msub_engine *e, unsigned ri, uint32_t slot, uint64_t until);
+/* Copies it back into a new session; false: it was not kept. */
+bool msub__return(msub_engine *e, unsigned ri, uint32_t slot);
+uint8_t *msub__departed_block(const msub_engine *e, unsigned ri, uint32_t peer); /* NULL: not kept */
+void msub__departed_sweep(msub_engine *e);
+void msub__departed_fini(msub_engine *e);
 
 /* ---- topic.c ---- */
 msub__topic *msub__topic_of(const msub_engine *e, msub_topic t); /* NULL: stale */
@@ -234,9 +333,10 @@ msub__topic *msub__topic_find(const msub_engine *e, unsigned ri, uint32_t name);
 /* Finds or makes. NULL: *err is NOMEM or LIMIT. */
 msub__topic *msub__topic_get(msub_engine *e, unsigned ri, msub_bytes name, int *err);
 void msub__topic_release(msub_engine *e, msub__topic *t); /* frees it when nobody needs it */
-void *msub__topic_block(msub__topic *t);
+uint8_t *msub__topic_blocks(msub__topic *t);
+msub__topic_extra *msub__topic_extra_of(msub_engine *e, msub__topic *t); /* made when needed; NULL: no memory */
 static inline msub__link *msub__link_at(const msub_engine *e, const msub__topic *t, uint32_t i) {
-  return (msub__link *)(void *)(t->links + (size_t)i * e->routers[msub__handle_router(t->handle.v)].link_stride);
+  return (msub__link *)(void *)(t->links + (size_t)i * e->routers[msub__handle_router(t->handle.v)].plan->link_stride);
 }
 uint32_t msub__link_find(const msub_engine *e, const msub__topic *t, uint32_t slot); /* index or MSUB__NONE */
 msub__link *msub__link_add(msub_engine *e, msub__topic *t, uint32_t slot);          /* zeroed; NULL: no memory */
@@ -244,23 +344,35 @@ void msub__link_remove(msub_engine *e, msub__topic *t, uint32_t index);
 size_t msub__topic_count(const msub_engine *e);
 int msub__join_effect(msub_engine *e, msub_topic t);
 void msub__leave_effect(msub_engine *e, msub_topic t);
+void msub__close_effect(msub_engine *e, msub_topic t);
 void msub__topics_fini(msub_engine *e);
 
 /* ---- message.c ---- */
-/* A message of wire and id; NULL: no memory. The fields are located by v (views into wire's original). */
-const msub_msg *msub__msg_new(msub_shared *sh, const msub_msg_view *v, uint32_t name, const void *id_fn, msub_bytes id);
+/* A message of wire and id; NULL: no memory. The fields are those of `like` (borrowed, or owned). */
+const msub_msg *msub__msg_new(msub_shared *sh, const msub_msg *like, const void *id_fn, msub_bytes id);
 /* A borrowed one on the caller's stack; false: a field is longer than any message's may be. */
 bool msub__msg_borrow(msub_msg *m, const msub_msg_view *v, uint32_t name);
 /* The id by the topic's function or the default; 0: it has none. */
-size_t msub__message_id(const msub__topic *t, const msub_msg *m, uint8_t out[MSUB_MAX_ID]);
+size_t msub__message_id(msub_engine *e, const msub__topic *t, const msub_msg *m, uint8_t out[MSUB_MAX_ID]);
+const void *msub__id_fn(const msub_engine *e, const msub__topic *t);
+/* Control entries in a block of their own, ids and px copied, encoded. NULL: no memory. */
 const msub_ctl *msub__ctl_new(msub_shared *sh, const msub_ctl_entry *e, size_t n);
 static inline msub_msg *msub__msg_mutable(const msub_msg *m) { return (msub_msg *)(uintptr_t)m; }
+static inline size_t msub__message_rpc_size(const msub_msg *m) { return 1 + msub_varint_size(m->wire_n) + m->wire_n; }
 
 /* ---- publish.c ---- */
 int msub__publish(msub_engine *e, msub_topic t, msub_bytes data, msub_token ticket);
+/* Wraps a payload as a message of this topic by this node. NULL: *err says why (the id it has is not `want`: INVAL). want.n == 0: any. */
+const msub_msg *msub__wrap(msub_engine *e, msub__topic *t, msub_bytes data, msub_bytes want, int *err);
 bool msub__send(msub_engine *e, unsigned ri, uint32_t slot, const msub_rpc *rpc, msub_lane lane);
 /* Sends an accepted message to whom the router names. Recipients that took it. */
 uint32_t msub__forward(msub_engine *e, const msub__case *c);
+msub_list msub__scratch(msub_engine *e, size_t need); /* an empty list; cap may be less than need without memory */
+uint8_t *msub__room(msub_engine *e, uint8_t **p, size_t *cap, size_t n); /* grows a buffer of work; NULL: no memory, the buffer is gone */
+
+/* ---- announce.c: control that leaves ---- */
+/* To each session, encoded once, split. How many took all of it. */
+size_t msub__send_control(msub_engine *e, unsigned ri, const msub_session *to, size_t n_to, const msub_ctl_entry *entries, size_t n, msub_lane lane);
 /* Tells all joined topics of the session's router. */
 void msub__send_hello(msub_engine *e, unsigned ri, uint32_t slot);
 void msub__announce(msub_engine *e, const msub__topic *t, bool joined);
@@ -274,19 +386,39 @@ int msub__resume(msub_engine *e, msub__case *c, msub_verdict v);
 int msub__conclude(msub_engine *e, msub__case *c, msub_verdict v, int reason);
 uint64_t msub__fingerprint(const msub_engine *e, const msub__topic *t, msub_bytes id);
 
+/* ---- deliver.c ---- */
+typedef enum msub__delivery { MSUB__TAKEN, MSUB__FULL_DROPPED, MSUB__FULL_REFUSED, MSUB__BAD_PAYLOAD } msub__delivery;
+msub__delivery msub__deliver(msub_engine *e, msub__topic *t, const msub_msg *m, uint32_t from);
+void msub__redeliver(msub_engine *e, msub_topic t);
+
 /* ---- question.c ---- */
 /* Opens a question about the case (which is copied, its peers held). 0: no room. */
 msub_token msub__question_open(msub_engine *e, const msub__case *c, msub__question_state st);
+/* A LATER about an id, asked by a session's peer. 0: no room. */
+msub_token msub__question_later(msub_engine *e, msub_topic t, uint32_t peer, msub_bytes id);
 /* Another sender of bytes under judgement: true: they are. */
 bool msub__question_copy(msub_engine *e, uint64_t fp, msub_bytes wire, uint32_t peer);
 bool msub__question_room(const msub_engine *e, size_t bytes, bool throttled);
+/* The open one turns into a DEFERRED; false: over the topic's quota. */
+bool msub__question_defer(msub_engine *e, msub_token t);
 int msub__question_answer(msub_engine *e, msub_token t, msub_verdict v);
+/* Takes a LATER out: false: STALE. id: 1 + MSUB_MAX_ID bytes, filled with its length and bytes. */
+bool msub__question_supplied(msub_engine *e, msub_token t, msub_topic *topic, uint32_t *peer, uint8_t *id);
 void msub__question_cancel(msub_engine *e, msub_token t); /* just opened, never asked */
 void msub__questions_of_topic(msub_engine *e, msub_topic t); /* it was left */
 void msub__questions_expire(msub_engine *e);
 uint64_t msub__questions_deadline(const msub_engine *e);
 bool msub__questions_recall_all(msub_engine *e); /* false: a job still runs */
 void msub__questions_fini(msub_engine *e);
+
+/* ---- serve.c: IWANT's answers ---- */
+void msub__cache_put(msub_engine *e, msub__topic *t, const msub_msg *m);
+int msub__serve(msub_engine *e, unsigned ri, uint32_t slot, msub_bytes id, unsigned max_times);
+int msub__supply(msub_engine *e, msub_token t, const msub_cached *c); /* NULL: nothing */
+/* IHAVE went out with these ids: the topic's policy may be asked for them. */
+void msub__offered(msub_engine *e, const msub__topic *t, const msub_bytes *ids, size_t n);
+void msub__open_topic(msub_engine *e, const msub__topic *t, bool on);
+void msub__offers_fini(msub_engine *e);
 
 /* ---- validator.c ---- */
 /* The i-th validator of the topic, the engine's before its own; NULL: there are no more. */

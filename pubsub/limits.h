@@ -31,19 +31,31 @@
 #define MSUB__BAD_BYTES 1024                     /* messages with a bad signature whose bytes are remembered */
 #define MSUB__VALIDATE_TIMEOUT_S 10              /* option validate_timeout_ns */
 #define MSUB__CONDUCT_ENTRIES 4096               /* peers and prefixes with a record */
+#define MSUB__DEPARTED 4096                      /* peers whose block is kept after they left */
+#define MSUB__DEFER_BYTES (256 * MSUB__KIB)      /* deferred messages of a topic, when its policy does not say */
+#define MSUB__OFFERS 65536                       /* ids remembered as being in a policy's cache */
+#define MSUB__OPEN_TOPICS 64                     /* topics asked for ids that nobody announced */
+#define MSUB__CACHE_ASKERS 262144                /* (cached message, peer) pairs whose IWANTs are counted */
+#define MSUB__CACHE_BYTES (64 * MSUB__MIB)       /* option of the router: messages kept for IWANT */
+#define MSUB__ASK_IDS 64                         /* of msub_ask and msub_offer, in one call of the router */
+#define MSUB__PAYLOAD_BYTES (16 * MSUB__MIB)     /* what payload_in may make of a message */
 
 /* what we send: the tightest stock peer (rust 0.50) takes 16 KiB of subscriptions and control in an RPC, 100 subscriptions */
 #define MSUB__SEND_CONTROL_BYTES (15 * MSUB__KIB)
 #define MSUB__SEND_SUBSCRIPTIONS 100
+#define MSUB__SEND_IDONTWANT 10                  /* ids of an RPC: a go peer looks at no more */
 
 /* of the program */
 #define MSUB__ROUTERS 7
 #define MSUB__PROTOCOLS 8
 #define MSUB__VALIDATORS 8
 #define MSUB__BLOCK_BYTES (64 * MSUB__KIB)
+#define MSUB__LEVELS 4                           /* routers inside one another */
+#define MSUB__CACHE_WINDOWS 64
 #define MSUB__DEFERRED_TURN 256                  /* deferred calls run before the outermost call returns */
 #define MSUB__INBOX_CALLS 65536
 #define MSUB__INBOX_BYTES (64 * MSUB__MIB)       /* of payloads waiting in it */
 #define MSUB__SLOTS (1u << 20)                   /* sessions, and topics, of a router */
-#define MSUB__RNG_STREAMS 16
+#define MSUB__RNG_STREAMS 9                      /* of a level: 8 of its own, and the engine's for it: */
+#define MSUB__RNG_EMIT 8u
 #endif

@@ -1,3 +1,4 @@
+/* pubsub/message.c: messages and control parts as blocks of their own. */
 #include "pubsub/engine.h"
 #include <string.h>
 
@@ -16,13 +17,24 @@ bool msub__msg_borrow(msub_msg *m, const msub_msg_view *v, uint32_t name) {
   m->seqno_n = (uint8_t)v->seqno.n;
   m->topic_at = offset(v, v->topic);
   m->topic_n = (uint16_t)v->topic.n;
+  m->present = v->present;
   return true;
 }
 
-size_t msub__message_id(const msub__topic *t, const msub_msg *m, uint8_t out[MSUB_MAX_ID]) {
-  if (t->policy && t->policy->message_id) {
-    size_t n = t->policy->message_id(m, out);
-    return n > MSUB_MAX_ID ? 0 : n;
+const void *msub__id_fn(const msub_engine *e, const msub__topic *t) {
+  msub_channel c;
+  const msub_channel_policy *p = MSUB__HOOK(e, t, message_id, &c);
+  return p ? (const void *)(uintptr_t)p->message_id : NULL;
+}
+
+size_t msub__message_id(msub_engine *e, const msub__topic *t, const msub_msg *m, uint8_t out[MSUB_MAX_ID]) {
+  msub_channel c;
+  const msub_channel_policy *p = MSUB__HOOK(e, t, message_id, &c);
+  if (p) {
+    size_t n = p->message_id(m, out);
+    if (n <= MSUB_MAX_ID) return n;
+    msub__fault(e, msub__policy_name(p), "message_id answered an id longer than 128 bytes");
+    return 0;
   }
   size_t n = (size_t)m->from_n + m->seqno_n;
   if (n > MSUB_MAX_ID) return 0;
@@ -33,9 +45,10 @@ size_t msub__message_id(const msub__topic *t, const msub_msg *m, uint8_t out[MSU
 
 static size_t msg_bytes(const msub_msg *m) { return sizeof *m + m->wire_n + m->id_n; }
 
-const msub_msg *msub__msg_new(msub_shared *sh, const msub_msg_view *v, uint32_t name, const void *id_fn, msub_bytes id) {
-  msub_msg head;
-  if (!msub__msg_borrow(&head, v, name) || id.n > MSUB_MAX_ID) return NULL;
+const msub_msg *msub__msg_new(msub_shared *sh, const msub_msg *like, const void *id_fn, msub_bytes id) {
+  if (id.n > MSUB_MAX_ID) return NULL;
+  msub_msg head = *like;
+  head.refs = 1;
   head.id_n = (uint8_t)id.n;
   head.id_fn = id_fn;
   head.borrowed = false;
@@ -44,9 +57,9 @@ const msub_msg *msub__msg_new(msub_shared *sh, const msub_msg_view *v, uint32_t 
   uint8_t *wire = (uint8_t *)(m + 1);
   head.wire = wire;
   *m = head;
-  if (v->raw.n) memcpy(wire, v->raw.p, v->raw.n);
-  if (id.n) memcpy(wire + v->raw.n, id.p, id.n);
-  msub__intern_ref(&sh->names, name);
+  if (like->wire_n) memcpy(wire, like->wire, like->wire_n);
+  if (id.n) memcpy(wire + like->wire_n, id.p, id.n);
+  msub__intern_ref(&sh->names, head.topic_name);
   sh->messages++;
   return m;
 }
@@ -66,28 +79,61 @@ void msub_msg_drop(msub_shared *sh, const msub_msg *m) {
   msub__free(&sh->mem, msub__msg_mutable(m), msg_bytes(m));
 }
 
-/* One block: the head, the entries, the encoded fields. Ids and peer exchange are not kept as views: nobody sends them yet through here. */
-static size_t ctl_bytes(const msub_ctl *c) { return sizeof *c + c->n * sizeof *c->e + c->wire_n; }
+/* ---- control ---- */
+
+/* One block: head, entries, views of ids and of px, the encoded fields, the bytes that the views show. */
+typedef struct ctl_block { msub_ctl c; size_t n; } ctl_block;
+
+static size_t view_bytes(const msub_ctl_entry *e, size_t n, size_t *ids, size_t *px) {
+  size_t bytes = 0;
+  *ids = *px = 0;
+  for (size_t i = 0; i < n; i++) {
+    *ids += e[i].n_ids;
+    *px += e[i].n_px;
+    for (uint32_t k = 0; k < e[i].n_ids; k++) bytes += e[i].ids[k].n;
+    for (uint32_t k = 0; k < e[i].n_px; k++) bytes += e[i].px[k].peer_id.n + e[i].px[k].record.n;
+  }
+  return bytes;
+}
+
+static msub_bytes copy(uint8_t **to, msub_bytes b) {
+  msub_bytes out = { *to, b.n };
+  if (b.n) memcpy(*to, b.p, b.n);
+  *to += b.n;
+  return out;
+}
 
 const msub_ctl *msub__ctl_new(msub_shared *sh, const msub_ctl_entry *e, size_t n) {
-  msub_bytes names[MSUB__SEND_SUBSCRIPTIONS];
-  if (n > MSUB__SEND_SUBSCRIPTIONS) return NULL;
+  msub_bytes few[MSUB__SEND_SUBSCRIPTIONS] = { { NULL, 0 } }, *names = few;
+  size_t ids, px, bytes = view_bytes(e, n, &ids, &px);
+  if (n > UINT32_MAX) return NULL;
+  if (n > MSUB__SEND_SUBSCRIPTIONS && !(names = msub__zalloc(&sh->mem, n, sizeof *names))) return NULL;
   for (size_t i = 0; i < n; i++) names[i] = msub__intern_bytes(&sh->names, e[i].topic_name);
-  msub_ctl head = { .refs = 1, .n = (uint32_t)n };
-  head.wire_n = (uint32_t)msub_ctl_encode(e, names, n, NULL, 0);
-  msub_ctl *c = msub__alloc(&sh->mem, ctl_bytes(&head));
-  if (!c) return NULL;
-  msub_ctl_entry *entries = (msub_ctl_entry *)(void *)(c + 1);
-  uint8_t *wire = (uint8_t *)(entries + n);
-  memcpy(entries, e, n * sizeof *e);
-  msub_ctl_encode(e, names, n, wire, head.wire_n);
-  head.e = entries;
-  head.wire = wire;
-  *c = head;
-  for (size_t i = 0; i < n; i++)
-    if (e[i].topic_name) msub__intern_ref(&sh->names, e[i].topic_name);
-  sh->controls++;
-  return c;
+  size_t wire_n = msub_ctl_encode(e, names, n, NULL, 0);
+  size_t all = sizeof(ctl_block) + n * sizeof *e + ids * sizeof(msub_bytes) + px * sizeof(msub_px) + wire_n + bytes;
+  ctl_block *b = wire_n <= UINT32_MAX ? msub__alloc(&sh->mem, all) : NULL;
+  if (b) {
+    msub_ctl_entry *entries = (msub_ctl_entry *)(void *)(b + 1);
+    msub_bytes *id = (msub_bytes *)(void *)(entries + n);
+    msub_px *p = (msub_px *)(void *)(id + ids);
+    uint8_t *wire = (uint8_t *)(p + px), *at = wire + wire_n;
+    msub_ctl_encode(e, names, n, wire, wire_n);
+    for (size_t i = 0; i < n; i++) {
+      entries[i] = e[i];
+      entries[i].ids = id;
+      entries[i].px = p;
+      for (uint32_t k = 0; k < e[i].n_ids; k++) *id++ = copy(&at, e[i].ids[k]);
+      for (uint32_t k = 0; k < e[i].n_px; k++, p++) {
+        p->peer_id = copy(&at, e[i].px[k].peer_id);
+        p->record = copy(&at, e[i].px[k].record);
+      }
+      if (e[i].topic_name) msub__intern_ref(&sh->names, e[i].topic_name);
+    }
+    *b = (ctl_block){ { .refs = 1, .n = (uint32_t)n, .e = entries, .wire = wire, .wire_n = (uint32_t)wire_n }, all };
+    sh->controls++;
+  }
+  if (names != few) msub__free(&sh->mem, names, n * sizeof *names);
+  return b ? &b->c : NULL;
 }
 
 const msub_ctl *msub_ctl_hold(const msub_ctl *c) {
@@ -101,5 +147,6 @@ void msub_ctl_drop(msub_shared *sh, const msub_ctl *c) {
   if (--((msub_ctl *)(uintptr_t)c)->refs) return;
   for (size_t i = 0; i < c->n; i++) msub__intern_drop(&sh->names, &sh->mem, &sh->key, c->e[i].topic_name);
   sh->controls--;
-  msub__free(&sh->mem, (void *)(uintptr_t)c, ctl_bytes(c));
+  ctl_block *b = (ctl_block *)(uintptr_t)c;
+  msub__free(&sh->mem, b, b->n);
 }

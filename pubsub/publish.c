@@ -1,38 +1,39 @@
-/* pubsub/publish.c: everything that leaves: own messages, forwards, hellos and announcements. */
+/* pubsub/publish.c: messages that leave: own ones, from the payload to the judgement, and forwards. */
 #include "pubsub/engine.h"
 #include <string.h>
 
 bool msub__send(msub_engine *e, unsigned ri, uint32_t slot, const msub_rpc *rpc, msub_lane lane) {
   const msub__session *s = msub__session_at(e, ri, slot);
   msub_session h = msub__session_handle(e, ri, slot);
-  if (e->world->send(e->w, s->link, h, rpc, lane) == MSUB_OK) {
-    e->counts.rpcs_out++;
-    e->counts.messages_out += rpc->n_msgs;
+  msub_peer peer = { s->peer };
+  if (MSUB__WORLD(e)->send(e->w, s->link, h, rpc, lane) == MSUB_OK) {
+    MSUB__COUNT(e, rpcs_out);
+    if (rpc->n_msgs) MSUB__COUNT_N(e, messages_out, rpc->n_msgs);
+    MSUB__TRACE(e, ri, .kind = MSUB_T_SEND_RPC, .peer = peer, .rpc = rpc);
     return true;
   }
-  e->counts.refused++;
-  const msub_router_ops *ops = msub__ops(e, ri);
-  if (ops->dropped) ops->dropped(&e->handles[ri], h, rpc, MSUB_R_QUEUE_FULL);
+  MSUB__COUNT(e, refused);
+  MSUB__TRACE(e, ri, .kind = MSUB_T_DROP_RPC, .peer = peer, .rpc = rpc, .reason = MSUB_R_QUEUE_FULL);
+  MSUB__CALL(e, ri, dropped, h, rpc, MSUB_R_QUEUE_FULL);
   return false;
 }
 
 /* ---- messages ---- */
 
-static msub_list recipients(msub_engine *e, const msub__topic *t) {
-  size_t need = t->n_links > e->routers[msub__handle_router(t->handle.v)].live_sessions
-                    ? t->n_links
-                    : e->routers[msub__handle_router(t->handle.v)].live_sessions;
-  if (need > e->scratch_cap) {
+msub_list msub__scratch(msub_engine *e, size_t need) {
+  msub__work *w = msub__need_work(e);
+  if (!w) return (msub_list){ NULL, 0, 0 };
+  if (need > w->scratch_cap) {
     size_t cap = need < 16 ? 16 : need * 2;
-    msub_session *p = msub__realloc(msub__mem(e), e->scratch, e->scratch_cap * sizeof *p, cap * sizeof *p);
+    msub_session *p = msub__realloc(msub__mem(e), w->scratch, w->scratch_cap * sizeof *p, cap * sizeof *p);
     if (p) {
-      e->scratch = p;
-      e->scratch_cap = cap;
+      w->scratch = p;
+      w->scratch_cap = cap;
     } else {
       MSUB__LOGE(e, MSUB_LOG_ERROR, "no memory for the recipients of a message: it is not forwarded to all");
     }
   }
-  return (msub_list){ e->scratch, 0, e->scratch_cap };
+  return (msub_list){ w->scratch, 0, w->scratch_cap };
 }
 
 static bool sent_it(const msub__case *c, uint32_t peer) {
@@ -41,42 +42,48 @@ static bool sent_it(const msub__case *c, uint32_t peer) {
   return false;
 }
 
-static size_t message_rpc_size(const msub_msg *m) { return 1 + msub_varint_size(m->wire_n) + m->wire_n; }
-
 uint32_t msub__forward(msub_engine *e, const msub__case *c) {
   unsigned ri = msub__handle_router(c->topic.v);
+  if (!MSUB__HAS(e, ri, publish)) return 0;
   const msub__topic *t = msub__topic_of(e, c->topic);
   uint32_t from = c->n_from ? msub__session_find(e, ri, c->from[0]) : MSUB__NONE;
-  msub_list out = recipients(e, t);
-  msub__ops(e, ri)->publish(&e->handles[ri], c->topic, c->m,
-                            from == MSUB__NONE ? (msub_session){ 0 } : msub__session_handle(e, ri, from), &out);
-  msub_rpc rpc = { &c->m, 1, NULL, message_rpc_size(c->m) };
+  size_t live = e->routers[ri].live_sessions;
+  msub_list out = msub__scratch(e, t->n_links > live ? t->n_links : live);
+  MSUB__OPS(e, ri, publish)->publish(MSUB__AT(e, ri, publish), c->topic, c->m,
+                                     from == MSUB__NONE ? (msub_session){ 0 } : msub__session_handle(e, ri, from), &out);
+  if (out.n > out.cap) {
+    msub__fault(e, MSUB__OPS(e, ri, publish)->name, "publish named more recipients than there is room for");
+    return 0;
+  }
+  msub_rpc rpc = { &c->m, 1, NULL, msub__message_rpc_size(c->m) };
   uint32_t took = 0;
   for (size_t i = 0; i < out.n; i++) {
-    const msub__session *s = msub__session_of(e, out.s[i]);
-    if (!s || msub__handle_router(out.s[i].v) != ri || sent_it(c, s->peer)) continue;
-    took += msub__send(e, ri, msub__handle_slot(out.s[i].v), &rpc, c->own ? MSUB_LANE_OWN : MSUB_LANE_FORWARD);
+    const msub__session *s = msub__handle_router(out.s[i].v) == ri ? msub__session_of(e, out.s[i]) : NULL;
+    if (!s) msub__fault(e, MSUB__OPS(e, ri, publish)->name, "publish named a session that does not exist");
+    else if (!sent_it(c, s->peer)) took += msub__send(e, ri, msub__handle_slot(out.s[i].v), &rpc, c->own ? MSUB_LANE_OWN : MSUB_LANE_FORWARD);
   }
   return took;
 }
 
 static bool room_everywhere(const msub_engine *e, const msub__topic *t, size_t bytes) {
-  if (!e->world->room) return true;
+  const msub_world_ops *w = MSUB__WORLD(e);
+  if (!w->room) return true;
   unsigned ri = msub__handle_router(t->handle.v);
   for (uint32_t i = 0; i < t->n_links; i++)
-    if (!e->world->room(e->w, msub__session_at(e, ri, msub__link_at(e, t, i)->session)->link, MSUB_LANE_OWN, bytes)) return false;
+    if (!w->room(e->w, msub__session_at(e, ri, msub__link_at(e, t, i)->session)->link, MSUB_LANE_OWN, bytes)) return false;
   return true;
 }
 
-static uint8_t *encode_room(msub_engine *e, size_t n) {
-  if (n > e->encoded_cap) {
-    size_t cap = n < 2048 ? 2048 : n + n / 2;
-    msub__free(msub__mem(e), e->encoded, e->encoded_cap);
-    e->encoded = msub__alloc(msub__mem(e), cap);
-    e->encoded_cap = e->encoded ? cap : 0;
+uint8_t *msub__room(msub_engine *e, uint8_t **p, size_t *cap, size_t n) {
+  if (n > *cap || !*p) {
+    size_t more = n < 2048 ? 2048 : n + n / 2;
+    msub__free(msub__mem(e), *p, *cap);
+    *p = msub__alloc(msub__mem(e), more);
+    *cap = *p ? more : 0;
   }
-  return e->encoded;
+  return *p;
 }
+static uint8_t *encode_room(msub_engine *e, size_t n) { return msub__room(e, &e->work->encoded, &e->work->encoded_cap, n); }
 
 /* Signs fields 1 to 4 as they are encoded. Length of the signature, or an error. */
 static int sign(msub_engine *e, const msub_msg_view *v, uint8_t *out, size_t cap) {
@@ -85,62 +92,118 @@ static int sign(msub_engine *e, const msub_msg_view *v, uint8_t *out, size_t cap
   if (!p) return MSUB_ERR_NOMEM;
   msub_msg_encode(v, p, n);
   msub_bytes parts[2] = { msub_str("libp2p-pubsub:"), { p, n } };
-  return e->world->sign(e->w, parts, 2, out, cap);
+  return MSUB__WORLD(e)->sign(e->w, parts, 2, out, cap);
+}
+
+/* A message of ours on its way to be encoded. */
+typedef struct draft {
+  msub_msg_view v;
+  uint8_t seqno[8], signature[1024];
+  size_t extra; /* bytes that signing adds, at most */
+} draft;
+
+static void begin_draft(msub_engine *e, const msub__topic *t, msub_bytes data, draft *d) {
+  memset(&d->v, 0, sizeof d->v);
+  d->v.data = data;
+  d->v.topic = msub__name_of(e, t->name);
+  d->v.present = MSUB_HAS_DATA | MSUB_HAS_TOPIC;
+  d->extra = 0;
+  if (!t->signed_) return;
+  d->v.from = msub__intern_bytes(&e->sh->peers, e->self);
+  d->v.seqno = (msub_bytes){ d->seqno, sizeof d->seqno };
+  d->v.present |= MSUB_HAS_FROM | MSUB_HAS_SEQNO;
+  d->extra = 80 + e->cfg->key_field.n;
+}
+
+/* Numbers, signs and encodes it; *m is borrowed and stands in the engine's buffer. */
+static int finish_draft(msub_engine *e, const msub__topic *t, draft *d, msub_msg *m) {
+  if (t->signed_) {
+    uint64_t number = ++e->seqno;
+    for (int i = 7; i >= 0; i--, number >>= 8) d->seqno[i] = (uint8_t)number;
+    int n = sign(e, &d->v, d->signature, sizeof d->signature);
+    if (n <= 0) return n < 0 ? n : MSUB_ERR_CRYPTO;
+    d->v.signature = (msub_bytes){ d->signature, (size_t)n };
+    d->v.present |= MSUB_HAS_SIGNATURE;
+    if (e->cfg->key_field.n) {
+      d->v.key = e->cfg->key_field;
+      d->v.present |= MSUB_HAS_KEY;
+    }
+  }
+  size_t n = msub_msg_encode(&d->v, NULL, 0);
+  uint8_t *p = encode_room(e, n);
+  if (!p) return MSUB_ERR_NOMEM;
+  msub_msg_encode(&d->v, p, n);
+  if (msub_msg_parse((msub_bytes){ p, n }, &d->v) != MSUB_OK || !msub__msg_borrow(m, &d->v, t->name)) return MSUB_ERR_INVAL;
+  return MSUB_OK;
+}
+
+/* The payload as it travels. It stands in the payload buffer, which no callback between here and the encoding uses. */
+static int transform(msub_engine *e, const msub__topic *t, msub_bytes *data) {
+  msub_channel c;
+  const msub_channel_policy *p = MSUB__HOOK(e, t, payload_out, &c);
+  msub__work *w = e->work;
+  if (!p) return MSUB_OK;
+  for (unsigned tries = 0; tries < 2; tries++) {
+    size_t n = p->payload_out(&c, *data, w->payload, w->payload_cap);
+    if (n == SIZE_MAX) return MSUB_ERR_REFUSED;
+    if (n > msub__max_data(e, t)) return MSUB_ERR_LIMIT;
+    if (n <= w->payload_cap) {
+      *data = (msub_bytes){ w->payload, n };
+      return MSUB_OK;
+    }
+    if (!msub__room(e, &w->payload, &w->payload_cap, n)) return MSUB_ERR_NOMEM;
+  }
+  msub__fault(e, msub__policy_name(p), "payload_out asked for more room twice");
+  return MSUB_ERR_REFUSED;
+}
+
+const msub_msg *msub__wrap(msub_engine *e, msub__topic *t, msub_bytes data, msub_bytes want, int *err) {
+  draft d;
+  msub_msg m;
+  uint8_t id[MSUB_MAX_ID];
+  *err = MSUB_ERR_NOMEM;
+  if (!msub__need_work(e)) return NULL;
+  begin_draft(e, t, data, &d);
+  *err = data.n > msub__max_data(e, t) || msub_msg_encode(&d.v, NULL, 0) + d.extra > e->cfg->max_message ? MSUB_ERR_LIMIT : finish_draft(e, t, &d, &m);
+  if (*err != MSUB_OK) return NULL;
+  msub_bytes idb = { id, msub__message_id(e, t, &m, id) };
+  *err = MSUB_ERR_INVAL;
+  if (idb.n == 0 || (want.n && !msub_bytes_eq(idb, want))) return NULL;
+  *err = MSUB_ERR_NOMEM;
+  return msub__msg_new(e->sh, &m, msub__id_fn(e, t), idb);
 }
 
 int msub__publish(msub_engine *e, msub_topic h, msub_bytes data, msub_token ticket) {
   msub__topic *t = msub__topic_of(e, h);
-  if (!t || t->joins == 0) return MSUB_ERR_STALE;
-  uint8_t seqno[8], signature[1024];
-  msub_msg_view v;
-  memset(&v, 0, sizeof v);
-  v.data = data;
-  v.topic = msub__intern_bytes(&e->sh->names, t->name);
-  v.present = MSUB_HAS_DATA | MSUB_HAS_TOPIC;
-  size_t extra = 0;
-  if (e->sign == MSUB_STRICT_SIGN) {
-    v.from = msub__intern_bytes(&e->sh->peers, e->self);
-    v.seqno = (msub_bytes){ seqno, sizeof seqno };
-    v.present |= MSUB_HAS_FROM | MSUB_HAS_SEQNO;
-    extra = 80 + e->key_field_n;
-  }
-  if (data.n > e->max_message || msub_msg_encode(&v, NULL, 0) + extra > e->max_message) return MSUB_ERR_LIMIT;
-  if (!room_everywhere(e, t, data.n + v.topic.n + extra + 64)) return MSUB_ERR_LIMIT;
-  if (e->sign == MSUB_STRICT_SIGN) {
-    uint64_t number = ++e->seqno;
-    for (int i = 7; i >= 0; i--, number >>= 8) seqno[i] = (uint8_t)number;
-    int n = sign(e, &v, signature, sizeof signature);
-    if (n <= 0) return n < 0 ? n : MSUB_ERR_CRYPTO;
-    v.signature = (msub_bytes){ signature, (size_t)n };
-    v.present |= MSUB_HAS_SIGNATURE;
-    if (e->key_field_n) {
-      v.key = (msub_bytes){ e->key_field, e->key_field_n };
-      v.present |= MSUB_HAS_KEY;
-    }
-  }
-  size_t n = msub_msg_encode(&v, NULL, 0);
-  uint8_t *p = encode_room(e, n);
-  if (!p) return MSUB_ERR_NOMEM;
-  msub_msg_encode(&v, p, n);
-  if (msub_msg_parse((msub_bytes){ p, n }, &v) != MSUB_OK) return MSUB_ERR_INVAL;
+  if (!t || (t->joins == 0 && t->opens == 0)) return MSUB_ERR_STALE;
+  if (!msub__need_work(e)) return MSUB_ERR_NOMEM;
+  int rc = transform(e, t, &data);
+  if (rc != MSUB_OK) return rc;
+  draft d;
+  begin_draft(e, t, data, &d);
+  if (data.n > msub__max_data(e, t) || msub_msg_encode(&d.v, NULL, 0) + d.extra > e->cfg->max_message) return MSUB_ERR_LIMIT;
+  if (!room_everywhere(e, t, data.n + d.v.topic.n + d.extra + 64)) return MSUB_ERR_LIMIT;
+  msub_msg m;
+  rc = finish_draft(e, t, &d, &m);
+  if (rc != MSUB_OK) return rc;
 
   uint8_t id[MSUB_MAX_ID];
-  msub_msg m;
-  if (!msub__msg_borrow(&m, &v, t->name)) return MSUB_ERR_INVAL;
-  size_t id_n = msub__message_id(t, &m, id);
-  if (id_n == 0) {
-    e->reasons[MSUB_R_BAD_ID]++;
+  msub_bytes idb = { id, msub__message_id(e, t, &m, id) };
+  if (idb.n == 0) {
+    msub__count_reason(e, MSUB_R_BAD_ID);
     return MSUB_ERR_REFUSED;
   }
   msub__case c = { .topic = h, .own = true, .ticket = ticket };
-  c.fp = msub__fingerprint(e, t, (msub_bytes){ id, id_n });
-  e->counts.published++;
-  if (msub__seen_find(&e->seen, c.fp, e->now.mono_ns) != MSUB__UNSEEN) { /* it has been everywhere already */
-    e->counts.duplicates++;
-    if (e->world->result) e->world->result(e->w, ticket, MSUB_OK, 0);
+  c.fp = msub__fingerprint(e, t, idb);
+  MSUB__COUNT(e, published);
+  MSUB__TRACE(e, msub__handle_router(h.v), .kind = MSUB_T_PUBLISH, .topic = h, .id = idb);
+  if (msub__seen_find(&e->work->seen, c.fp, e->now.mono_ns) != MSUB__UNSEEN) { /* it has been everywhere already */
+    MSUB__COUNT(e, duplicates);
+    MSUB__TRACE(e, msub__handle_router(h.v), .kind = MSUB_T_DUPLICATE, .topic = h, .id = idb);
+    if (MSUB__WORLD(e)->result) MSUB__WORLD(e)->result(e->w, ticket, MSUB_OK, 0);
     return MSUB_OK;
   }
-  c.m = msub__msg_new(e->sh, &v, t->name, t->policy ? (const void *)(uintptr_t)t->policy->message_id : NULL, (msub_bytes){ id, id_n });
+  c.m = msub__msg_new(e->sh, &m, msub__id_fn(e, t), idb);
   if (!c.m) return MSUB_ERR_NOMEM;
   return msub__judge(e, &c);
 }
@@ -151,8 +214,8 @@ int msub_publish(msub_engine *e, msub_topic t, msub_bytes data, const msub_now *
   if (ticket || now == NULL) mine.v = ++e->tickets;
   if (now == NULL) {
     const msub__topic *at = msub__topic_of(e, t);
-    if (!at || at->joins == 0) return MSUB_ERR_STALE;
-    if (data.n > e->max_message) return MSUB_ERR_LIMIT;
+    if (!at || (at->joins == 0 && at->opens == 0)) return MSUB_ERR_STALE;
+    if (data.n > MSUB__PAYLOAD_BYTES || (data.n > e->cfg->max_message && !MSUB__HOOK(e, at, payload_out, &(msub_channel){ 0 }))) return MSUB_ERR_LIMIT;
     int rc = msub__deferred_push(e, &(msub__call){ .kind = MSUB__CALL_PUBLISH, .topic = t, .token = mine }, data);
     if (rc == MSUB_OK && ticket) *ticket = mine;
     return rc;
@@ -163,53 +226,4 @@ int msub_publish(msub_engine *e, msub_topic t, msub_bytes data, const msub_now *
   rc = msub__publish(e, t, data, mine);
   msub__leave(e);
   return rc;
-}
-
-/* ---- subscriptions ---- */
-
-static void send_control(msub_engine *e, unsigned ri, uint32_t slot, const msub_ctl *c) {
-  msub_rpc rpc = { NULL, 0, c, c->wire_n };
-  msub__send(e, ri, slot, &rpc, MSUB_LANE_CONTROL);
-}
-
-void msub__announce(msub_engine *e, const msub__topic *t, bool joined) {
-  unsigned ri = msub__handle_router(t->handle.v);
-  if (e->routers[ri].live_sessions == 0) return;
-  msub_ctl_entry entry = { .kind = joined ? MSUB_C_SUB : MSUB_C_UNSUB, .topic_name = t->name };
-  const msub_ctl *c = msub__ctl_new(e->sh, &entry, 1);
-  if (!c) {
-    MSUB__LOGE(e, MSUB_LOG_ERROR, "no memory to announce a topic");
-    return;
-  }
-  for (uint32_t s = 0; s < e->routers[ri].n_sessions; s++)
-    if (msub__session_at(e, ri, s)->peer) send_control(e, ri, s, c);
-  msub_ctl_drop(e->sh, c);
-}
-
-static void send_hello_part(msub_engine *e, unsigned ri, uint32_t slot, const msub_ctl_entry *entries, size_t n) {
-  const msub_ctl *c = msub__ctl_new(e->sh, entries, n);
-  if (!c) {
-    MSUB__LOGE(e, MSUB_LOG_ERROR, "no memory for a hello");
-    return;
-  }
-  send_control(e, ri, slot, c);
-  msub_ctl_drop(e->sh, c);
-}
-
-void msub__send_hello(msub_engine *e, unsigned ri, uint32_t slot) {
-  msub_ctl_entry entries[MSUB__SEND_SUBSCRIPTIONS];
-  size_t n = 0, bytes = 0;
-  const msub__router *r = &e->routers[ri];
-  for (uint32_t i = 0; i < r->n_topics; i++) {
-    const msub__topic *t = r->topics[i];
-    if (!t || !t->in_router) continue;
-    size_t size = msub__intern_bytes(&e->sh->names, t->name).n + 16; /* tags, lengths and flags */
-    if (n == MSUB__SEND_SUBSCRIPTIONS || bytes + size > MSUB__SEND_CONTROL_BYTES) {
-      send_hello_part(e, ri, slot, entries, n);
-      n = bytes = 0;
-    }
-    entries[n++] = (msub_ctl_entry){ .kind = MSUB_C_SUB, .topic_name = t->name };
-    bytes += size;
-  }
-  if (n) send_hello_part(e, ri, slot, entries, n);
 }

@@ -92,6 +92,7 @@ static bool scan_prune(scan *s, msub_bytes b) {
 }
 
 static int scan_control(scan *s, msub_bytes ctl) {
+  s->c->control++;
   const uint8_t *p = ctl.p, *end = msub__end(ctl);
   while (p < end) {
     uint32_t tag;

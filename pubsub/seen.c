@@ -6,8 +6,11 @@
 #define SEGMENT 512u /* entries: 8 KiB, so that a quiet engine stays small */
 #define SWEEP 8u
 
+/* Numbers count modulo 2^31, so that none of them is the table's "none". */
+#define NUMBER(n) ((n) & INT32_MAX)
+
 static const msub__seen_entry *entry(const msub__seen *s, uint32_t number) {
-  uint32_t at = number - s->first + s->offset;
+  uint32_t at = NUMBER(number - s->first) + s->offset;
   return &s->segments[(s->first_segment + at / SEGMENT) & (s->cap_segments - 1)][at % SEGMENT];
 }
 
@@ -62,7 +65,7 @@ msub__seen_state msub__seen_find(const msub__seen *s, uint64_t fp, uint64_t now_
 static void pop(msub__seen *s, const msub_mem *m) {
   const msub__seen_entry *e = entry(s, s->first);
   msub__table_remove(&s->index, e->fp, s->first); /* absent when a newer entry took its place */
-  s->first++;
+  s->first = NUMBER(s->first + 1);
   if (++s->offset == SEGMENT || s->first == s->next) {
     msub__free(m, s->segments[s->first_segment], SEGMENT * sizeof(msub__seen_entry));
     s->segments[s->first_segment] = NULL;
@@ -91,7 +94,7 @@ static int grow(msub__seen *s, const msub_mem *m) {
 
 /* Room for one more entry behind the last one. */
 static int room(msub__seen *s, const msub_mem *m) {
-  uint32_t at = s->next - s->first + s->offset;
+  uint32_t at = msub__seen_count(s) + s->offset;
   if (at < s->n_segments * SEGMENT) return MSUB_OK;
   if (s->n_segments == s->cap_segments) {
     int rc = grow(s, m);
@@ -118,11 +121,11 @@ int msub__seen_add(msub__seen *s, const msub_mem *m, uint64_t fp, bool invalid, 
   if (rc == MSUB_OK) rc = room(s, m);
   if (rc != MSUB_OK) return rc;
   uint64_t expiry = msub__deadline(now_ns, s->ttl_ns) & ~UINT64_C(1);
-  uint32_t at = s->next - s->first + s->offset;
+  uint32_t at = msub__seen_count(s) + s->offset;
   s->segments[(s->first_segment + at / SEGMENT) & (s->cap_segments - 1)][at % SEGMENT] =
       (msub__seen_entry){ fp, expiry | (invalid ? 1u : 0u) };
   rc = msub__table_insert(&s->index, m, fp, s->next);
   MSUB__INVARIANT(rc == MSUB_OK);
-  s->next++;
+  s->next = NUMBER(s->next + 1);
   return MSUB_OK;
 }

@@ -17,7 +17,7 @@ typedef struct msub__seen_entry { uint64_t fp, expiry; } msub__seen_entry; /* lo
 typedef struct msub__seen {
   msub__seen_entry **segments; /* ring of pointers */
   uint32_t cap_segments, first_segment, n_segments;
-  uint32_t first, next; /* numbers of the oldest entry and of the next one; they wrap */
+  uint32_t first, next; /* numbers of the oldest entry and of the next one; they wrap at 2^31 */
   uint32_t offset;      /* of `first` in its segment */
   msub__table index;
   uint64_t ttl_ns;
@@ -33,6 +33,6 @@ msub__seen_state msub__seen_find(const msub__seen *s, uint64_t fp, uint64_t now_
 MSUB_MUST int msub__seen_add(msub__seen *s, const msub_mem *m, uint64_t fp, bool invalid, uint64_t now_ns, uint64_t *evicted);
 /* Sweeps at most max entries that are over. */
 void msub__seen_sweep(msub__seen *s, const msub_mem *m, uint64_t now_ns, unsigned max);
-static inline uint32_t msub__seen_count(const msub__seen *s) { return s->next - s->first; }
+static inline uint32_t msub__seen_count(const msub__seen *s) { return (s->next - s->first) & INT32_MAX; }
 size_t msub__seen_bytes(const msub__seen *s);
 #endif

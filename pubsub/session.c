@@ -2,15 +2,9 @@
 #include "pubsub/engine.h"
 #include <string.h>
 
-static size_t head_bytes(void) { return (sizeof(msub__session) + 7) & ~(size_t)7; }
-
 msub__session *msub__session_at(const msub_engine *e, unsigned ri, uint32_t slot) {
   const msub__router *r = &e->routers[ri];
-  return (msub__session *)(void *)((uint8_t *)r->chunks[slot / MSUB__CHUNK] + (size_t)(slot % MSUB__CHUNK) * r->session_stride);
-}
-void *msub__session_block(const msub_engine *e, msub__session *s) {
-  (void)e;
-  return (uint8_t *)s + head_bytes();
+  return (msub__session *)(void *)((uint8_t *)r->chunks[slot / MSUB__CHUNK] + (size_t)(slot % MSUB__CHUNK) * r->plan->session_stride);
 }
 msub_session msub__session_handle(const msub_engine *e, unsigned ri, uint32_t slot) {
   return (msub_session){ msub__handle(ri, msub__session_at(e, ri, slot)->gen, slot) };
@@ -25,34 +19,38 @@ msub__session *msub__session_of(const msub_engine *e, msub_session h) {
 }
 
 typedef struct session_key { unsigned ri; uint32_t peer; } session_key;
-static uint64_t session_hash(unsigned ri, uint32_t peer) { return msub__mix((uint64_t)peer << 3 | ri); }
+static uint64_t session_hash(unsigned ri, uint32_t peer) { return msub__index_hash(MSUB__INDEX_SESSION, ri, peer); }
 static bool same_session(const void *ctx, uint32_t value, const void *key) {
   const session_key *k = key;
-  return value >> 20 == k->ri && msub__session_at(ctx, k->ri, value & 0xfffff)->peer == k->peer;
+  return (value & ~0xfffffu) == (MSUB__INDEX_SESSION | k->ri << 20) && msub__session_at(ctx, k->ri, value & 0xfffff)->peer == k->peer;
 }
 uint32_t msub__session_find(const msub_engine *e, unsigned ri, uint32_t peer) {
-  if (peer == 0 || e->sessions_by_peer.n == 0) return MSUB__NONE;
+  if (peer == 0 || e->routers[ri].live_sessions == 0) return MSUB__NONE;
   session_key k = { ri, peer };
-  uint32_t v = msub__table_find(&e->sessions_by_peer, session_hash(ri, peer), same_session, e, &k);
+  uint32_t v = msub__table_find(&e->index, session_hash(ri, peer), same_session, e, &k);
   return v == MSUB__NONE ? MSUB__NONE : v & 0xfffff;
 }
 
 void msub__session_info_of(const msub_engine *e, unsigned ri, const msub__session *s, msub_session_info *out) {
   const struct msub_plan *p = e->routers[ri].plan;
   *out = (msub_session_info){ .peer = { s->peer }, .protocol = p->protocols[s->protocol].id,
-                              .features = p->protocols[s->protocol].features, .outbound = s->outbound, .agreed = s->agreed };
+                              .features = p->protocols[s->protocol].features, .outbound = s->outbound, .agreed = s->agreed,
+                              .returning = s->returning };
 }
 
-/* The router that claims a protocol, and its place there. */
+/* The router that claims a protocol, and its place there. A firm claim counts before a weak one. */
 static bool claims(const msub_engine *e, const char *protocol, unsigned *ri, uint8_t *at) {
+  bool found = false;
   for (unsigned i = 0; i < e->n_routers; i++)
-    for (uint32_t k = 0; k < e->routers[i].plan->n_protocols; k++)
-      if (strcmp(e->routers[i].plan->protocols[k].id, protocol) == 0) {
-        *ri = i;
-        *at = (uint8_t)k;
-        return true;
-      }
-  return false;
+    for (uint32_t k = 0; k < e->routers[i].plan->n_protocols; k++) {
+      bool weak = e->routers[i].plan->protocols[k].weak;
+      if ((found && weak) || strcmp(e->routers[i].plan->protocols[k].id, protocol) != 0) continue;
+      *ri = i;
+      *at = (uint8_t)k;
+      found = true;
+      if (!weak) return true;
+    }
+  return found;
 }
 
 /* A zeroed slot, or NONE. */
@@ -62,7 +60,7 @@ static uint32_t take_slot(msub_engine *e, unsigned ri, int *err) {
   *err = MSUB_OK;
   if (r->free_session) {
     uint32_t slot = r->free_session - 1;
-    r->free_session = msub__session_at(e, ri, slot)->next_free;
+    r->free_session = msub__session_at(e, ri, slot)->topic_bytes;
     return slot;
   }
   *err = MSUB_ERR_LIMIT;
@@ -77,7 +75,7 @@ static uint32_t take_slot(msub_engine *e, unsigned ri, int *err) {
       r->chunks = p;
       r->cap_chunks = cap;
     }
-    r->chunks[chunk] = msub__zalloc(m, MSUB__CHUNK, r->session_stride);
+    r->chunks[chunk] = msub__zalloc(m, MSUB__CHUNK, r->plan->session_stride);
     if (!r->chunks[chunk]) return MSUB__NONE;
   }
   *err = MSUB_OK;
@@ -87,83 +85,90 @@ static uint32_t take_slot(msub_engine *e, unsigned ri, int *err) {
 static void free_slot(msub_engine *e, unsigned ri, uint32_t slot) {
   msub__router *r = &e->routers[ri];
   msub__session *s = msub__session_at(e, ri, slot);
-  msub__free(msub__mem(e), s->topics, s->cap_topics * sizeof *s->topics);
+  if (s->cap_topics) msub__free(msub__mem(e), s->topics.many, s->cap_topics * sizeof *s->topics.many);
   uint16_t gen = s->gen;
-  memset(s, 0, r->session_stride);
+  memset(s, 0, r->plan->session_stride);
   s->gen = gen;
-  s->next_free = r->free_session;
+  s->topic_bytes = r->free_session;
   r->free_session = slot + 1;
 }
 
 /* ---- what a peer announces ---- */
 
 static void topic_event(msub_engine *e, const msub__topic *t, uint32_t peer, bool joined) {
-  if (t->joins && e->world->topic_peer) e->world->topic_peer(e->w, t->handle, (msub_peer){ peer }, joined);
+  if (t->joins && MSUB__WORLD(e)->topic_peer && !e->silent) MSUB__WORLD(e)->topic_peer(e->w, t->handle, (msub_peer){ peer }, joined);
 }
 
 static int note_topic(msub_engine *e, msub__session *s, uint32_t topic_slot) {
-  if (s->n_topics == s->cap_topics) {
-    uint32_t cap = s->cap_topics ? s->cap_topics * 2 : 2;
-    uint32_t *p = msub__realloc(msub__mem(e), s->topics, s->cap_topics * sizeof *p, cap * sizeof *p);
+  uint32_t cap = s->cap_topics ? s->cap_topics : 2;
+  if (s->n_topics == cap) {
+    const msub_mem *m = msub__mem(e);
+    uint32_t *p = msub__alloc(m, 2 * cap * sizeof *p);
     if (!p) return MSUB_ERR_NOMEM;
-    s->topics = p;
-    s->cap_topics = cap;
+    memcpy(p, msub__session_topics(s), cap * sizeof *p);
+    if (s->cap_topics) msub__free(m, s->topics.many, cap * sizeof *p);
+    s->topics.many = p;
+    s->cap_topics = (uint16_t)(2 * cap);
   }
-  s->topics[s->n_topics++] = topic_slot;
+  msub__session_topics(s)[s->n_topics++] = topic_slot;
   return MSUB_OK;
 }
 
 void msub__session_subscribe(msub_engine *e, unsigned ri, uint32_t slot, msub_bytes name, uint32_t flags) {
   msub__session *s = msub__session_at(e, ri, slot);
-  e->counts.subscriptions_in++;
+  MSUB__COUNT(e, subscriptions_in);
   msub__topic *t = msub__topic_find(e, ri, msub__intern_find(&e->sh->names, &e->sh->key, name));
   if (t) {
     uint32_t i = msub__link_find(e, t, slot);
-    if (i != MSUB__NONE) {
-      msub__link_at(e, t, i)->flags = flags; /* a repetition: its flags count, it is no longer stale */
+    if (i != MSUB__NONE) { /* a repetition: its flags count, it is no longer stale */
+      bool changed = (msub__link_at(e, t, i)->flags & ~MSUB__LINK_STALE) != flags;
+      msub__link_at(e, t, i)->flags = flags;
+      if (changed) MSUB__CALL(e, ri, remote_join, msub__session_handle(e, ri, slot), t->handle, (uint8_t)flags);
       return;
     }
   }
   int err = MSUB_ERR_LIMIT;
   if (name.n > MSUB__TOPIC_NAME || s->n_topics >= MSUB__PEER_TOPICS || s->topic_bytes + name.n > MSUB__PEER_TOPIC_BYTES ||
       (!t && !(t = msub__topic_get(e, ri, name, &err)))) {
-    e->counts.subscriptions_over_limit++;
+    MSUB__COUNT(e, subscriptions_over_limit);
     return;
   }
   msub__link *l = note_topic(e, s, msub__handle_slot(t->handle.v)) == MSUB_OK ? msub__link_add(e, t, slot) : NULL;
   if (!l) { /* no memory: as if it had not been announced */
-    if (s->n_topics && s->topics[s->n_topics - 1] == msub__handle_slot(t->handle.v)) s->n_topics--;
-    e->counts.subscriptions_over_limit++;
+    if (s->n_topics && msub__session_topics(s)[s->n_topics - 1] == msub__handle_slot(t->handle.v)) s->n_topics--;
+    MSUB__COUNT(e, subscriptions_over_limit);
     msub__topic_release(e, t);
     return;
   }
   l->flags = flags;
   s->topic_bytes += (uint32_t)name.n;
-  const msub_router_ops *ops = msub__ops(e, ri);
-  if (ops->remote_join) ops->remote_join(&e->handles[ri], msub__session_handle(e, ri, slot), t->handle, (uint8_t)flags);
+  MSUB__CALL(e, ri, remote_join, msub__session_handle(e, ri, slot), t->handle, (uint8_t)flags);
   topic_event(e, t, s->peer, true);
+  msub_channel c;
+  const msub_channel_policy *p = t->joins ? MSUB__HOOK(e, t, on_peer_join, &c) : NULL;
+  if (p) p->on_peer_join(&c, msub__session_handle(e, ri, slot));
 }
 
 /* Ends the link of the i-th topic of the session. */
 static void unlink_topic(msub_engine *e, unsigned ri, uint32_t slot, uint32_t i, bool down) {
   msub__session *s = msub__session_at(e, ri, slot);
-  msub__topic *t = e->routers[ri].topics[s->topics[i]];
-  const msub_router_ops *ops = msub__ops(e, ri);
-  if (ops->remote_leave) ops->remote_leave(&e->handles[ri], msub__session_handle(e, ri, slot), t->handle, down);
+  uint32_t *topics = msub__session_topics(s);
+  msub__topic *t = e->routers[ri].topics[topics[i]].t;
+  MSUB__CALL(e, ri, remote_leave, msub__session_handle(e, ri, slot), t->handle, down);
   msub__link_remove(e, t, msub__link_find(e, t, slot));
   s->topic_bytes -= (uint32_t)msub__intern_bytes(&e->sh->names, t->name).n;
-  s->topics[i] = s->topics[--s->n_topics];
+  topics[i] = topics[--s->n_topics];
   topic_event(e, t, s->peer, false);
   msub__topic_release(e, t);
 }
 
 void msub__session_unsubscribe(msub_engine *e, unsigned ri, uint32_t slot, msub_bytes name) {
   msub__session *s = msub__session_at(e, ri, slot);
-  e->counts.subscriptions_in++;
+  MSUB__COUNT(e, subscriptions_in);
   msub__topic *t = msub__topic_find(e, ri, msub__intern_find(&e->sh->names, &e->sh->key, name));
   if (!t || msub__link_find(e, t, slot) == MSUB__NONE) return;
   for (uint32_t i = 0; i < s->n_topics; i++)
-    if (s->topics[i] == msub__handle_slot(t->handle.v)) {
+    if (msub__session_topics(s)[i] == msub__handle_slot(t->handle.v)) {
       unlink_topic(e, ri, slot, i, false);
       return;
     }
@@ -173,12 +178,23 @@ void msub__session_hello_read(msub_engine *e, unsigned ri, uint32_t slot) {
   msub__session *s = msub__session_at(e, ri, slot);
   s->hello_due = false;
   for (uint32_t i = s->n_topics; i-- > 0;) {
-    msub__topic *t = e->routers[ri].topics[s->topics[i]];
+    msub__topic *t = e->routers[ri].topics[msub__session_topics(s)[i]].t;
     if (msub__link_at(e, t, msub__link_find(e, t, slot))->flags & MSUB__LINK_STALE) unlink_topic(e, ri, slot, i, false);
   }
 }
 
 /* ---- the world's calls ---- */
+
+/* The slot, the peer block and the peer's index of a session that is over. */
+static void give_back(msub_engine *e, unsigned ri, uint32_t slot) {
+  uint32_t peer = msub__session_at(e, ri, slot)->peer;
+  msub__table_remove(&e->index, session_hash(ri, peer), MSUB__INDEX_SESSION | (uint32_t)ri << 20 | slot);
+  e->routers[ri].live_sessions--;
+  uint64_t until = MSUB__ASK(e, ri, retain, 0, msub__session_handle(e, ri, slot));
+  msub__depart(e, ri, slot, until);
+  free_slot(e, ri, slot);
+  msub__intern_drop(&e->sh->peers, msub__mem(e), &e->sh->key, peer);
+}
 
 static int begin(msub_engine *e, unsigned ri, uint8_t at, const msub_session_opts *o, msub_session *out) {
   msub_shared *sh = e->sh;
@@ -187,7 +203,7 @@ static int begin(msub_engine *e, unsigned ri, uint8_t at, const msub_session_opt
   uint32_t peer = msub__intern_hold(&sh->peers, m, &sh->key, o->peer_id);
   if (peer == 0) return MSUB_ERR_NOMEM;
   if (msub__session_find(e, ri, peer) != MSUB__NONE) err = MSUB_ERR_CLAIMED;
-  else err = msub__table_reserve(&e->sessions_by_peer, m);
+  else err = msub__table_reserve(&e->index, m);
   uint32_t slot = err == MSUB_OK ? take_slot(e, ri, &err) : MSUB__NONE;
   if (slot == MSUB__NONE) {
     msub__intern_drop(&sh->peers, m, &sh->key, peer);
@@ -195,27 +211,26 @@ static int begin(msub_engine *e, unsigned ri, uint8_t at, const msub_session_opt
   }
   msub__session *s = msub__session_at(e, ri, slot);
   s->gen = (uint16_t)(s->gen % 511 + 1);
-  s->next_free = 0;
+  s->topic_bytes = 0;
   s->peer = peer;
   s->link = o->link;
   s->protocol = at;
   s->outbound = o->outbound;
   s->agreed = o->agreed;
   s->prefix = msub__conduct_prefix(e, o->address);
-  err = msub__table_insert(&e->sessions_by_peer, m, session_hash(ri, peer), (uint32_t)ri << 20 | slot);
+  err = msub__table_insert(&e->index, m, session_hash(ri, peer), MSUB__INDEX_SESSION | (uint32_t)ri << 20 | slot);
   MSUB__INVARIANT(err == MSUB_OK);
   e->routers[ri].live_sessions++;
+  s->returning = msub__return(e, ri, slot);
   msub_session h = msub__session_handle(e, ri, slot);
   msub_session_info info;
   msub__session_info_of(e, ri, s, &info);
-  const msub_router_ops *ops = msub__ops(e, ri);
-  if (ops->session_up && ops->session_up(&e->handles[ri], h, &info) != MSUB_OK) {
-    msub__table_remove(&e->sessions_by_peer, session_hash(ri, peer), (uint32_t)ri << 20 | slot);
-    e->routers[ri].live_sessions--;
-    free_slot(e, ri, slot);
-    msub__intern_drop(&sh->peers, m, &sh->key, peer);
+  info.address = o->address;
+  if (MSUB__ASK(e, ri, session_up, MSUB_OK, h, &info) != MSUB_OK) {
+    give_back(e, ri, slot);
     return MSUB_ERR_REFUSED;
   }
+  MSUB__TRACE(e, ri, .kind = MSUB_T_ADD_PEER, .peer = { peer }, .text = info.protocol);
   *out = h;
   msub__send_hello(e, ri, slot);
   return MSUB_OK;
@@ -262,7 +277,7 @@ int msub_session_agreed(msub_engine *e, msub_session h, const msub_now *now) {
     s->agreed = true;
     msub_session_info info;
     msub__session_info_of(e, ri, s, &info);
-    if (msub__ops(e, ri)->session_agreed) msub__ops(e, ri)->session_agreed(&e->handles[ri], h, &info);
+    MSUB__CALL(e, ri, session_agreed, h, &info);
   }
   msub__leave(e);
   return rc;
@@ -271,7 +286,7 @@ int msub_session_agreed(msub_engine *e, msub_session h, const msub_now *now) {
 static void mark_stale(msub_engine *e, unsigned ri, uint32_t slot) {
   msub__session *s = msub__session_at(e, ri, slot);
   for (uint32_t i = 0; i < s->n_topics; i++) {
-    msub__topic *t = e->routers[ri].topics[s->topics[i]];
+    msub__topic *t = e->routers[ri].topics[msub__session_topics(s)[i]].t;
     msub__link_at(e, t, msub__link_find(e, t, slot))->flags |= MSUB__LINK_STALE;
   }
 }
@@ -297,7 +312,7 @@ int msub_session_inbound_gone(msub_engine *e, msub_session h, const msub_now *no
   if (!s) rc = MSUB_ERR_STALE;
   else {
     s->resume_at = 0;
-    while (s->n_topics) unlink_topic(e, msub__handle_router(h.v), msub__handle_slot(h.v), s->n_topics - 1, false);
+    while (s->n_topics) unlink_topic(e, msub__handle_router(h.v), msub__handle_slot(h.v), s->n_topics - 1u, false);
   }
   msub__leave(e);
   return rc;
@@ -305,14 +320,10 @@ int msub_session_inbound_gone(msub_engine *e, msub_session h, const msub_now *no
 
 void msub__session_end(msub_engine *e, unsigned ri, uint32_t slot) {
   msub__session *s = msub__session_at(e, ri, slot);
-  msub_session h = msub__session_handle(e, ri, slot);
-  while (s->n_topics) unlink_topic(e, ri, slot, s->n_topics - 1, true);
-  if (msub__ops(e, ri)->session_down) msub__ops(e, ri)->session_down(&e->handles[ri], h);
-  uint32_t peer = s->peer;
-  msub__table_remove(&e->sessions_by_peer, session_hash(ri, peer), (uint32_t)ri << 20 | slot);
-  e->routers[ri].live_sessions--;
-  free_slot(e, ri, slot);
-  msub__intern_drop(&e->sh->peers, msub__mem(e), &e->sh->key, peer);
+  while (s->n_topics) unlink_topic(e, ri, slot, s->n_topics - 1u, true);
+  MSUB__CALL(e, ri, session_down, msub__session_handle(e, ri, slot));
+  MSUB__TRACE(e, ri, .kind = MSUB_T_REMOVE_PEER, .peer = { s->peer });
+  give_back(e, ri, slot);
 }
 
 int msub_session_down(msub_engine *e, msub_session h, const msub_now *now) {

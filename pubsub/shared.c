@@ -17,9 +17,7 @@ int msub_shared_free(msub_shared *sh) {
   while (sh->plans) {
     msub_plan *p = sh->plans;
     sh->plans = p->next;
-    for (uint32_t i = 0; i < p->n_protocols; i++)
-      msub__free(&sh->mem, p->protocols[i].id, strlen(p->protocols[i].id) + 1);
-    msub__free(&sh->mem, p, sizeof *p);
+    msub__plan_drop(sh, p);
   }
   msub__interns_fini(&sh->names, &sh->mem);
   msub__interns_fini(&sh->peers, &sh->mem);

@@ -3,24 +3,23 @@
 #include <string.h>
 
 static size_t topic_head(void) { return (sizeof(msub__topic) + 7) & ~(size_t)7; }
-void *msub__topic_block(msub__topic *t) { return (uint8_t *)t + topic_head(); }
-static size_t topic_bytes(const msub__router *r) { return topic_head() + r->plan->level.topic_n; }
+uint8_t *msub__topic_blocks(msub__topic *t) { return (uint8_t *)t + topic_head(); }
+static size_t topic_bytes(const msub__router *r) { return topic_head() + r->plan->topic_n; }
 
-static uint64_t topic_hash(unsigned ri, uint32_t name) { return msub__mix((uint64_t)name << 3 | ri); }
+static uint64_t topic_hash(unsigned ri, uint32_t name) { return msub__index_hash(MSUB__INDEX_TOPIC, ri, name); }
 
 typedef struct topic_key { unsigned ri; uint32_t name; } topic_key;
-/* A value of the table is router << 20 | slot. */
 static bool same_topic(const void *ctx, uint32_t value, const void *key) {
   const msub_engine *e = ctx;
   const topic_key *k = key;
-  return value >> 20 == k->ri && e->routers[k->ri].topics[value & 0xfffff]->name == k->name;
+  return (value & ~0xfffffu) == (MSUB__INDEX_TOPIC | k->ri << 20) && e->routers[k->ri].topics[value & 0xfffff].t->name == k->name;
 }
 
 msub__topic *msub__topic_find(const msub_engine *e, unsigned ri, uint32_t name) {
-  if (name == 0 || e->topics_by_name.n == 0) return NULL;
+  if (name == 0 || e->routers[ri].live_topics == 0) return NULL;
   topic_key k = { ri, name };
-  uint32_t v = msub__table_find(&e->topics_by_name, topic_hash(ri, name), same_topic, e, &k);
-  return v == MSUB__NONE ? NULL : e->routers[ri].topics[v & 0xfffff];
+  uint32_t v = msub__table_find(&e->index, topic_hash(ri, name), same_topic, e, &k);
+  return v == MSUB__NONE ? NULL : e->routers[ri].topics[v & 0xfffff].t;
 }
 
 msub__topic *msub__topic_of(const msub_engine *e, msub_topic t) {
@@ -28,8 +27,8 @@ msub__topic *msub__topic_of(const msub_engine *e, msub_topic t) {
   if (t.v == 0 || ri >= e->n_routers) return NULL;
   const msub__router *r = &e->routers[ri];
   uint32_t slot = msub__handle_slot(t.v);
-  if (slot >= r->n_topics || !r->topics[slot] || r->topics[slot]->handle.v != t.v) return NULL;
-  return r->topics[slot];
+  if (slot >= r->n_topics || !r->topics[slot].t || r->topics[slot].t->handle.v != t.v) return NULL;
+  return r->topics[slot].t;
 }
 
 size_t msub__topic_count(const msub_engine *e) {
@@ -39,28 +38,11 @@ size_t msub__topic_count(const msub_engine *e) {
 }
 
 static int grow_topics(msub_engine *e, msub__router *r) {
-  uint32_t cap = r->cap_topics ? r->cap_topics * 2 : 4;
-  const msub_mem *m = msub__mem(e);
-  msub__topic **topics = msub__zalloc(m, cap, sizeof *topics);
-  uint16_t *gens = msub__zalloc(m, cap, sizeof *gens);
-  uint32_t *freed = msub__zalloc(m, cap, sizeof *freed);
-  if (!topics || !gens || !freed) {
-    msub__free(m, topics, cap * sizeof *topics);
-    msub__free(m, gens, cap * sizeof *gens);
-    msub__free(m, freed, cap * sizeof *freed);
-    return MSUB_ERR_NOMEM;
-  }
-  if (r->cap_topics) {
-    memcpy(topics, r->topics, r->n_topics * sizeof *topics);
-    memcpy(gens, r->topic_gens, r->n_topics * sizeof *gens);
-    memcpy(freed, r->topic_free, r->n_topic_free * sizeof *freed);
-    msub__free(m, r->topics, r->cap_topics * sizeof *topics);
-    msub__free(m, r->topic_gens, r->cap_topics * sizeof *gens);
-    msub__free(m, r->topic_free, r->cap_topics * sizeof *freed);
-  }
-  r->topics = topics;
-  r->topic_gens = gens;
-  r->topic_free = freed;
+  uint32_t cap = r->cap_topics ? r->cap_topics * 2 : 2;
+  msub__topic_slot *p = msub__realloc(msub__mem(e), r->topics, r->cap_topics * sizeof *p, cap * sizeof *p);
+  if (!p) return MSUB_ERR_NOMEM;
+  memset(p + r->cap_topics, 0, (cap - r->cap_topics) * sizeof *p);
+  r->topics = p;
   r->cap_topics = cap;
   return MSUB_OK;
 }
@@ -74,8 +56,8 @@ msub__topic *msub__topic_get(msub_engine *e, unsigned ri, msub_bytes name, int *
   *err = MSUB_ERR_LIMIT;
   if (r->live_topics >= MSUB__TOPICS || sh->names.bytes + name.n > MSUB__TOPIC_BYTES) return NULL;
   *err = MSUB_ERR_NOMEM;
-  if (r->n_topic_free == 0 && r->n_topics == r->cap_topics && grow_topics(e, r) != MSUB_OK) return NULL;
-  if (msub__table_reserve(&e->topics_by_name, m) != MSUB_OK) return NULL;
+  if (r->free_topic == 0 && r->n_topics == r->cap_topics && grow_topics(e, r) != MSUB_OK) return NULL;
+  if (msub__table_reserve(&e->index, m) != MSUB_OK) return NULL;
   t = msub__zalloc(m, 1, topic_bytes(r));
   if (!t) return NULL;
   t->name = msub__intern_hold(&sh->names, m, &sh->key, name);
@@ -83,15 +65,37 @@ msub__topic *msub__topic_get(msub_engine *e, unsigned ri, msub_bytes name, int *
     msub__free(m, t, topic_bytes(r));
     return NULL;
   }
-  uint32_t slot = r->n_topic_free ? r->topic_free[--r->n_topic_free] : r->n_topics++;
-  r->topic_gens[slot] = (uint16_t)(r->topic_gens[slot] % 511 + 1); /* 1 … 511: a handle is never 0 */
-  t->handle.v = msub__handle(ri, r->topic_gens[slot], slot);
-  r->topics[slot] = t;
+  uint32_t slot = r->free_topic ? r->free_topic - 1 : r->n_topics++;
+  msub__topic_slot *at = &r->topics[slot];
+  if (r->free_topic) r->free_topic = at->next_free;
+  at->gen = (uint16_t)(at->gen % 511 + 1); /* 1 … 511: a handle is never 0 */
+  at->t = t;
+  t->handle.v = msub__handle(ri, at->gen, slot);
   r->live_topics++;
-  int rc = msub__table_insert(&e->topics_by_name, m, topic_hash(ri, t->name), (uint32_t)ri << 20 | slot);
+  int rc = msub__table_insert(&e->index, m, topic_hash(ri, t->name), MSUB__INDEX_TOPIC | (uint32_t)ri << 20 | slot);
   MSUB__INVARIANT(rc == MSUB_OK);
   *err = MSUB_OK;
   return t;
+}
+
+msub__topic_extra *msub__topic_extra_of(msub_engine *e, msub__topic *t) {
+  if (!t->extra) t->extra = msub__zalloc(msub__mem(e), 1, sizeof *t->extra);
+  return t->extra;
+}
+
+/* What belongs to the membership: policy, validators, a message kept for the program. */
+static void free_membership(msub_engine *e, msub__topic *t) {
+  const msub_mem *m = msub__mem(e);
+  if (t->policy_owned) msub__free(m, (void *)(uintptr_t)t->policy, sizeof *t->policy);
+  t->policy = NULL;
+  t->policy_owned = false;
+  t->ctx = NULL;
+  if (t->extra) {
+    msub_msg_drop(e->sh, t->extra->latest);
+    msub__intern_drop(&e->sh->peers, m, &e->sh->key, t->extra->latest_from);
+    msub__free(m, t->extra, sizeof *t->extra);
+  }
+  t->extra = NULL;
 }
 
 static void free_topic(msub_engine *e, msub__topic *t) {
@@ -99,30 +103,28 @@ static void free_topic(msub_engine *e, msub__topic *t) {
   uint32_t slot = msub__handle_slot(t->handle.v);
   msub__router *r = &e->routers[ri];
   const msub_mem *m = msub__mem(e);
-  msub__table_remove(&e->topics_by_name, topic_hash(ri, t->name), (uint32_t)ri << 20 | slot);
+  free_membership(e, t);
+  msub__table_remove(&e->index, topic_hash(ri, t->name), MSUB__INDEX_TOPIC | (uint32_t)ri << 20 | slot);
   msub__intern_drop(&e->sh->names, m, &e->sh->key, t->name);
-  msub__free(m, t->links, (size_t)t->cap_links * r->link_stride);
-  msub__free(m, t->validators, sizeof *t->validators);
+  msub__free(m, t->links, (size_t)t->cap_links * r->plan->link_stride);
   msub__free(m, t, topic_bytes(r));
-  r->topics[slot] = NULL;
-  r->topic_free[r->n_topic_free++] = slot;
+  r->topics[slot].t = NULL;
+  r->topics[slot].next_free = r->free_topic;
+  r->free_topic = slot + 1;
   r->live_topics--;
 }
 
 void msub__topic_release(msub_engine *e, msub__topic *t) {
-  if (t->joins == 0 && t->n_links == 0 && !t->in_router) free_topic(e, t);
+  if (t->joins == 0 && t->opens == 0 && t->n_links == 0 && t->cached == 0 && !t->in_router) free_topic(e, t);
 }
 
 void msub__topics_fini(msub_engine *e) {
   for (size_t i = 0; i < e->n_routers; i++) {
     msub__router *r = &e->routers[i];
     for (uint32_t s = 0; s < r->n_topics; s++)
-      if (r->topics[s]) free_topic(e, r->topics[s]);
+      if (r->topics[s].t) free_topic(e, r->topics[s].t);
     msub__free(msub__mem(e), r->topics, r->cap_topics * sizeof *r->topics);
-    msub__free(msub__mem(e), r->topic_gens, r->cap_topics * sizeof *r->topic_gens);
-    msub__free(msub__mem(e), r->topic_free, r->cap_topics * sizeof *r->topic_free);
   }
-  msub__table_fini(&e->topics_by_name, msub__mem(e));
 }
 
 /* ---- links: sorted by session slot ---- */
@@ -145,9 +147,9 @@ uint32_t msub__link_find(const msub_engine *e, const msub__topic *t, uint32_t sl
 }
 
 msub__link *msub__link_add(msub_engine *e, msub__topic *t, uint32_t slot) {
-  size_t stride = e->routers[msub__handle_router(t->handle.v)].link_stride;
+  size_t stride = e->routers[msub__handle_router(t->handle.v)].plan->link_stride;
   if (t->n_links == t->cap_links) {
-    uint32_t cap = t->cap_links ? t->cap_links * 2 : 4;
+    uint32_t cap = t->cap_links + (t->cap_links < 16 ? 4 : t->cap_links / 4); /* most topics have few, and many engines may be there */
     uint8_t *p = msub__realloc(msub__mem(e), t->links, t->cap_links * stride, cap * stride);
     if (!p) return NULL;
     t->links = p;
@@ -164,7 +166,7 @@ msub__link *msub__link_add(msub_engine *e, msub__topic *t, uint32_t slot) {
 }
 
 void msub__link_remove(msub_engine *e, msub__topic *t, uint32_t i) {
-  size_t stride = e->routers[msub__handle_router(t->handle.v)].link_stride;
+  size_t stride = e->routers[msub__handle_router(t->handle.v)].plan->link_stride;
   memmove(t->links + i * stride, t->links + (i + 1) * stride, (t->n_links - i - 1) * stride);
   t->n_links--;
 }
@@ -176,59 +178,95 @@ int msub__join_effect(msub_engine *e, msub_topic h) {
   if (!t || t->joins == 0 || t->in_router) return MSUB_OK; /* left again before its turn came */
   unsigned ri = msub__handle_router(h.v);
   t->in_router = true;
+  MSUB__TRACE(e, ri, .kind = MSUB_T_JOIN, .topic = h);
   msub__announce(e, t, true);
-  const msub_router_ops *ops = msub__ops(e, ri);
-  return ops->join ? ops->join(&e->handles[ri], h) : MSUB_OK;
+  return MSUB__ASK(e, ri, join, MSUB_OK, h);
+}
+
+/* The membership is over when nobody joins or opens it any more. */
+static void end_membership(msub_engine *e, msub__topic *t) {
+  if (t->joins || t->opens) return;
+  msub__open_topic(e, t, false);
+  free_membership(e, t);
+  msub__topic_release(e, t);
 }
 
 void msub__leave_effect(msub_engine *e, msub_topic h) {
   msub__topic *t = msub__topic_of(e, h);
   if (!t || t->joins != 0) return;
   unsigned ri = msub__handle_router(h.v);
-  msub__questions_of_topic(e, h);
+  if (e->work) msub__questions_of_topic(e, h);
   if (t->in_router) {
     msub__announce(e, t, false);
-    const msub_router_ops *ops = msub__ops(e, ri);
-    if (ops->leave) ops->leave(&e->handles[ri], h);
+    MSUB__CALL(e, ri, leave, h);
     t->in_router = false;
+    MSUB__TRACE(e, ri, .kind = MSUB_T_LEAVE, .topic = h);
   }
-  msub__free(msub__mem(e), t->validators, sizeof *t->validators);
-  t->validators = NULL;
-  t->policy = NULL;
-  msub__topic_release(e, t);
+  end_membership(e, t);
 }
 
-int msub_join(msub_engine *e, unsigned ri, msub_bytes name, const msub_channel_policy *p, const msub_now *now, msub_topic *out) {
-  if (ri >= e->n_routers || name.n > MSUB__TOPIC_NAME || (p && p->abi != MSUB_ABI)) return MSUB_ERR_INVAL;
-  if (e->sign == MSUB_STRICT_NO_SIGN && (!p || !p->message_id)) return MSUB_ERR_INVAL;
-  bool deferred = now == NULL;
-  if (deferred ? !e->inside : e->inside) return MSUB_ERR_STATE;
-  if (!deferred) {
-    int rc = msub__enter(e, now);
-    if (rc != MSUB_OK) return rc;
+/* Takes over the program's policy for a topic that has no member yet. INVAL: unsigned messages need an id function. */
+static int adopt(msub_engine *e, msub__topic *t, const msub_channel_policy *p, void *ctx) {
+  if (p && p->size < sizeof *p) { /* of an older header: members that it lacks are NULL */
+    msub_channel_policy *copy = msub__zalloc(msub__mem(e), 1, sizeof *copy);
+    if (!copy) return MSUB_ERR_NOMEM;
+    memcpy(copy, p, p->size);
+    t->policy = copy;
+    t->policy_owned = true;
+  } else {
+    t->policy = p;
   }
+  t->ctx = ctx;
+  t->signed_ = msub__is_signed(e, t);
+  if (!t->signed_ && !msub__id_fn(e, t)) return MSUB_ERR_INVAL;
+  if (t->signed_ && (!e->cfg->verify || !MSUB__WORLD(e)->sign)) return MSUB_ERR_INVAL;
+  return MSUB_OK;
+}
+
+/* Joins or opens: the count that it is about goes up by one. */
+static int become_member(msub_engine *e, unsigned ri, msub_bytes name, const msub_channel_policy *p, void *ctx, bool join, bool deferred,
+                         msub_topic *out) {
   int rc = MSUB_OK;
   msub__topic *t = msub__topic_get(e, ri, name, &rc);
-  if (t) {
-    if (t->joins == 0 && p) {
-      memset(&t->policy_copy, 0, sizeof t->policy_copy);
-      memcpy(&t->policy_copy, p, p->size < sizeof *p ? p->size : sizeof *p);
-      t->policy = &t->policy_copy;
+  if (!t) return rc;
+  if (t->joins == 0 && t->opens == 0) {
+    rc = adopt(e, t, p, ctx);
+    if (rc != MSUB_OK) {
+      free_membership(e, t);
+      msub__topic_release(e, t);
+      return rc;
     }
-    bool first = t->joins++ == 0;
-    *out = t->handle;
-    if (first && deferred) {
-      rc = msub__deferred_push(e, &(msub__call){ .kind = MSUB__CALL_JOIN, .topic = t->handle }, (msub_bytes){ NULL, 0 });
-      if (rc != MSUB_OK) {
-        t->joins = 0;
-        msub__topic_release(e, t);
-      }
-    } else if (first) {
-      rc = msub__join_effect(e, t->handle);
-    }
+    msub__open_topic(e, t, true);
   }
-  if (!deferred) msub__leave(e);
+  uint32_t *count = join ? &t->joins : &t->opens;
+  bool first = (*count)++ == 0;
+  *out = t->handle;
+  if (!join || !first) return MSUB_OK;
+  if (!deferred) return msub__join_effect(e, t->handle);
+  rc = msub__deferred_push(e, &(msub__call){ .kind = MSUB__CALL_JOIN, .topic = t->handle }, (msub_bytes){ NULL, 0 });
+  if (rc != MSUB_OK) {
+    t->joins = 0;
+    end_membership(e, t);
+  }
   return rc;
+}
+
+static int member_call(msub_engine *e, unsigned ri, msub_bytes name, const msub_channel_policy *p, void *ctx, bool join, const msub_now *now,
+                       msub_topic *out) {
+  if (ri >= e->n_routers || name.n > MSUB__TOPIC_NAME || (p && p->abi != MSUB_ABI)) return MSUB_ERR_INVAL;
+  if (now == NULL) return e->inside && !e->closing ? become_member(e, ri, name, p, ctx, join, true, out) : MSUB_ERR_STATE;
+  int rc = msub__enter(e, now);
+  if (rc != MSUB_OK) return rc;
+  rc = become_member(e, ri, name, p, ctx, join, false, out);
+  msub__leave(e);
+  return rc;
+}
+
+int msub_join(msub_engine *e, unsigned ri, msub_bytes name, const msub_channel_policy *p, void *ctx, const msub_now *now, msub_topic *out) {
+  return member_call(e, ri, name, p, ctx, true, now, out);
+}
+int msub_open(msub_engine *e, unsigned ri, msub_bytes name, const msub_channel_policy *p, void *ctx, const msub_now *now, msub_topic *out) {
+  return member_call(e, ri, name, p, ctx, false, now, out);
 }
 
 int msub_leave(msub_engine *e, msub_topic h, const msub_now *now) {
@@ -246,6 +284,32 @@ int msub_leave(msub_engine *e, msub_topic h, const msub_now *now) {
   int rc = msub__enter(e, now);
   if (rc != MSUB_OK) return rc;
   if (--t->joins == 0) msub__leave_effect(e, h);
+  msub__leave(e);
+  return MSUB_OK;
+}
+
+void msub__close_effect(msub_engine *e, msub_topic h) {
+  msub__topic *t = msub__topic_of(e, h);
+  if (!t || t->opens != 0 || t->joins != 0 || t->in_router) return;
+  if (e->work) msub__questions_of_topic(e, h);
+  end_membership(e, t);
+}
+
+int msub_close(msub_engine *e, msub_topic h, const msub_now *now) {
+  if (now == NULL ? !e->inside : e->inside) return MSUB_ERR_STATE;
+  msub__topic *t = msub__topic_of(e, h);
+  if (!t || t->opens == 0) return MSUB_ERR_STALE;
+  if (now == NULL) {
+    if (t->opens == 1) {
+      int rc = msub__deferred_push(e, &(msub__call){ .kind = MSUB__CALL_CLOSE, .topic = h }, (msub_bytes){ NULL, 0 });
+      if (rc != MSUB_OK) return rc;
+    }
+    t->opens--;
+    return MSUB_OK;
+  }
+  int rc = msub__enter(e, now);
+  if (rc != MSUB_OK) return rc;
+  if (--t->opens == 0) msub__close_effect(e, h);
   msub__leave(e);
   return MSUB_OK;
 }
@@ -269,17 +333,23 @@ size_t msub_joined(const msub_engine *e, msub_topic *out, size_t cap) {
   size_t n = 0;
   for (size_t ri = 0; ri < e->n_routers; ri++)
     for (uint32_t s = 0; s < e->routers[ri].n_topics; s++) {
-      const msub__topic *t = e->routers[ri].topics[s];
+      const msub__topic *t = e->routers[ri].topics[s].t;
       if (!t || t->joins == 0) continue;
       if (n < cap) out[n] = t->handle;
       n++;
     }
   return n;
 }
+msub_topic msub_topic_named(const msub_engine *e, unsigned ri, msub_bytes name) {
+  const msub__topic *t = ri < e->n_routers ? msub__topic_find(e, ri, msub__intern_find(&e->sh->names, &e->sh->key, name)) : NULL;
+  return t ? t->handle : (msub_topic){ 0 };
+}
 bool msub_ready(msub_engine *e, msub_topic h, uint32_t n) {
   const msub__topic *t = msub__topic_of(e, h);
   if (!t || e->inside) return false;
-  unsigned ri = msub__handle_router(h.v);
-  const msub_router_ops *ops = msub__ops(e, ri);
-  return ops->ready ? ops->ready(&e->handles[ri], h, n) : t->n_links >= n;
+  return MSUB__ASK(e, msub__handle_router(h.v), ready, t->n_links >= n, h, n);
+}
+size_t msub_snapshot(msub_engine *e, msub_topic h, msub_peer_state *out, size_t cap) {
+  if (!msub__topic_of(e, h) || e->inside) return 0;
+  return MSUB__ASK(e, msub__handle_router(h.v), snapshot, 0, h, out, cap);
 }

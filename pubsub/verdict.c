@@ -9,64 +9,74 @@ uint64_t msub__fingerprint(const msub_engine *e, const msub__topic *t, msub_byte
 
 static void report(msub_engine *e, const msub__case *c, msub_verdict v, int reason) {
   unsigned ri = msub__handle_router(c->topic.v);
-  const msub_router_ops *ops = msub__ops(e, ri);
   msub_peer from[MSUB__SENDERS];
   for (uint32_t i = 0; i < c->n_from; i++) from[i] = (msub_peer){ c->from[i] };
-  if (ops->validated) ops->validated(&e->handles[ri], c->topic, c->m, from, c->n_from, v, reason);
+  MSUB__CALL(e, ri, validated, c->topic, c->m, from, c->n_from, v, reason);
 }
 
 static void mark(msub_engine *e, const msub__case *c, bool invalid) {
+  msub__work *w = msub__need_work(e);
   /* Without memory the id is not remembered: a copy is judged again, nothing is lost. */
-  if (msub__seen_add(&e->seen, msub__mem(e), c->fp, invalid, e->now.mono_ns, &e->counts.seen_evicted) != MSUB_OK)
+  if (!w || msub__seen_add(&w->seen, msub__mem(e), c->fp, invalid, e->now.mono_ns, &w->counts.seen_evicted) != MSUB_OK)
     MSUB__LOGE(e, MSUB_LOG_WARN, "no memory to remember a message id");
 }
 
 static int finish(msub_engine *e, msub__case *c, int err, uint32_t recipients) {
-  if (c->own && e->world->result) e->world->result(e->w, c->ticket, err, recipients);
+  if (c->own && MSUB__WORLD(e)->result && !e->silent) MSUB__WORLD(e)->result(e->w, c->ticket, err, recipients);
   msub_msg_drop(e->sh, c->m);
   return err;
 }
 
-static bool deliver(msub_engine *e, const msub__topic *t, const msub__case *c) {
-  if (e->world->deliver(e->w, c->topic, c->m, (msub_peer){ c->n_from ? c->from[0] : 0 })) {
-    e->counts.delivered++;
-    return true;
+static msub_peer first_sender(const msub__case *c) { return (msub_peer){ c->n_from ? c->from[0] : 0 }; }
+
+/* Hands an accepted message to the program; what comes of it may change the verdict. */
+static msub_verdict deliver(msub_engine *e, msub__topic *t, const msub__case *c, int *reason) {
+  if (t->joins == 0) return MSUB_ACCEPT; /* opened to publish only */
+  switch (msub__deliver(e, t, c->m, c->n_from ? c->from[0] : 0)) {
+  case MSUB__FULL_REFUSED: *reason = MSUB_R_THROTTLED; return MSUB_THROTTLED;
+  case MSUB__BAD_PAYLOAD: *reason = MSUB_R_REJECTED; return MSUB_REJECT;
+  default: return MSUB_ACCEPT;
   }
-  e->counts.delivery_full++;
-  return !t->policy || t->policy->full != MSUB_FULL_REFUSE;
+}
+
+static int accept(msub_engine *e, msub__case *c) {
+  unsigned ri = msub__handle_router(c->topic.v);
+  MSUB__COUNT(e, accepted);
+  mark(e, c, false);
+  MSUB__TRACE(e, ri, .kind = MSUB_T_DELIVER, .topic = c->topic, .id = msub_id(c->m), .peer = first_sender(c));
+  report(e, c, MSUB_ACCEPT, MSUB_R_NONE);
+  msub__topic *t = msub__topic_of(e, c->topic); /* a callback may have left it: deferred, so not yet */
+  MSUB__INVARIANT(t);
+  msub__cache_put(e, t, c->m);
+  return finish(e, c, MSUB_OK, msub__forward(e, c));
 }
 
 int msub__conclude(msub_engine *e, msub__case *c, msub_verdict v, int reason) {
-  const msub__topic *t = msub__topic_of(e, c->topic);
-  if (!t || t->joins == 0) {
-    e->reasons[MSUB_R_LEFT]++;
+  msub__topic *t = msub__topic_of(e, c->topic);
+  if (!t || (t->joins == 0 && !(c->own && t->opens))) {
+    msub__count_reason(e, MSUB_R_LEFT);
     return finish(e, c, MSUB_ERR_STALE, 0);
   }
-  if (v == MSUB_ACCEPT && !deliver(e, t, c)) {
-    v = MSUB_THROTTLED;
-    reason = MSUB_R_THROTTLED;
-  }
-  bool verified = c->stage > 0; /* what was not verified marks nothing */
-  e->reasons[reason]++;
+  if (v == MSUB_ACCEPT) v = deliver(e, t, c, &reason);
+  bool verified = c->stage != MSUB__STAGE_SIGNATURE; /* what was not verified marks nothing */
+  msub__count_reason(e, reason);
+  if (v == MSUB_ACCEPT) return accept(e, c);
   switch (v) {
-  case MSUB_ACCEPT:
-    e->counts.accepted++;
-    mark(e, c, false);
-    report(e, c, v, reason);
-    return finish(e, c, MSUB_OK, msub__forward(e, c));
   case MSUB_REJECT:
-    e->counts.rejected++;
+    MSUB__COUNT(e, rejected);
     if (verified) mark(e, c, true);
     break;
   case MSUB_IGNORE:
-    e->counts.ignored++;
+    MSUB__COUNT(e, ignored);
     if (verified && reason != MSUB_R_LEFT) mark(e, c, false);
     break;
   default:
     v = MSUB_THROTTLED;
-    e->counts.throttled++;
+    MSUB__COUNT(e, throttled);
     break;
   }
+  MSUB__TRACE(e, msub__handle_router(c->topic.v), .kind = MSUB_T_REJECT, .topic = c->topic, .id = msub_id(c->m), .peer = first_sender(c),
+              .reason = reason);
   report(e, c, v, reason);
   return finish(e, c, v == MSUB_THROTTLED ? MSUB_ERR_LIMIT : MSUB_ERR_REFUSED, 0);
 }
@@ -82,12 +92,52 @@ static int pending(msub_engine *e, const msub__case *c) { /* the question holds 
 
 /* Has the world run a job for an open question; the case is over or pending. */
 static int hand_over(msub_engine *e, msub__case *c, const msub_job *job, msub_token t) {
-  if (e->world->offload(e->w, job, t) == MSUB_OK) return pending(e, c);
+  if (MSUB__WORLD(e)->offload(e->w, job, t) == MSUB_OK) return pending(e, c);
   msub__question_cancel(e, t);
   return throttle(e, c);
 }
 
+/* A validator's answer, or a late one of a policy: DEFER is for admit at once only. */
 static msub_verdict known(msub_verdict v) { return v > MSUB_PENDING || v == MSUB_DEFER ? MSUB_IGNORE : v; }
+
+/* ---- the channel's admit ---- */
+
+static int after_admit(msub_engine *e, msub__case *c, msub_verdict v) {
+  switch (v) {
+  case MSUB_ACCEPT: return msub__conclude(e, c, v, MSUB_R_NONE);
+  case MSUB_REJECT: return msub__conclude(e, c, v, MSUB_R_REJECTED);
+  case MSUB_THROTTLED: return throttle(e, c);
+  default: return msub__conclude(e, c, MSUB_IGNORE, MSUB_R_IGNORED);
+  }
+}
+
+static int admit(msub_engine *e, msub__case *c) {
+  c->stage = MSUB__STAGE_ADMIT;
+  const msub__topic *t = msub__topic_of(e, c->topic);
+  msub_channel ch;
+  const msub_channel_policy *p = t ? MSUB__HOOK(e, t, admit, &ch) : NULL;
+  if (!p) return after_admit(e, c, MSUB_ACCEPT);
+  msub_token q = msub__question_room(e, c->m->wire_n, false) ? msub__question_open(e, c, MSUB__Q_PROGRAM) : (msub_token){ 0 };
+  if (q.v == 0) return throttle(e, c);
+  unsigned ri = msub__handle_router(c->topic.v);
+  uint32_t slot = c->n_from ? msub__session_find(e, ri, c->from[0]) : MSUB__NONE;
+  msub_verdict v = p->admit(&ch, c->m, slot == MSUB__NONE ? (msub_session){ 0 } : msub__session_handle(e, ri, slot), q);
+  if (v == MSUB_PENDING) return pending(e, c);
+  if (v == MSUB_DEFER && msub__question_defer(e, q)) {
+    MSUB__COUNT(e, deferred);
+    MSUB__TRACE(e, ri, .kind = MSUB_T_DEFER, .topic = c->topic, .id = msub_id(c->m), .peer = first_sender(c));
+    return pending(e, c);
+  }
+  msub__question_cancel(e, q);
+  if (v == MSUB_DEFER) { /* over the quota: the policy has a token that is worth nothing */
+    if (p->released) p->released(&ch, q, MSUB_R_THROTTLED);
+    return throttle(e, c);
+  }
+  if (v > MSUB_PENDING) msub__fault(e, msub__policy_name(p), "admit answered something that is no verdict");
+  return after_admit(e, c, known(v));
+}
+
+/* ---- validators ---- */
 
 /* Notes what the validator at c->stage - 1 answered. true: the case is over, with *err. */
 static bool note(msub_engine *e, msub__case *c, msub_verdict v, int *err) {
@@ -104,8 +154,8 @@ static bool note(msub_engine *e, msub__case *c, msub_verdict v, int *err) {
 static int run_validators(msub_engine *e, msub__case *c) {
   for (;;) {
     const msub__topic *t = msub__topic_of(e, c->topic);
-    const msub__validator *val = t && t->joins ? msub__validator_at(e, t, c->stage - 1) : NULL;
-    if (!val) return c->ignored ? msub__conclude(e, c, MSUB_IGNORE, MSUB_R_IGNORED) : msub__conclude(e, c, MSUB_ACCEPT, MSUB_R_NONE);
+    const msub__validator *val = t ? msub__validator_at(e, t, c->stage - MSUB__STAGE_VALIDATORS) : NULL;
+    if (!val) return c->ignored ? msub__conclude(e, c, MSUB_IGNORE, MSUB_R_IGNORED) : admit(e, c);
     msub_token q = msub__question_room(e, c->m->wire_n, false) ? msub__question_open(e, c, MSUB__Q_PROGRAM) : (msub_token){ 0 };
     if (q.v == 0) return throttle(e, c);
     msub_job job = { NULL, NULL, 0, 0 };
@@ -116,8 +166,8 @@ static int run_validators(msub_engine *e, msub__case *c) {
         job.arg = c->m->wire;
         job.n = c->m->wire_n;
       }
-      if (e->world->offload) {
-        e->questions.q[(uint32_t)q.v - 1].state = MSUB__Q_JOB;
+      if (MSUB__WORLD(e)->offload) {
+        e->work->questions.q[(uint32_t)q.v - 1].state = MSUB__Q_JOB;
         return hand_over(e, c, &job, q);
       }
       v = known(job.fn(job.arg, job.n));
@@ -130,20 +180,20 @@ static int run_validators(msub_engine *e, msub__case *c) {
 }
 
 static void remember_bad(msub_engine *e, const msub_msg *m) {
-  if (!e->bad) e->bad = msub__zalloc(msub__mem(e), MSUB__BAD_BYTES, sizeof *e->bad);
-  if (!e->bad) return;
-  e->bad[e->next_bad] = msub__hash(&e->sh->key, (msub_bytes){ m->wire, m->wire_n });
-  e->next_bad = (e->next_bad + 1) % MSUB__BAD_BYTES;
-  if (e->n_bad < MSUB__BAD_BYTES) e->n_bad++;
+  msub__work *w = msub__need_work(e);
+  if (w && !w->bad) w->bad = msub__zalloc(msub__mem(e), MSUB__BAD_BYTES, sizeof *w->bad);
+  if (!w || !w->bad) return;
+  w->bad[w->next_bad] = msub__hash(&e->sh->key, (msub_bytes){ m->wire, m->wire_n });
+  w->next_bad = (w->next_bad + 1) % MSUB__BAD_BYTES;
+  if (w->n_bad < MSUB__BAD_BYTES) w->n_bad++;
 }
 
 static int authentic(msub_engine *e, msub__case *c) {
   unsigned ri = msub__handle_router(c->topic.v);
-  c->stage = 1;
-  const msub_router_ops *ops = msub__ops(e, ri);
-  if (ops->arrived) {
+  c->stage = MSUB__STAGE_VALIDATORS;
+  if (MSUB__HAS(e, ri, arrived)) {
     uint32_t slot = c->n_from ? msub__session_find(e, ri, c->from[0]) : MSUB__NONE;
-    ops->arrived(&e->handles[ri], c->topic, c->m, slot == MSUB__NONE ? (msub_session){ 0 } : msub__session_handle(e, ri, slot));
+    MSUB__CALL(e, ri, arrived, c->topic, c->m, slot == MSUB__NONE ? (msub_session){ 0 } : msub__session_handle(e, ri, slot));
   }
   return run_validators(e, c);
 }
@@ -153,8 +203,8 @@ static int after_signature(msub_engine *e, msub__case *c, msub_verdict v) {
   if (v == MSUB_THROTTLED) return throttle(e, c);
   if (v != MSUB_ACCEPT) return msub__conclude(e, c, v == MSUB_REJECT ? v : MSUB_IGNORE, MSUB_R_INVALID_SIGNATURE);
   /* Another message with this id may have been accepted while this one was verified. */
-  if (msub__seen_find(&e->seen, c->fp, e->now.mono_ns) != MSUB__UNSEEN) {
-    e->counts.duplicates++;
+  if (msub__seen_find(&e->work->seen, c->fp, e->now.mono_ns) != MSUB__UNSEEN) {
+    MSUB__COUNT(e, duplicates);
     msub_msg_drop(e->sh, c->m);
     return MSUB_OK;
   }
@@ -162,20 +212,22 @@ static int after_signature(msub_engine *e, msub__case *c, msub_verdict v) {
 }
 
 int msub__judge(msub_engine *e, msub__case *c) {
-  if (c->own || e->sign == MSUB_STRICT_NO_SIGN) return authentic(e, c);
-  if (!e->world->offload) return after_signature(e, c, e->verify(c->m->wire, c->m->wire_n));
+  const msub__topic *t = msub__topic_of(e, c->topic);
+  if (c->own || !t->signed_) return authentic(e, c);
+  if (!MSUB__WORLD(e)->offload) return after_signature(e, c, e->cfg->verify(c->m->wire, c->m->wire_n));
   msub_token q = msub__question_open(e, c, MSUB__Q_JOB);
   if (q.v == 0) return throttle(e, c);
-  msub_job job = { e->verify, c->m->wire, c->m->wire_n, e->verify_cost_ns };
+  msub_job job = { e->cfg->verify, c->m->wire, c->m->wire_n, e->cfg->verify_cost_ns };
   return hand_over(e, c, &job, q);
 }
 
 int msub__resume(msub_engine *e, msub__case *c, msub_verdict v) {
   const msub__topic *t = msub__topic_of(e, c->topic);
-  if (!t || t->joins == 0) return msub__conclude(e, c, MSUB_IGNORE, MSUB_R_LEFT);
+  if (!t || (t->joins == 0 && !(c->own && t->opens))) return msub__conclude(e, c, MSUB_IGNORE, MSUB_R_LEFT);
   v = known(v);
   if (v == MSUB_PENDING) v = MSUB_IGNORE;
-  if (c->stage == 0) return after_signature(e, c, v);
+  if (c->stage == MSUB__STAGE_SIGNATURE) return after_signature(e, c, v);
+  if (c->stage == MSUB__STAGE_ADMIT) return after_admit(e, c, v);
   int err;
   return note(e, c, v, &err) ? err : run_validators(e, c);
 }

@@ -223,7 +223,7 @@ const char *nodes_subscribe(peer *p, const char *topic) {
     peer_node *n = &p->nodes[i];
     if (find(n, topic)) continue;
     msub_topic t;
-    int err = msub_join(msub_host_engine(n->host), 0, msub_str(topic), p->policy, msub_host_now(n->host), &t);
+    int err = msub_join(msub_host_engine(n->host), 0, msub_str(topic), p->policy, NULL, msub_host_now(n->host), &t);
     if (err != MSUB_OK) return msub_err_text(err);
     n->topics = grow(n->topics, n->n_topics + 1, sizeof *n->topics);
     n->topics[n->n_topics++] = (membership){ strdup(topic), t };

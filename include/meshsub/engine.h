@@ -199,7 +199,7 @@ MSUB_API int msub_validator(msub_engine *e, msub_topic t, msub_validate_fn f, vo
   X(rpcs_in) X(rpcs_malformed) X(rpcs_over_limit) X(messages_in) X(unwanted) X(duplicates) X(copies_pending) X(bad_bytes_again)     \
   X(delivered) X(delivery_full) X(accepted) X(ignored) X(rejected) X(throttled) X(timeouts) X(published)                      \
   X(rpcs_out) X(messages_out) X(refused) X(dropped) X(subscriptions_in) X(subscriptions_over_limit)                  \
-  X(seen_evicted) X(inbox_full) X(stale) X(disconnects) X(faults) X(deferred) X(cached) X(cache_evicted) X(served) X(withdrawn) \
+  X(seen_evicted) X(inbox_full) X(stale) X(disconnects) X(blamed) X(faults) X(deferred) X(cached) X(cache_evicted) X(served) X(withdrawn) \
   X(ids_over_limit) X(unservable)
 typedef struct msub_counts {
 #define MSUB_X(name) uint64_t name;

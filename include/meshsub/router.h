@@ -114,6 +114,8 @@ MSUB_API void msub_layout_topic(msub_layout *l, size_t n, size_t align);
 MSUB_API void msub_layout_link(msub_layout *l, size_t n, size_t align);
 /* Claims a protocol id ("/floodsub/1.0.0"), newest first, with features of the router's own. INVAL, LIMIT (8 ids). */
 MSUB_API int msub_layout_protocol(msub_layout *l, const char *id, uint16_t features);
+/* The same, but the id is given up to another router of the engine that claims it. */
+MSUB_API int msub_layout_protocol_weak(msub_layout *l, const char *id, uint16_t features);
 /* The engine keeps accepted messages for `windows` calls of msub_h_shift(), and announces those of the newest `gossip` ones; at
  * most `bytes` of them, oldest out first. Without it nothing is kept. INVAL: 0 < gossip <= windows <= 64 does not hold. */
 MSUB_API int msub_layout_cache(msub_layout *l, unsigned windows, unsigned gossip, size_t bytes);

@@ -79,7 +79,7 @@ typedef struct msub_rpc_limits {
 /* What the scan saw, on all levels. `why` names the limit (as the member of msub_rpc_limits) or the part
  * that was malformed (static text); NULL when accepted. */
 typedef struct msub_rpc_counts {
-  size_t subscriptions, publish, ihave, iwant, graft, prune, idontwant, ids, px, unknown;
+  size_t subscriptions, publish, control, ihave, iwant, graft, prune, idontwant, ids, px, unknown; /* control: the field, even empty */
   size_t control_bytes;
   const char *why;
 } msub_rpc_counts;

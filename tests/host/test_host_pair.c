@@ -625,8 +625,8 @@ static void frail_life(node *b, unsigned long at) {
     if (msub_host_listen(a.host, "/ip4/127.0.0.1/tcp/0", &why) != MSUB_OK)
       MUST(msub_host_listen(a.host, "/ip4/127.0.0.1/tcp/0", &why));
     msub_engine *e = msub_host_engine(a.host);
-    if (msub_join(e, 0, msub_str("topic"), node_policy(), msub_host_now(a.host), &a.topic) != MSUB_OK)
-      MUST(msub_join(e, 0, msub_str("topic"), node_policy(), msub_host_now(a.host), &a.topic));
+    if (msub_join(e, 0, msub_str("topic"), node_policy(), NULL, msub_host_now(a.host), &a.topic) != MSUB_OK)
+      MUST(msub_join(e, 0, msub_str("topic"), node_policy(), NULL, msub_host_now(a.host), &a.topic));
     ready_or_dead r = { &a, b };
     node_dial(b, &a);
     (void)turn_until(both, 2, settled, &r, 300);

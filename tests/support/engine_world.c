@@ -88,6 +88,55 @@ static int sign(void *ud, const msub_bytes *parts, size_t n, uint8_t *out, size_
   return msub_key_sign_parts(((world *)ud)->key, parts, n, out, cap);
 }
 
+/* What was sent counts as queued until the test clears it. */
+static unsigned withdraw(void *ud, uint64_t link, msub_bytes id) {
+  world *w = ud;
+  unsigned taken = 0;
+  for (size_t i = 0; i < w->n_sent; i++) {
+    msub_rpc_counts n;
+    msub_rpc_iter it;
+    msub_rpc_part part;
+    msub_bytes frame = { w->sent[i].rpc, w->sent[i].n };
+    if (w->sent[i].link != link || msub_rpc_scan(frame, NULL, &n) != MSUB_OK || n.publish != 1 || n.control || n.subscriptions) continue;
+    msub_rpc_begin(&it, frame);
+    if (msub_rpc_next(&it, &part) != MSUB_P_MESSAGE || !w->id_of || !msub_bytes_eq(w->id_of(&part.msg), id)) continue;
+    free(w->sent[i].rpc);
+    memmove(&w->sent[i], &w->sent[i + 1], (--w->n_sent - i) * sizeof w->sent[0]);
+    i--;
+    taken++;
+  }
+  return taken;
+}
+static void connect_hint(void *ud, msub_bytes peer, msub_bytes record) {
+  world *w = ud;
+  MUST(w->n_hints < 256 && peer.n <= 64);
+  world_hint *h = &w->hints[w->n_hints++];
+  h->peer_n = peer.n;
+  h->record_n = record.n;
+  if (peer.n) memcpy(h->peer, peer.p, peer.n);
+  if (record.n) memcpy(h->record, record.p, record.n < 64 ? record.n : 64);
+}
+static size_t peer_record(void *ud, msub_peer p, uint8_t *out, size_t cap) {
+  (void)ud;
+  if (cap < 2) return 0;
+  out[0] = 'R';
+  out[1] = (uint8_t)p.v;
+  return 2;
+}
+static void protect(void *ud, msub_peer p, msub_topic t, bool on) {
+  world *w = ud;
+  MUST(w->n_protects < WORLD_MAX);
+  w->protects[w->n_protects++] = (world_protect){ p, t, on };
+}
+static void want_peers(void *ud, msub_topic t, unsigned n) {
+  (void)t;
+  ((world *)ud)->wanted_peers = n;
+}
+static void trace(void *ud, const msub_event *ev) {
+  MUST(ev->kind < MSUB_EVENTS);
+  ((world *)ud)->events[ev->kind]++;
+}
+
 /* ---- life ---- */
 
 void world_init(world *w, uint8_t seed) {
@@ -95,7 +144,10 @@ void world_init(world *w, uint8_t seed) {
   uint8_t bytes[32];
   memset(bytes, seed, sizeof bytes);
   MUST(msub_key_from_seed(bytes, &w->key) == MSUB_OK);
-  w->ops = (msub_world_ops){ MSUB_ABI, sizeof(msub_world_ops), send, room, disconnect, deliver, offload, recall, result, topic_peer, sign };
+  w->ops = (msub_world_ops){ .abi = MSUB_ABI, .size = sizeof(msub_world_ops), .send = send, .room = room, .withdraw = withdraw,
+                             .disconnect = disconnect, .deliver = deliver, .offload = offload, .recall = recall, .result = result,
+                             .topic_peer = topic_peer, .connect_hint = connect_hint, .peer_record = peer_record, .protect = protect,
+                             .want_peers = want_peers, .trace = trace, .sign = sign };
   w->jobs_max = WORLD_MAX;
   w->now = (msub_now){ 1000000000, INT64_C(1700000000000000000) };
   msub_engine_opts_init(&w->opts);
@@ -105,7 +157,7 @@ void world_init(world *w, uint8_t seed) {
 int world_try_start(world *w, const msub_router_ops *router, const msub_mem *mem) {
   static const uint8_t entropy[32] = { 1, 2, 3 };
   int rc = msub_shared_new(mem, entropy, &w->sh);
-  if (rc == MSUB_OK) rc = msub_plan_new(w->sh, router ? router : &msub_floodsub, NULL, &w->plan);
+  if (rc == MSUB_OK) rc = msub_plan_new(w->sh, router ? router : &msub_floodsub, w->router_opts, &w->plan);
   if (rc != MSUB_OK) return rc;
   w->opts.world = &w->ops;
   w->opts.w = w;
@@ -171,7 +223,7 @@ msub_session world_peer(world *w, uint8_t seed) {
 }
 msub_topic world_join(world *w, const char *topic, const msub_channel_policy *p) {
   msub_topic t = { 0 };
-  MUST(msub_join(w->e, 0, msub_str(topic), p, &w->now, &t) == MSUB_OK);
+  MUST(msub_join(w->e, 0, msub_str(topic), p, NULL, &w->now, &t) == MSUB_OK);
   return t;
 }
 int world_receive(world *w, msub_session s, msub_bytes frame) {

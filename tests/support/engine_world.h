@@ -21,6 +21,9 @@ typedef struct world_job {
 typedef struct world_peer_event { msub_topic topic; msub_peer peer; bool joined; } world_peer_event;
 typedef struct world_result { uint64_t ticket; int err; uint32_t recipients; } world_result;
 
+typedef struct world_hint { uint8_t peer[64], record[64]; size_t peer_n, record_n; } world_hint;
+typedef struct world_protect { msub_peer peer; msub_topic topic; bool on; } world_protect;
+
 typedef struct world {
   msub_shared *sh;
   msub_engine *e;
@@ -44,7 +47,15 @@ typedef struct world {
   msub_peer disconnected[WORLD_MAX];
   int disconnect_reason;
   size_t n_disconnected;
+  world_hint hints[256];                 /* connect_hint; records are cut */
+  size_t n_hints;
+  world_protect protects[WORLD_MAX];
+  size_t n_protects;
+  unsigned wanted_peers;                 /* want_peers: the last n */
+  size_t events[MSUB_EVENTS];            /* trace: how many of each kind */
+  const void *router_opts;               /* of world_start's router */
   bool full, refuse, no_room;            /* answers of deliver, send, room */
+  msub_bytes (*id_of)(const msub_msg_view *v); /* for withdraw; NULL: it finds nothing */
   void (*on_deliver)(struct world *w, const msub_msg *m); /* may make deferred calls */
   size_t live_bytes, live_blocks, fail_after; /* of the counting allocator; fail_after 0: never fails */
 } world;

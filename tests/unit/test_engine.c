@@ -290,7 +290,7 @@ Test(engine, free_waits_for_a_running_job) {
   cr_assert_eq(msub_engine_free(w.e), MSUB_ERR_STATE);
   cr_assert_eq(w.n_jobs, 1, "the queued one was recalled");
   msub_topic t;
-  cr_assert_eq(msub_join(w.e, 0, msub_str("u"), NULL, &w.now, &t), MSUB_ERR_STATE);
+  cr_assert_eq(msub_join(w.e, 0, msub_str("u"), NULL, NULL, &w.now, &t), MSUB_ERR_STATE);
   cr_assert_eq(msub_advance(w.e, &w.now), MSUB_ERR_STATE);
   cr_assert_eq(msub_next_deadline(w.e), MSUB_NEVER);
   cr_assert_eq(world_run_job(&w, 0), MSUB_ERR_STALE);
@@ -320,7 +320,7 @@ Test(engine, signature_policies) {
   anonymous();
   world_start(&w, NULL);
   msub_topic t;
-  cr_assert_eq(msub_join(w.e, 0, msub_str("t"), NULL, &w.now, &t), MSUB_ERR_INVAL, "anonymous topics need an id function");
+  cr_assert_eq(msub_join(w.e, 0, msub_str("t"), NULL, NULL, &w.now, &t), MSUB_ERR_INVAL, "anonymous topics need an id function");
   t = world_join(&w, "t", &world_data_ids);
   msub_session a = world_peer(&w, 1);
   static const uint8_t fields[] = { MSUB_HAS_FROM, MSUB_HAS_SEQNO, MSUB_HAS_SIGNATURE, MSUB_HAS_KEY };
@@ -466,9 +466,9 @@ static void join_and_leave(world *x, const msub_msg *m) {
   msub_topic t, u;
   (void)m;
   x->on_deliver = NULL;
-  cr_assert_eq(msub_join(x->e, 0, msub_str("new"), &world_data_ids, NULL, &t), MSUB_OK);
+  cr_assert_eq(msub_join(x->e, 0, msub_str("new"), &world_data_ids, NULL, NULL, &t), MSUB_OK);
   cr_assert_eq(msub_publish(x->e, t, msub_str("in the new topic"), NULL, NULL), MSUB_OK);
-  cr_assert_eq(msub_join(x->e, 0, msub_str("short"), &world_data_ids, NULL, &u), MSUB_OK);
+  cr_assert_eq(msub_join(x->e, 0, msub_str("short"), &world_data_ids, NULL, NULL, &u), MSUB_OK);
   cr_assert_eq(msub_leave(x->e, u, NULL), MSUB_OK);
   cr_assert_eq(msub_disconnect(x->e, (msub_peer){ 1 }, MSUB_R_REQUESTED, NULL), MSUB_OK);
   cr_assert(x->n_sent == 0, "nothing leaves before the callback is over");

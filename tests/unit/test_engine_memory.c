@@ -20,8 +20,8 @@ static bool scenario(void) {
   msub_mem mem = world_mem(&w);
   if (world_try_start(&w, NULL, &mem) != MSUB_OK) return false;
   msub_topic t, u;
-  if (msub_join(w.e, 0, msub_str("t"), NULL, &w.now, &t) != MSUB_OK) return false;
-  (void)msub_join(w.e, 0, msub_str("u"), NULL, &w.now, &u);
+  if (msub_join(w.e, 0, msub_str("t"), NULL, NULL, &w.now, &t) != MSUB_OK) return false;
+  (void)msub_join(w.e, 0, msub_str("u"), NULL, NULL, &w.now, &u);
   (void)msub_validator(w.e, t, pend, &w);
   msub_session s[6] = { { 0 } };
   for (uint8_t i = 0; i < 6; i++) {

@@ -86,9 +86,9 @@ Test(sessions, handles_and_errors) {
   cr_assert_eq(msub_leave(w.e, t, &w.now), MSUB_OK);
   cr_assert_eq(msub_joined(w.e, NULL, 0), 1, "each join needs a leave");
   memset(buf, 'n', 300);
-  cr_assert_eq(msub_join(w.e, 0, (msub_bytes){ buf, 257 }, NULL, &w.now, &t), MSUB_ERR_INVAL);
-  cr_assert_eq(msub_join(w.e, 1, msub_str("x"), NULL, &w.now, &t), MSUB_ERR_INVAL);
-  cr_assert_eq(msub_join(w.e, 0, (msub_bytes){ buf, 256 }, NULL, &w.now, &t), MSUB_OK);
+  cr_assert_eq(msub_join(w.e, 0, (msub_bytes){ buf, 257 }, NULL, NULL, &w.now, &t), MSUB_ERR_INVAL);
+  cr_assert_eq(msub_join(w.e, 1, msub_str("x"), NULL, NULL, &w.now, &t), MSUB_ERR_INVAL);
+  cr_assert_eq(msub_join(w.e, 0, (msub_bytes){ buf, 256 }, NULL, NULL, &w.now, &t), MSUB_OK);
   world_stop(&w);
 }
 
@@ -278,8 +278,8 @@ static void r_duplicate(msub_router *x, msub_topic t, msub_bytes id, msub_sessio
   (void)x, (void)t, (void)id, (void)from;
   r.duplicate++;
 }
-static void r_control(msub_router *x, msub_session s, const msub_ctl *c) {
-  (void)x, (void)s;
+static void r_control(msub_router *x, msub_session s, const msub_ctl *c, bool more) {
+  (void)x, (void)s, (void)more;
   r.control++;
   for (uint32_t i = 0; i < c->n; i++) {
     r.entries++;
@@ -315,8 +315,11 @@ static void r_advance(msub_router *x) {
   r.deadline = msub_r_mono(x) + 1000;
 }
 static const msub_router_ops noting = {
-  MSUB_ABI, sizeof(msub_router_ops), "noting", r_layout, r_init, r_fini, r_up, r_agreed, r_down, r_join, r_leave, r_remote_join,
-  r_remote_leave, r_accept, r_arrived, r_validated, r_duplicate, r_control, r_publish, r_dropped, r_ready, r_deadline, r_advance };
+  .abi = MSUB_ABI, .size = sizeof(msub_router_ops), .name = "noting", .layout = r_layout, .init = r_init, .fini = r_fini,
+  .session_up = r_up, .session_agreed = r_agreed, .session_down = r_down, .join = r_join, .leave = r_leave,
+  .remote_join = r_remote_join, .remote_leave = r_remote_leave, .accept_from = r_accept, .arrived = r_arrived,
+  .validated = r_validated, .duplicate = r_duplicate, .control = r_control, .publish = r_publish, .dropped = r_dropped,
+  .ready = r_ready, .next_deadline = r_deadline, .advance = r_advance };
 
 static msub_bytes message(const char *data) {
   return (msub_bytes){ buf, world_plain_rpc(buf, sizeof buf, "t", msub_str(data)) };
@@ -464,7 +467,7 @@ Test(sessions, two_routers) {
   msub_session s[2];
   msub_peer_id id = world_peer_id(1);
   for (unsigned i = 0; i < 2; i++) {
-    cr_assert_eq(msub_join(w.e, i, msub_str("t"), &world_data_ids, &w.now, &t[i]), MSUB_OK);
+    cr_assert_eq(msub_join(w.e, i, msub_str("t"), &world_data_ids, NULL, &w.now, &t[i]), MSUB_OK);
     msub_session_opts o = { .peer_id = msub_peer_id_bytes(&id), .protocol = i ? "/test/2" : "/floodsub/1.0.0", .link = i };
     cr_assert_eq(msub_session_up(w.e, &o, &w.now, &s[i]), MSUB_OK);
   }

@@ -104,7 +104,7 @@ static void received(vec_tally *t, const json_t *c, const json_t *topics) {
     json_array_foreach(topics, i, topic) {
       msub_bytes b = vec_bytes(topic);
       msub_topic h;
-      if (msub_join(w.e, 0, b, ids_of(policy), &w.now, &h) != MSUB_OK) exit(1);
+      if (msub_join(w.e, 0, b, ids_of(policy), NULL, &w.now, &h) != MSUB_OK) exit(1);
       vec_free(b);
     }
     const char *ours = verdict(&w, rpc), *theirs = plain(json_string_value(want));
