@@ -43,7 +43,8 @@ typedef struct msub_job {
   X(GONE, RESOURCE, "the session ended")                                                                            \
   X(FLOOD, PROVABLE, "more than the protocol's budget")                                                             \
   X(REQUESTED, RESOURCE, "the program asked for it")                                                                \
-  X(LEFT, RESOURCE, "the topic was left")
+  X(LEFT, RESOURCE, "the topic was left")                                                                           \
+  X(LOST, RESOURCE, "lost on its way")
 typedef enum msub_reason {
 #define MSUB_X(name, cls, text) MSUB_R_##name,
   MSUB_REASON_MAP(MSUB_X)
