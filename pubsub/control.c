@@ -75,7 +75,8 @@ void msub__control(msub_engine *e, unsigned ri, uint32_t slot, msub_bytes frame)
   msub_rpc_part part;
   msub_rpc_begin(&it, frame);
   while (msub_rpc_next(&it, &part) != MSUB_P_END) {
-    msub_ctl_entry like = { .topic_name = part.has_topic ? msub__intern_find(&e->sh->names, &e->sh->key, part.topic) : 0 };
+    bool named = part.kind == MSUB_P_IHAVE || part.kind == MSUB_P_GRAFT || part.kind == MSUB_P_PRUNE; /* others set no topic */
+    msub_ctl_entry like = { .topic_name = named && part.has_topic ? msub__intern_find(&e->sh->names, &e->sh->key, part.topic) : 0 };
     switch (part.kind) {
     case MSUB_P_IHAVE: like.kind = MSUB_C_IHAVE; take_ids(e, ri, slot, &like, part.ids); break;
     case MSUB_P_IWANT: like.kind = MSUB_C_IWANT; take_ids(e, ri, slot, &like, part.ids); break;
