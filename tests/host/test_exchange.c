@@ -170,6 +170,10 @@ static bool both_connected(void *ud) {
   node *const *p = ud;
   return p[0]->connected > 0 && p[1]->connected > 0;
 }
+static bool both_parted(void *ud) {
+  node *const *p = ud;
+  return p[0]->last > 0 && p[1]->last > 0;
+}
 static bool both_identified(void *ud) {
   node *const *p = ud;
   return p[0]->identified > 0 && p[1]->identified > 0;
@@ -187,6 +191,7 @@ static void start_pair(node *a, node *b, service *v) {
   WAIT(pair, both_identified, pair); /* nothing else is under way */
 }
 
+static bool heard_fin(void *ud) { return ((const talk *)ud)->fin; }
 static bool is_over(void *ud) { return ((const talk *)ud)->ended > 0; }
 
 typedef struct group {
@@ -276,9 +281,9 @@ static void test_serve(void) {
   MUST(ops->serve(v.x.x, name, NULL, NULL));
   MUST(ops->serve(v.x.x, name, NULL, NULL)); /* twice is fine */
   MUST(ops->serve(v.x.x, "/one/more", &echo, &v));
-  a.identified = b.identified = a.connected = b.connected = a.disconnected = b.disconnected = 0;
+  a.identified = b.identified = a.connected = b.connected = 0;
   MUST(msub_host_disconnect(a.host, msub_host_peer_id(b.host)));
-  turn_for(pair, 2, 50);
+  WAIT(pair, both_parted, pair);
   node_dial(&a, &b);
   WAIT(pair, both_connected, pair);
   WAIT(pair, both_identified, pair);
@@ -321,9 +326,9 @@ static void test_big(void) {
   service v;
   talk t[6];
   start_pair(&a, &b, &v);
-  for (size_t i = 0; i < 6; i++) ask(&t[i], &a, &b, 6 * MIB);
+  for (size_t i = 0; i < 6; i++) ask(&t[i], &a, &b, 2 * MIB);
   group all = { t, 6 };
-  WAIT(pair, are_over, &all);
+  CHECK(turn_until(pair, 2, are_over, &all, 60000));
   for (size_t i = 0; i < 6; i++) check_echo(&t[i]);
   CHECK(v.most == 4 && v.served == 6);
   node_free(&a);
@@ -337,7 +342,7 @@ static void test_slow_reader(void) {
   talk t;
   start_pair(&a, &b, &v);
   size_t before = counted_bytes();
-  ask(&t, &a, &b, 8 * MIB);
+  ask(&t, &a, &b, 4 * MIB);
   t.frugal = true;
   turn_for(pair, 2, 300);
   CHECK(t.got == 0 && t.sent < 3 * MIB && t.ended == 0);
@@ -397,6 +402,11 @@ static bool raw_all_answered(raw_peer *p, node *n) {
   return raw_answered(p) >= raw_wanted;
 }
 
+static bool raw_all_wait(raw_peer *p, node *n) {
+  (void)p;
+  return msub_host_count(n->host)->exchange_waited >= raw_wanted;
+}
+
 static void raw_ask(raw_peer *p) {
   raw_stream *s = raw_open(p, ECHO);
   raw_write(p, s, "request", 7);
@@ -419,7 +429,9 @@ static void test_crowd(void) {
   CHECK(raw_until(&raw, &n, raw_acked, 20000)); /* yamux lets no more of them be unacknowledged */
   for (unsigned i = FIRST; i < N; i++) raw_ask(&raw);
   CHECK(raw_until(&raw, &n, raw_acked, 20000));
-  raw_for(&raw, &n, 200);
+  raw_wanted = N - 4;
+  CHECK(raw_until(&raw, &n, raw_all_wait, 20000));
+  raw_for(&raw, &n, 50);
   CHECK(v.served == 4 && v.open == 4 && raw_answered(&raw) == 0);
   CHECK(msub_host_count(n.host)->exchange_waited == N - 4);
   v.silent = false;
@@ -443,7 +455,7 @@ static void test_budget(void) {
   v.silent = true;
   size_t total = 0, sent = 0;
   for (size_t i = 0; i < N; i++) {
-    ask(&t[i], &a, &b, MIB);
+    ask(&t[i], &a, &b, 200 * KIB);
     total += t[i].sent;
   }
   printf("taken: %zu KiB\n", total / KIB);
@@ -469,7 +481,12 @@ static void test_deadline(void) {
   start_pair(&a, &b, &v);
   v.silent = true;
   msub_bytes to = msub_host_peer_id(b.host);
-  for (size_t i = 0; i < 4; i++) MUST(ask_for(&t[i], &a, to, SECOND / 5 + i * SECOND / 100, 10));
+  for (size_t i = 0; i < 4; i++) ask(&t[i], &a, &b, 10);
+  WAIT(pair, serves_four, &v);
+  for (size_t i = 0; i < 4; i++) {
+    msub_exchange x = t[i].x;
+    x.ops->deadline(x.x, t[i].s, x.ops->now(x.x) + SECOND / 5 + i * SECOND / 100);
+  }
   MUST(ask_for(&t[4], &a, to, SECOND / 10, 10)); /* gets no place in time */
   MUST(ask_for(&t[5], &a, to, 0, 10));           /* over before it began */
   CHECK(t[5].ended == 0);
@@ -562,15 +579,14 @@ static void test_two_connections(void) {
   v.silent = true;
   for (size_t i = 0; i < 6; i++) ask(&t[i], &a, &b, 1000);
   WAIT(pair, serves_four, &v);
-  a.connected = b.connected = 0;
-  node_dial(&b, &a);
   char addr[MSUB_MULTIADDR_TEXT];
   node_addr(&b, addr, sizeof addr);
   char *p2p = strstr(addr, "/p2p/");
   CHECK(p2p);
   *p2p = '\0'; /* without the id it is no address that is connected already */
+  a.connected = b.connected = 0;
   MUST(msub_host_dial(a.host, addr, 0));
-  turn_for(pair, 2, 100);
+  WAIT(pair, both_connected, pair);
   MUST(msub_host_dial(a.host, addr, 0)); /* a third one takes the place of the first */
   v.silent = false;
   group all = { t, 6 };
@@ -653,7 +669,7 @@ static void test_resets(void) {
     ask(&t[0], &a, &b, 1000);
     WAIT(pair, is_over, &t[0]);
     CHECK(t[0].why == MSUB_END_RESET && t[0].ended == 1);
-    turn_for(pair, 2, 20);
+    turn_for(pair, 2, 0); /* the turn after the one in which the reset was sent */
     CHECK(v.ends[MSUB_END_CANCELLED] == cancelled + resets_at + 1);
   }
   CHECK(a.disconnected == 0);
@@ -675,8 +691,8 @@ static void test_finish(void) {
   WAIT(pair, serves, &v); /* a stream without a byte of its own is opened too */
   v.x.ops->finish(v.x.x, v.talks->s);
   CHECK(v.x.ops->write(v.x.x, v.talks->s, msub_str("more")) == 0);
-  turn_for(pair, 2, 50);
-  CHECK(t.fin && !t.ended);
+  WAIT(pair, heard_fin, &t);
+  CHECK(!t.ended);
   CHECK(t.x.ops->write(t.x.x, t.s, msub_str("still")) == 5);
   t.x.ops->finish(t.x.x, t.s);
   WAIT(pair, is_over, &t);
@@ -720,19 +736,34 @@ static void test_finished_early(void) {
   raw_finish(&raw, empty);
   raw_stream *dropped = raw_open(&raw, ECHO);
   raw_write(&raw, dropped, "request", 7);
-  raw_for(&raw, &n, 200);
+  raw_wanted = 2;
+  CHECK(raw_until(&raw, &n, raw_all_wait, 20000));
   raw_reset(dropped); /* given up before it was served: nobody hears of it */
-  raw_for(&raw, &n, 50);
+  uint64_t resets = msub_host_count(n.host)->streams;
+  for (uint64_t end = now_ms() + 20000; msub_host_count(n.host)->streams == resets;) {
+    CHECK(now_ms() < end);
+    raw_turn(&raw, &n);
+  }
   CHECK(v.served == 4);
   v.silent = false;
   for (talk *t = v.talks; t; t = t->next) v.x.ops->want_read(v.x.x, t->s);
   raw_wanted = 4;
   CHECK(raw_until(&raw, &n, raw_all_answered, 20000));
-  raw_for(&raw, &n, 100);
-  CHECK(!empty->y && empty->why == MSUB_OK && v.served == 5 && v.open == 0);
+  for (uint64_t end = now_ms() + 20000; empty->y || v.open > 0;) {
+    CHECK(now_ms() < end);
+    raw_turn(&raw, &n);
+  }
+  CHECK(empty->why == MSUB_OK && v.served == 5);
   CHECK(v.ends[MSUB_END_FINISHED] == 5);
   raw_close(&raw);
   node_free(&n);
+}
+
+static bool raw_four_reset(raw_peer *p, node *n) {
+  unsigned reset = 0;
+  (void)n;
+  for (unsigned i = 0; i < p->n; i++) reset += !p->s[i].inbound && !p->s[i].y && p->s[i].why == MSUB_ERR_CLOSED;
+  return reset == 4;
 }
 
 static void test_unserve(void) {
@@ -744,17 +775,12 @@ static void test_unserve(void) {
   v.silent = true;
   raw_connect(&raw, &n, 9);
   for (unsigned i = 0; i < 8; i++) raw_ask(&raw);
-  raw_for(&raw, &n, 200);
+  raw_wanted = 4;
+  CHECK(raw_until(&raw, &n, raw_all_wait, 20000));
   CHECK(v.served == 4);
   MUST(v.x.ops->serve(v.x.x, ECHO, NULL, NULL));
-  raw_for(&raw, &n, 100);
-  unsigned reset = 0, open = 0;
-  for (unsigned i = 0; i < raw.n; i++) {
-    if (raw.s[i].inbound) continue;
-    reset += !raw.s[i].y && raw.s[i].why == MSUB_ERR_CLOSED;
-    open += raw.s[i].y != NULL;
-  }
-  CHECK(reset == 4 && open == 4 && v.open == 4); /* who waited is told, who is served stays */
+  CHECK(raw_until(&raw, &n, raw_four_reset, 20000)); /* who waited is told */
+  CHECK(v.open == 4);                                /* who is served stays */
   v.silent = false;
   for (talk *t = v.talks; t; t = t->next) v.x.ops->want_read(v.x.x, t->s);
   raw_wanted = 4;
