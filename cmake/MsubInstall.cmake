@@ -45,9 +45,9 @@ function(msub_install target)
   set_property(GLOBAL PROPERTY MSUB_${component}-dev_PACKAGES "${I_DEV_PACKAGES}")
 endfunction()
 
-# Every public header but those of the two libraries on top belongs to the engine's.
+# Every public header but those of the libraries on top belongs to the engine's.
 file(GLOB MSUB_ENGINE_HEADERS CONFIGURE_DEPENDS RELATIVE "${CMAKE_SOURCE_DIR}/include/meshsub" "${CMAKE_SOURCE_DIR}/include/meshsub/*.h")
-list(REMOVE_ITEM MSUB_ENGINE_HEADERS crypto.h host.h)
+list(REMOVE_ITEM MSUB_ENGINE_HEADERS crypto.h host.h sim.h)
 
 if(TARGET meshsub)
   msub_install(meshsub NAME meshsub
@@ -68,6 +68,14 @@ if(TARGET meshsub-host)
     HEADERS host.h
     REQUIRES "meshsub = ${PROJECT_VERSION}, meshsub-crypto = ${PROJECT_VERSION}" LIBS_PRIVATE "-lnng -pthread"
     DEPENDS libmeshsub libmeshsub-crypto DEV_PACKAGES "libnng-dev")
+endif()
+
+if(TARGET meshsub-sim)
+  msub_install(meshsub-sim NAME sim
+    DESCRIPTION "virtual time for the meshsub engine"
+    HEADERS sim.h
+    REQUIRES "meshsub = ${PROJECT_VERSION}"
+    DEPENDS libmeshsub)
 endif()
 
 if(TARGET meshsub)
