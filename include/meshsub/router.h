@@ -88,7 +88,8 @@ typedef struct msub_router_ops {
   /* The one report of an outcome. from[0] brought the message (n == 0: an own publish), the others sent copies meanwhile. */
   void (*validated)(msub_router *r, msub_topic t, const msub_msg *m, const msub_peer *from, size_t n, msub_verdict v, int reason);
   void (*duplicate)(msub_router *r, msub_topic t, msub_bytes id, msub_session from);
-  /* Borrowed for the call; a long list comes in several calls. `more`: this one goes on in the next. */
+  /* Borrowed for the call; a long list comes in several calls. `more`: this one goes on in the next. The bytes that ids and px
+   * point to hold until the last of them returns. */
   void (*control)(msub_router *r, msub_session s, const msub_ctl *c, bool more);
   /* Names the recipients of an accepted message, own (from.v == 0) or forwarded. The engine leaves out whoever sent a copy. [nobody] */
   void (*publish)(msub_router *r, msub_topic t, const msub_msg *m, msub_session from, msub_list *out);
