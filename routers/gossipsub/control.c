@@ -14,6 +14,7 @@ void msub__gs_control(msub_router *r, msub_session s, const msub_ctl *c, bool mo
     g->serial++;
     g->rpc_is = 0;
     g->rpc_unwanted = 0;
+    g->rpc_name = 0;
   }
   g->rpc_open = more;
   /* Whoever speaks no mesh protocol has no control part to send; the reference takes it all the same. */
@@ -21,7 +22,7 @@ void msub__gs_control(msub_router *r, msub_session s, const msub_ctl *c, bool mo
   msub__gs_roll(g, ss);
   msub__gs_actions a;
   msub__gs_actions_init(&a);
-  msub__gs_ihave(r, s, c);
+  msub__gs_ihave(r, s, c, more);
   msub__gs_iwant(r, s, c);
   msub__gs_graft(r, s, c, &a);
   msub__gs_pruned(r, s, c);

@@ -33,6 +33,7 @@ static void fini(msub_router *r) {
   msub__free(msub_r_mem(r), g->active, g->cap_active * sizeof *g->active);
   g->active = NULL;
   g->cap_active = 0;
+  msub__gs_ihave_fini(r);
   msub__gs_retry_fini(r);
   msub__gs_asks_fini(r);
   msub__gs_unwanted_fini(r);
@@ -133,6 +134,11 @@ static void arrived(msub_router *r, msub_topic t, const msub_msg *m, msub_sessio
   msub__gs_score_arrived(r, t, m, from);
 }
 
+static void validated(msub_router *r, msub_topic t, const msub_msg *m, const msub_peer *from, size_t n, msub_verdict v, int reason) {
+  msub__gs_of(r)->foreign = n ? m : NULL;
+  msub__gs_score_validated(r, t, m, from, n, v, reason);
+}
+
 static uint64_t next_deadline(msub_router *r) { return msub__sooner(msub__gs_of(r)->next_heartbeat, msub__gs_direct_deadline(r)); }
 
 static void advance(msub_router *r) {
@@ -164,7 +170,7 @@ const msub_router_ops msub_gossipsub = {
   .remote_leave = remote_leave,
   .accept_from = accept_from,
   .arrived = arrived,
-  .validated = msub__gs_score_validated,
+  .validated = validated,
   .duplicate = msub__gs_score_duplicate,
   .control = msub__gs_control,
   .publish = msub__gs_publish,

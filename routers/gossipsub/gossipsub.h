@@ -42,12 +42,16 @@ typedef struct msub__gs {
   struct msub__gs_retries *retries;
   struct msub__gs_directs *directs;
   uint32_t tick;   /* heartbeats so far */
-  uint32_t serial; /* of the control RPC that is being handled */
-  uint16_t hints;  /* given to the world in this heartbeat */
-  uint16_t rpc_unwanted; /* ids of IDONTWANT taken from this RPC */
-  uint8_t rpc_is;  /* MSUB__GS_RPC_* of this RPC */
-  bool rpc_open;   /* it goes on in the next call */
+  const msub_msg *foreign; /* the message judged last, if a peer brought it: its sender may be gone when it is forwarded */
+  /* the control RPC that is being handled; a long one comes in several calls */
+  struct msub__gs_wants *wants; /* what its IHAVEs have that we lack */
+  uint32_t serial;
+  uint32_t rpc_name, rpc_ids; /* topic of its last IHAVE, ids of that looked at */
+  uint16_t rpc_unwanted;      /* ids of IDONTWANT taken */
+  uint8_t rpc_is;             /* MSUB__GS_RPC_* */
+  bool rpc_open;              /* it goes on in the next call */
   bool parity;
+  uint16_t hints; /* given to the world in this heartbeat */
 } msub__gs;
 enum { MSUB__GS_RPC_IHAVE = 1, MSUB__GS_RPC_IDONTWANT = 2 }; /* counted already */
 
@@ -210,7 +214,8 @@ bool msub__gs_backoff_next(const msub_router *r, msub_topic t, size_t *at, msub_
 
 void msub__gs_control(msub_router *r, msub_session s, const msub_ctl *c, bool more);
 void msub__gs_roll(const msub__gs *g, msub__gs_session *ss); /* counters of an older heartbeat become 0 */
-void msub__gs_ihave(msub_router *r, msub_session s, const msub_ctl *c);
+void msub__gs_ihave(msub_router *r, msub_session s, const msub_ctl *c, bool more);
+void msub__gs_ihave_fini(msub_router *r);
 void msub__gs_iwant(msub_router *r, msub_session s, const msub_ctl *c);
 void msub__gs_graft(msub_router *r, msub_session s, const msub_ctl *c, msub__gs_actions *a);
 void msub__gs_pruned(msub_router *r, msub_session s, const msub_ctl *c);
