@@ -1,0 +1,7 @@
+foreach(part mesh control gossip)
+  msub_criterion_test(unit.gossipsub-${part} TIER quick
+    SOURCES test_gossipsub_${part}.c gossipsub_world.c ../support/engine_world.c LIBS meshsub-crypto_static)
+  if(TARGET unit.gossipsub-${part})
+    target_include_directories(unit.gossipsub-${part} PRIVATE ../support .)
+  endif()
+endforeach()
