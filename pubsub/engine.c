@@ -314,11 +314,18 @@ static bool given_up(const msub_engine *e, unsigned ri, uint32_t i) {
   return false;
 }
 
+const char *msub_engine_router_protocol(const msub_engine *e, unsigned ri, size_t i) {
+  const msub_plan *p = ri < e->n_routers ? e->routers[ri].plan : NULL;
+  for (uint32_t k = 0; p && k < p->n_protocols; k++)
+    if (!given_up(e, ri, k) && i-- == 0) return p->protocols[k].id;
+  return NULL;
+}
 const char *msub_engine_protocol(const msub_engine *e, size_t i) {
   for (unsigned ri = 0; ri < e->n_routers; ri++) {
-    const msub_plan *p = e->routers[ri].plan;
-    for (uint32_t k = 0; k < p->n_protocols; k++)
-      if (!given_up(e, ri, k) && i-- == 0) return p->protocols[k].id;
+    size_t n = 0;
+    while (msub_engine_router_protocol(e, ri, n)) n++;
+    if (i < n) return msub_engine_router_protocol(e, ri, i);
+    i -= n;
   }
   return NULL;
 }

@@ -148,20 +148,12 @@ static int class_new(msub_sim *s, const msub_sim_node_opts *o, msub__sim_class *
   return MSUB_OK;
 }
 
-/* Which of the engine's ids are whose: it names them router by router, and a router may have left one to another. */
 static void learn_ids(msub__sim_class *c, const msub_engine *e) {
-  size_t at = 0;
-  for (uint32_t r = 0; r < c->o.n_routers; r++) {
-    msub__sim_ids *ids = &c->ids[r];
-    const char *mine;
-    for (size_t i = 0; (mine = msub_plan_protocol(c->plans[r], i)) && ids->n < MSUB__SIM_IDS; i++) {
-      const char *next = msub_engine_protocol(e, at);
-      if (!next || strcmp(next, mine) != 0) continue;
-      ids->id[ids->n++] = mine;
-      at++;
-    }
-  }
   c->n_ids = (uint32_t)c->o.n_routers;
+  for (uint32_t r = 0; r < c->n_ids; r++) {
+    msub__sim_ids *ids = &c->ids[r];
+    for (const char *id; ids->n < MSUB__SIM_IDS && (id = msub_engine_router_protocol(e, r, ids->n));) ids->id[ids->n++] = id;
+  }
 }
 
 /* ---- life ---- */

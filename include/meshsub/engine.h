@@ -105,6 +105,8 @@ MSUB_API int msub_engine_new(msub_shared *sh, const msub_engine_opts *o, const m
 MSUB_API int msub_engine_free(msub_engine *e);
 /* Protocol ids of all routers, newest first within each; NULL past the end. What the world offers and accepts. */
 MSUB_API const char *msub_engine_protocol(const msub_engine *e, size_t i);
+/* Those of one router (index into opts.routers), without what it gave up to another one. */
+MSUB_API const char *msub_engine_router_protocol(const msub_engine *e, unsigned router, size_t i);
 MSUB_API msub_shared *msub_engine_shared(const msub_engine *e);
 
 /* ---- from the world, never from a callback (STATE) ---- */
