@@ -164,20 +164,23 @@ static msub_accept accepts(msub_engine *e, sender by) {
   return MSUB__ASK(e, by.ri, accept_from, MSUB_FROM_ALL, msub__session_handle(e, by.ri, by.slot));
 }
 
+static int refuse_rpc(msub_engine *e, sender by, int rc, size_t bytes, const char *why) {
+  msub__session *s = msub__session_at(e, by.ri, by.slot);
+  s->resume_at = 0;
+  if (rc == MSUB_ERR_LIMIT) MSUB__COUNT(e, rpcs_over_limit);
+  else MSUB__COUNT(e, rpcs_malformed);
+  MSUB__LOGE(e, MSUB_LOG_INFO, "an RPC of %zu bytes is refused: %s", bytes, why ? why : "malformed");
+  msub__blame(e, s->peer, s->prefix, rc == MSUB_ERR_LIMIT ? MSUB_R_RPC_OVER_LIMIT : MSUB_R_MALFORMED_RPC, 25);
+  return rc;
+}
+
 static int take_frame(msub_engine *e, sender by, msub_bytes frame) {
   msub__session *s = msub__session_at(e, by.ri, by.slot);
   msub_rpc_limits lim = { .frame_bytes = e->cfg->max_rpc, .control_bytes = MSUB__CONTROL_BYTES, .publish = MSUB__PUBLISH_ENTRIES,
                           .message_bytes = e->cfg->max_message };
   msub_rpc_counts n;
   int rc = msub_rpc_scan(frame, &lim, &n);
-  if (rc != MSUB_OK) {
-    s->resume_at = 0;
-    if (rc == MSUB_ERR_LIMIT) MSUB__COUNT(e, rpcs_over_limit);
-    else MSUB__COUNT(e, rpcs_malformed);
-    MSUB__LOGE(e, MSUB_LOG_INFO, "an RPC of %zu bytes is refused: %s", frame.n, n.why ? n.why : "malformed");
-    msub__blame(e, s->peer, s->prefix, rc == MSUB_ERR_LIMIT ? MSUB_R_RPC_OVER_LIMIT : MSUB_R_MALFORMED_RPC, 25);
-    return rc;
-  }
+  if (rc != MSUB_OK) return refuse_rpc(e, by, rc, frame.n, n.why);
   if (s->resume_at == 0) {
     MSUB__COUNT(e, rpcs_in);
     MSUB__TRACE(e, by.ri, .kind = MSUB_T_RECV_RPC, .peer = { by.peer }, .frame = frame);
@@ -204,8 +207,19 @@ int msub_receive(msub_engine *e, msub_session h, msub_bytes frame, const msub_no
 
 static uint8_t subscription_flags(const msub_ctl_entry *c) { return c->flags & (MSUB_SUB_REQUESTS_PARTIAL | MSUB_SUB_SENDS_PARTIAL); }
 
-static void take_rpc(msub_engine *e, sender by, const msub_rpc *rpc) {
+/* The sender has kept to its own limits; ours may be closer. */
+static const char *over_limit(const msub_engine *e, const msub_rpc *rpc) {
+  if (rpc->wire_size > e->cfg->max_rpc) return "frame_bytes";
+  if (rpc->n_msgs > MSUB__PUBLISH_ENTRIES) return "publish";
+  for (size_t i = 0; i < rpc->n_msgs; i++)
+    if (rpc->msgs[i]->wire_n > e->cfg->max_message) return "message_bytes";
+  return NULL;
+}
+
+static int take_rpc(msub_engine *e, sender by, const msub_rpc *rpc) {
   msub__session *s = msub__session_at(e, by.ri, by.slot);
+  const char *why = over_limit(e, rpc);
+  if (why) return refuse_rpc(e, by, MSUB_ERR_LIMIT, rpc->wire_size, why);
   MSUB__COUNT(e, rpcs_in);
   MSUB__TRACE(e, by.ri, .kind = MSUB_T_RECV_RPC, .peer = { by.peer }, .rpc = rpc);
   const msub_ctl *c = rpc->ctl;
@@ -218,21 +232,22 @@ static void take_rpc(msub_engine *e, sender by, const msub_rpc *rpc) {
   }
   if (s->hello_due) msub__session_hello_read(e, by.ri, by.slot);
   msub_accept accept = accepts(e, by);
-  if (accept == MSUB_FROM_NONE) return;
+  if (accept == MSUB_FROM_NONE) return MSUB_OK;
   for (size_t i = 0; accept == MSUB_FROM_ALL && i < rpc->n_msgs; i++) {
     const msub__topic *t = wanted(e, by.ri, rpc->msgs[i]->topic_name);
     if (t) take(e, t, rpc->msgs[i], true, by);
   }
-  if (first == n || !MSUB__HAS(e, by.ri, control)) return;
+  if (first == n || !MSUB__HAS(e, by.ri, control)) return MSUB_OK;
   msub_ctl rest = { .refs = 1, .n = n - first, .e = c->e + first };
   MSUB__CALL(e, by.ri, control, msub__session_handle(e, by.ri, by.slot), &rest, false);
+  return MSUB_OK;
 }
 
 int msub_receive_rpc(msub_engine *e, msub_session h, const msub_rpc *rpc, const msub_now *now) {
   int rc = msub__enter(e, now);
   if (rc != MSUB_OK) return rc;
   if (!msub__session_of(e, h)) rc = MSUB_ERR_STALE;
-  else take_rpc(e, sender_of(e, msub__handle_router(h.v), msub__handle_slot(h.v)), rpc);
+  else rc = take_rpc(e, sender_of(e, msub__handle_router(h.v), msub__handle_slot(h.v)), rpc);
   msub__leave(e);
   return rc;
 }
