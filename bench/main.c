@@ -1,3 +1,4 @@
+#include "bench/alone.h"
 #include "bench/bench.h"
 #include "cli/options.h"
 #include <signal.h>
@@ -26,11 +27,12 @@ static const bench_kind kinds[] = {
 
 static const char *kind_at(const void *ud, size_t i) {
   (void)ud;
-  return i < KINDS ? kinds[i].id : NULL;
+  return i < KINDS ? kinds[i].id : alone_at(i - KINDS);
 }
 
 static int list(void) {
   for (size_t i = 0; i < KINDS; i++) printf("%-8s %s\n", kinds[i].id, kinds[i].about);
+  alone_list();
   return flush_out("meshsub-bench", stdout) ? EXIT_OK : EXIT_FAILED;
 }
 
@@ -40,7 +42,7 @@ typedef struct plan {
   const command *cmd;
   settings set;
   const char *pub, *sub, *cfg_text;
-  text_list arm_texts, ids;
+  text_list arm_texts, ids, alone; /* alone: ids of benchmarks without nodes */
   arm arms[ARMS_MAX], bare;
   size_t n_arms, n_results;
   result *results;
@@ -98,7 +100,12 @@ static const bench_kind *find_kind(const char *id) {
 
 static int make_results(plan *p) {
   p->results = take(p->ids.n * (p->n_arms + 1) * sizeof *p->results);
+  p->alone.v = take(p->ids.n * sizeof *p->alone.v);
   for (size_t i = 0; i < p->ids.n; i++) {
+    if (alone_is(p->ids.v[i])) {
+      p->alone.v[p->alone.n++] = p->ids.v[i];
+      continue;
+    }
     const bench_kind *k = find_kind(p->ids.v[i]);
     if (!k) {
       const char *meant = nearest(p->ids.v[i], kind_at, NULL);
@@ -162,6 +169,7 @@ static int run_all(plan *p) {
     if (p->json && r->rate.n) report_json(r);
   }
   if (!p->json) report_table(p->results, p->n_results);
+  failed |= !alone_run(&p->alone, (unsigned)p->reps, p->json);
   return flush_out("meshsub-bench", stdout) && !failed ? EXIT_OK : EXIT_FAILED;
 }
 
@@ -215,12 +223,22 @@ static int run(int argc, char **argv) {
   json_decref(p.set.cfg);
   free(p.results);
   free(p.ids.v);
+  free(p.alone.v);
   free(p.arm_texts.v);
   return code;
 }
 
+/* What scripts/check-instructions runs under callgrind, twice: the difference is what n units take. */
+static int work(int argc, char **argv) {
+  char *end;
+  unsigned long n = argc == 3 ? strtoul(argv[2], &end, 10) : 0;
+  if (n && !*end && n <= 10000000 && alone_work(argv[1], (unsigned)n) == 0) return EXIT_OK;
+  say_error("meshsub-bench", "usage: meshsub-bench work A1|A2|A3 N");
+  return EXIT_USAGE;
+}
+
 static int help(void) {
-  puts("usage: meshsub-bench list | run ID... [options]\n\n"
+  puts("usage: meshsub-bench list | run ID... [options] | work ID N\n\n"
        "Measures node programs. \"meshsub-bench run --help\" says more.\n\n"
        "Exit codes: 0 done, 1 a repetition failed or lost messages, 2 wrong usage.");
   return flush_out("meshsub-bench", stdout) ? EXIT_OK : EXIT_FAILED;
@@ -231,6 +249,7 @@ int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
   if (strcmp(name, "list") == 0) return list();
   if (strcmp(name, "run") == 0) return run(argc - 1, argv + 1);
+  if (strcmp(name, "work") == 0) return work(argc - 1, argv + 1);
   if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) return help();
   if (strcmp(name, "--version") == 0) return puts("meshsub-bench " MSUB_VERSION) < 0;
   if (*name)

@@ -237,8 +237,8 @@ static int begin(msub_engine *e, unsigned ri, uint8_t at, const msub_session_opt
 }
 
 int msub_session_up(msub_engine *e, const msub_session_opts *o, const msub_now *now, msub_session *out) {
-  unsigned ri;
-  uint8_t at;
+  unsigned ri = 0;
+  uint8_t at = 0;
   if (!o || !o->protocol || o->peer_id.n == 0 || o->peer_id.n > 64) return MSUB_ERR_INVAL;
   int rc = msub__enter(e, now);
   if (rc != MSUB_OK) return rc;
@@ -250,8 +250,8 @@ int msub_session_up(msub_engine *e, const msub_session_opts *o, const msub_now *
 }
 
 int msub_session_offer(msub_engine *e, msub_session h, const char *protocol, uint64_t link, const msub_now *now) {
-  unsigned ri;
-  uint8_t at;
+  unsigned ri = 0;
+  uint8_t at = 0;
   int rc = msub__enter(e, now);
   if (rc != MSUB_OK) return rc;
   msub__session *s = msub__session_of(e, h);
