@@ -48,9 +48,12 @@ const msub_mem *msub_r_mem(const msub_router *r) { return msub__mem(r->engine); 
 uint64_t msub_r_mono(const msub_router *r) { return r->engine->now.mono_ns; }
 
 uint32_t msub_r_rand(msub_router *r, unsigned stream, uint32_t below) {
-  uint32_t s = stream % MSUB__RNG_STREAMS, *counter = (uint32_t *)(void *)router(r)->state + r->level->depth * MSUB__RNG_STREAMS + s;
+  const msub__router *at = router(r);
+  uint32_t s = stream % MSUB__RNG_STREAMS, *counter = (uint32_t *)(void *)at->state + r->level->depth * MSUB__RNG_STREAMS + s;
   msub__rng g;
-  msub__rng_init(&g, r->engine->seed, (r->index * MSUB__LEVELS + r->level->depth) * MSUB__RNG_STREAMS + s);
+  /* Counted from the innermost level, so that a router draws the same when it is nested. */
+  uint32_t level = at->plan->n_levels - 1 - r->level->depth;
+  msub__rng_init(&g, r->engine->seed, (r->index * MSUB__LEVELS + level) * MSUB__RNG_STREAMS + s);
   g.counter = *counter;
   uint32_t x = msub__rng_below(&g, below);
   *counter = (uint32_t)g.counter;
