@@ -49,12 +49,17 @@ typedef struct msub__config {
   bool go_parity;
 } msub__config;
 
+#define MSUB__ID_DEFAULT 0u
+#define MSUB__ID_NOBODY UINT16_MAX /* could not be noted: what it made is not shared */
+typedef size_t (*msub__id_fn_ptr)(const msub_msg *m, uint8_t out[MSUB_MAX_ID]);
 struct msub_shared {
   msub_mem mem;
   msub__hashkey key;
   msub__interns names, peers;
   struct msub_plan *plans;
   msub__config *configs;
+  msub__id_fn_ptr *id_fns; /* message-id functions, by their index - 1 */
+  uint32_t n_id_fns, cap_id_fns;
   size_t engines, messages, controls;
 };
 
@@ -98,6 +103,7 @@ typedef struct msub__topic {
   uint8_t *links;
   uint32_t n_links, cap_links;
   uint32_t cached_first, cached_last, cached; /* its messages in the cache: numbers of entries, how many */
+  uint16_t id_fn;
   bool policy_owned, signed_, in_router;      /* in_router: join ran and leave has not */
   msub__topic_extra *extra;
 } msub__topic;    /* the levels' topic blocks follow, 8-aligned */
@@ -349,12 +355,12 @@ void msub__topics_fini(msub_engine *e);
 
 /* ---- message.c ---- */
 /* A message of wire and id; NULL: no memory. The fields are those of `like` (borrowed, or owned). */
-const msub_msg *msub__msg_new(msub_shared *sh, const msub_msg *like, const void *id_fn, msub_bytes id);
+const msub_msg *msub__msg_new(msub_shared *sh, const msub_msg *like, uint16_t id_fn, msub_bytes id);
 /* A borrowed one on the caller's stack; false: a field is longer than any message's may be. */
 bool msub__msg_borrow(msub_msg *m, const msub_msg_view *v, uint32_t name);
 /* The id by the topic's function or the default; 0: it has none. */
 size_t msub__message_id(msub_engine *e, const msub__topic *t, const msub_msg *m, uint8_t out[MSUB_MAX_ID]);
-const void *msub__id_fn(const msub_engine *e, const msub__topic *t);
+uint16_t msub__id_fn(msub_engine *e, const msub__topic *t); /* for t->id_fn, at the beginning of a membership */
 /* Control entries in a block of their own, ids and px copied, encoded. NULL: no memory. */
 const msub_ctl *msub__ctl_new(msub_shared *sh, const msub_ctl_entry *e, size_t n);
 static inline msub_msg *msub__msg_mutable(const msub_msg *m) { return (msub_msg *)(uintptr_t)m; }

@@ -3,10 +3,10 @@
 #include "pubsub/engine.h"
 #include <string.h>
 
-typedef struct entry {
+/* 12 bytes: an entry without padding. */
+typedef struct __attribute__((packed, aligned(4))) entry {
   const msub_msg *m;
-  uint32_t next;   /* number of the topic's next one; counts when it is not its last */
-  uint32_t window; /* shifts before it came */
+  uint32_t next; /* number of the topic's next one; counts when it is not its last */
 } entry;
 typedef struct asker { uint32_t number, peer, times, next; } asker; /* next: of the same message, index + 1 */
 
@@ -17,8 +17,8 @@ struct msub__mcache {
   msub__ring ring;
   msub__table index;     /* hash of id → number */
   uint32_t first;        /* number of the front; numbers wrap */
-  uint32_t window;
   unsigned windows, gossip;
+  uint32_t window, counts[MSUB__CACHE_WINDOWS]; /* the newest window; how many entries stand in each */
   size_t bytes, max_bytes;
   asker *askers;         /* a heap of records with a free list, and an index (number, peer) → record */
   uint32_t n_askers, cap_askers, free_asker, asked; /* asked: messages with askers */
@@ -117,10 +117,22 @@ static asker *new_asker(msub__mcache *c, uint32_t number, uint32_t peer) {
 
 /* ---- in and out ---- */
 
+static uint32_t *count_of(msub__mcache *c, uint32_t age) { return &c->counts[(c->window - age) % MSUB__CACHE_WINDOWS]; }
+
+/* How many shifts ago it came. */
+static uint32_t age_of(const msub__mcache *c, uint32_t number) {
+  uint32_t newer = c->ring.n - 1 - NUMBER(number - c->first), age = 0;
+  for (; newer >= c->counts[(c->window - age) % MSUB__CACHE_WINDOWS]; age++) newer -= c->counts[(c->window - age) % MSUB__CACHE_WINDOWS];
+  return age;
+}
+
 static void pop(msub__mcache *c) {
   entry e = *(entry *)msub__ring_front(&c->ring);
   forget_askers(c, c->first);
   msub__table_remove(&c->index, id_hash(c, msub_id(e.m)), c->first);
+  uint32_t age = c->windows - 1;
+  while (*count_of(c, age) == 0) age--;
+  --*count_of(c, age);
   msub__ring_pop(&c->ring);
   c->first = NUMBER(c->first + 1);
   c->bytes -= cost(e.m);
@@ -141,18 +153,19 @@ uint32_t msub__mcache_put(msub__mcache *c, const msub_msg *m, bool chain, uint32
   if (msub__table_reserve(&c->index, &c->sh->mem) != MSUB_OK) return MSUB__NONE;
   entry *e = msub__ring_push(&c->ring, &c->sh->mem);
   if (!e) return MSUB__NONE;
-  *e = (entry){ msub_msg_hold(m), 0, c->window };
+  *e = (entry){ msub_msg_hold(m), 0 };
   uint32_t number = NUMBER(c->first + c->ring.n - 1);
   int rc = msub__table_insert(&c->index, &c->sh->mem, h, number);
   MSUB__INVARIANT(rc == MSUB_OK);
   if (chain) at(c, last)->next = number;
+  ++*count_of(c, 0);
   c->bytes += n;
   return number;
 }
 
 void msub__mcache_shift(msub__mcache *c) {
+  while (*count_of(c, c->windows - 1)) pop(c);
   c->window++;
-  while (c->ring.n && c->window - ((entry *)msub__ring_front(&c->ring))->window >= c->windows) pop(c);
 }
 
 void msub__mcache_free(msub__mcache *c, struct msub_shared *sh) {
@@ -193,17 +206,14 @@ const msub_msg *msub__mcache_ask(msub__mcache *c, msub_bytes id, uint32_t peer, 
 size_t msub__mcache_gossip(const msub__mcache *c, uint32_t first, uint32_t n, msub_bytes *ids, size_t max) {
   size_t per_window[MSUB__CACHE_WINDOWS] = { 0 }, start[MSUB__CACHE_WINDOWS], total = 0;
   uint32_t number = first;
-  for (uint32_t i = 0; i < n; i++, number = at(c, number)->next) {
-    uint32_t age = c->window - at(c, number)->window;
-    if (age < c->gossip) per_window[age]++;
-  }
+  for (uint32_t i = 0; i < n; i++, number = at(c, number)->next) per_window[age_of(c, number)]++;
   for (unsigned age = 0; age < c->gossip; age++) {
     start[age] = total;
     total += per_window[age];
   }
   number = first;
   for (uint32_t i = 0; i < n; i++, number = at(c, number)->next) {
-    uint32_t age = c->window - at(c, number)->window;
+    uint32_t age = age_of(c, number);
     if (age < c->gossip && start[age] < max) ids[start[age]] = msub_id(at(c, number)->m);
     if (age < c->gossip) start[age]++;
   }

@@ -7,7 +7,7 @@ static uint32_t offset(const msub_msg_view *v, msub_bytes field) {
 }
 
 bool msub__msg_borrow(msub_msg *m, const msub_msg_view *v, uint32_t name) {
-  if (v->from.n > UINT8_MAX || v->seqno.n > UINT8_MAX || v->topic.n > UINT16_MAX || v->raw.n > UINT32_MAX) return false;
+  if (v->from.n > UINT8_MAX || v->seqno.n > UINT8_MAX || v->raw.n > UINT32_MAX) return false;
   *m = (msub_msg){ .refs = 1, .topic_name = name, .wire = v->raw.p, .wire_n = (uint32_t)v->raw.n, .borrowed = true };
   m->data_at = offset(v, v->data);
   m->data_n = (uint32_t)v->data.n;
@@ -15,16 +15,26 @@ bool msub__msg_borrow(msub_msg *m, const msub_msg_view *v, uint32_t name) {
   m->from_n = (uint8_t)v->from.n;
   m->seqno_at = offset(v, v->seqno);
   m->seqno_n = (uint8_t)v->seqno.n;
-  m->topic_at = offset(v, v->topic);
-  m->topic_n = (uint16_t)v->topic.n;
   m->present = v->present;
   return true;
 }
 
-const void *msub__id_fn(const msub_engine *e, const msub__topic *t) {
+uint16_t msub__id_fn(msub_engine *e, const msub__topic *t) {
   msub_channel c;
   const msub_channel_policy *p = MSUB__HOOK(e, t, message_id, &c);
-  return p ? (const void *)(uintptr_t)p->message_id : NULL;
+  msub_shared *sh = e->sh;
+  if (!p) return MSUB__ID_DEFAULT;
+  for (uint32_t i = 0; i < sh->n_id_fns; i++)
+    if (sh->id_fns[i] == p->message_id) return (uint16_t)(i + 1);
+  if (sh->n_id_fns == sh->cap_id_fns) {
+    uint32_t cap = sh->cap_id_fns ? sh->cap_id_fns * 2 : 4;
+    msub__id_fn_ptr *more = cap < MSUB__ID_NOBODY ? msub__realloc(&sh->mem, sh->id_fns, sh->cap_id_fns * sizeof *more, cap * sizeof *more) : NULL;
+    if (!more) return MSUB__ID_NOBODY;
+    sh->id_fns = more;
+    sh->cap_id_fns = cap;
+  }
+  sh->id_fns[sh->n_id_fns++] = p->message_id;
+  return (uint16_t)sh->n_id_fns;
 }
 
 size_t msub__message_id(msub_engine *e, const msub__topic *t, const msub_msg *m, uint8_t out[MSUB_MAX_ID]) {
@@ -45,7 +55,7 @@ size_t msub__message_id(msub_engine *e, const msub__topic *t, const msub_msg *m,
 
 static size_t msg_bytes(const msub_msg *m) { return sizeof *m + m->wire_n + m->id_n; }
 
-const msub_msg *msub__msg_new(msub_shared *sh, const msub_msg *like, const void *id_fn, msub_bytes id) {
+const msub_msg *msub__msg_new(msub_shared *sh, const msub_msg *like, uint16_t id_fn, msub_bytes id) {
   if (id.n > MSUB_MAX_ID) return NULL;
   msub_msg head = *like;
   head.refs = 1;

@@ -170,7 +170,7 @@ const msub_msg *msub__wrap(msub_engine *e, msub__topic *t, msub_bytes data, msub
   *err = MSUB_ERR_INVAL;
   if (idb.n == 0 || (want.n && !msub_bytes_eq(idb, want))) return NULL;
   *err = MSUB_ERR_NOMEM;
-  return msub__msg_new(e->sh, &m, msub__id_fn(e, t), idb);
+  return msub__msg_new(e->sh, &m, t->id_fn, idb);
 }
 
 int msub__publish(msub_engine *e, msub_topic h, msub_bytes data, msub_token ticket) {
@@ -203,7 +203,7 @@ int msub__publish(msub_engine *e, msub_topic h, msub_bytes data, msub_token tick
     if (MSUB__WORLD(e)->result) MSUB__WORLD(e)->result(e->w, ticket, MSUB_OK, 0);
     return MSUB_OK;
   }
-  c.m = msub__msg_new(e->sh, &m, msub__id_fn(e, t), idb);
+  c.m = msub__msg_new(e->sh, &m, t->id_fn, idb);
   if (!c.m) return MSUB_ERR_NOMEM;
   return msub__judge(e, &c);
 }

@@ -58,8 +58,7 @@ static void take(msub_engine *e, const msub__topic *t, const msub_msg *m, bool w
     refuse(e, t, m, by.peer, fault == MSUB_R_BAD_SEQNO ? MSUB_IGNORE : MSUB_REJECT, fault);
     return;
   }
-  const void *id_fn = msub__id_fn(e, t);
-  bool shared = !m->borrowed && m->id_fn == id_fn; /* the same function made its id: it need not run again */
+  bool shared = !m->borrowed && m->id_fn == t->id_fn && t->id_fn != MSUB__ID_NOBODY; /* the same function made its id: it need not run again */
   uint8_t id[MSUB_MAX_ID];
   msub_bytes idb = shared ? msub_id(m) : (msub_bytes){ id, msub__message_id(e, t, m, id) };
   if (idb.n == 0) {
@@ -95,7 +94,7 @@ static void take(msub_engine *e, const msub__topic *t, const msub_msg *m, bool w
   }
   bool asks = t->signed_ && MSUB__WORLD(e)->offload;
   if (!asks || msub__question_room(e, m->wire_n, s->throttled))
-    c.m = shared ? msub_msg_hold(m) : msub__msg_new(e->sh, m, id_fn, idb);
+    c.m = shared ? msub_msg_hold(m) : msub__msg_new(e->sh, m, t->id_fn, idb);
   if (!c.m) {
     refuse(e, t, m, by.peer, MSUB_THROTTLED, MSUB_R_THROTTLED);
     return;

@@ -19,6 +19,7 @@ int msub_shared_free(msub_shared *sh) {
     sh->plans = p->next;
     msub__plan_drop(sh, p);
   }
+  msub__free(&sh->mem, sh->id_fns, sh->cap_id_fns * sizeof *sh->id_fns);
   msub__interns_fini(&sh->names, &sh->mem);
   msub__interns_fini(&sh->peers, &sh->mem);
   msub_mem m = sh->mem;

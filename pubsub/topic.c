@@ -218,7 +218,8 @@ static int adopt(msub_engine *e, msub__topic *t, const msub_channel_policy *p, v
   }
   t->ctx = ctx;
   t->signed_ = msub__is_signed(e, t);
-  if (!t->signed_ && !msub__id_fn(e, t)) return MSUB_ERR_INVAL;
+  t->id_fn = msub__id_fn(e, t);
+  if (!t->signed_ && t->id_fn == MSUB__ID_DEFAULT) return MSUB_ERR_INVAL;
   if (t->signed_ && (!e->cfg->verify || !MSUB__WORLD(e)->sign)) return MSUB_ERR_INVAL;
   return MSUB_OK;
 }

@@ -18,8 +18,8 @@ void inbox_add(inbox *b, const msub_msg *m, msub_bytes from) {
   b->bytes += size;
 }
 
-static json_t *describe(const kept *k, bool with_data) {
-  msub_bytes data = msub_data(k->m), topic = msub_topic_of(k->m);
+static json_t *describe(msub_shared *sh, const kept *k, bool with_data) {
+  msub_bytes data = msub_data(k->m), topic = msub_name_bytes(sh, k->m->topic_name);
   uint8_t digest[32];
   msub_sha256(data, digest);
   json_t *j = json_object();
@@ -42,9 +42,9 @@ void inbox_take(inbox *b, msub_shared *sh, const json_t *request, json_t *out) {
   size_t rest = 0;
   for (size_t i = 0; i < b->n; i++) {
     kept *k = &b->v[i];
-    bool wanted = !*topic || msub_bytes_eq(msub_topic_of(k->m), msub_str(topic));
+    bool wanted = !*topic || msub_bytes_eq(msub_name_bytes(sh, k->m->topic_name), msub_str(topic));
     if (wanted && (max == 0 || json_array_size(list) < max)) {
-      json_array_append_new(list, describe(k, with_data));
+      json_array_append_new(list, describe(sh, k, with_data));
       b->bytes -= k->m->wire_n;
       msub_msg_drop(sh, k->m);
     } else {

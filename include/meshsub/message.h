@@ -23,11 +23,10 @@ extern "C" {
  * the call. Read it with the functions below only. */
 typedef struct msub_msg {
   uint32_t refs;
-  uint32_t topic_name; /* index of the topic's name in the shared */
+  uint32_t topic_name; /* index of the topic's name in the shared: msub_name_bytes() */
   const uint8_t *wire;
-  const void *id_fn;   /* whose function made the id: another engine with the same one need not run it */
-  uint32_t wire_n, data_at, data_n, from_at, seqno_at, topic_at;
-  uint16_t topic_n;
+  uint32_t wire_n, data_at, data_n, from_at, seqno_at;
+  uint16_t id_fn; /* whose function made the id (an index in the shared): another engine with the same one need not run it */
   uint8_t from_n, seqno_n, id_n;
   uint8_t present; /* MSUB_HAS_* (rpc.h): which fields are there, even empty */
   bool borrowed;
@@ -37,7 +36,6 @@ typedef struct msub_msg {
 static inline msub_bytes msub_data(const msub_msg *m) { return (msub_bytes){ m->wire + m->data_at, m->data_n }; }
 static inline msub_bytes msub_from(const msub_msg *m) { return (msub_bytes){ m->wire + m->from_at, m->from_n }; }
 static inline msub_bytes msub_seqno(const msub_msg *m) { return (msub_bytes){ m->wire + m->seqno_at, m->seqno_n }; }
-static inline msub_bytes msub_topic_of(const msub_msg *m) { return (msub_bytes){ m->wire + m->topic_at, m->topic_n }; }
 /* The id; only of a message that is not borrowed. */
 static inline msub_bytes msub_id(const msub_msg *m) { return (msub_bytes){ m->wire + m->wire_n, m->id_n }; }
 
