@@ -406,7 +406,7 @@ static void test_half_open(void) {
   raw_connect(fd, &a);
   CHECK(send(fd, "\x05hello", 6, 0) == 6); /* a line without its newline */
   socks s = { .n = 1, .fd = { fd } };
-  CHECK(turn_until(pair, 2, all_closed, &s, 400));
+  CHECK(turn_until(pair, 2, all_closed, &s, 5000)); /* long before its deadline */
   (void)close(fd);
   CHECK(msub_host_count(a.host)->handshakes_failed > 0);
   node_free(&a);
@@ -414,6 +414,10 @@ static void test_half_open(void) {
 }
 
 static bool paused(void *ud) { return msub_host_count(((const node *)ud)->host)->accept_paused > 0; }
+static bool answered(void *ud) { /* or closed */
+  char byte;
+  return recv(*(const int *)ud, &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0 || (errno != EAGAIN && errno != EINTR);
+}
 static bool heard_header(void *ud) {
   char byte;
   return recv(*(const int *)ud, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
@@ -440,8 +444,15 @@ static void test_no_descriptors(void) {
   transfer(pair, 2, &b, &a, 500, 500, KIB);
   CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
   while (n > 0) (void)close(spare[--n]);
-  CHECK(send(fd, "\x13/multistream/1.0.0\n", 20, 0) == 20);
-  WAIT(pair, heard_header, &fd); /* accepted after all */
+  (void)send(fd, "\x13/multistream/1.0.0\n", 20, MSG_NOSIGNAL);
+  WAIT(pair, answered, &fd);
+  if (!heard_header(&fd)) { /* a try in the meantime found none either and let it go; the next one is accepted */
+    (void)close(fd);
+    fd = raw_socket();
+    raw_connect(fd, &a);
+    CHECK(send(fd, "\x13/multistream/1.0.0\n", 20, 0) == 20);
+  }
+  WAIT(pair, heard_header, &fd);
   (void)close(fd);
   node_free(&a);
   node_free(&b);
