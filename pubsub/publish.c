@@ -197,7 +197,7 @@ int msub__publish(msub_engine *e, msub_topic h, msub_bytes data, msub_token tick
   c.fp = msub__fingerprint(e, t, idb);
   MSUB__COUNT(e, published);
   MSUB__TRACE(e, msub__handle_router(h.v), .kind = MSUB_T_PUBLISH, .topic = h, .id = idb);
-  if (msub__seen_find(&e->work->seen, c.fp, e->now.mono_ns) != MSUB__UNSEEN) { /* it has been everywhere already */
+  if (msub__seen_find(&e->work->seen, c.fp, e->now.mono_ns) == MSUB__SEEN_ACCEPTED) { /* it has been everywhere already */
     MSUB__COUNT(e, duplicates);
     MSUB__TRACE(e, msub__handle_router(h.v), .kind = MSUB_T_DUPLICATE, .topic = h, .id = idb);
     if (MSUB__WORLD(e)->result) MSUB__WORLD(e)->result(e->w, ticket, MSUB_OK, 0);

@@ -71,7 +71,8 @@ static void take(msub_engine *e, const msub__topic *t, const msub_msg *m, bool w
     msub__count_reason(e, MSUB_R_INVALID_AGAIN);
     duplicate(e, t, idb, by);
     return;
-  case MSUB__SEEN: duplicate(e, t, idb, by); return;
+  case MSUB__SEEN:
+  case MSUB__SEEN_ACCEPTED: duplicate(e, t, idb, by); return;
   default: break;
   }
   msub_bytes wire = { m->wire, m->wire_n };

@@ -9,10 +9,13 @@
 /* Numbers count modulo 2^31, so that none of them is the table's "none". */
 #define NUMBER(n) ((n) & INT32_MAX)
 
-static const msub__seen_entry *entry(const msub__seen *s, uint32_t number) {
+static msub__seen_entry *entry(const msub__seen *s, uint32_t number) {
   uint32_t at = NUMBER(number - s->first) + s->offset;
   return &s->segments[(s->first_segment + at / SEGMENT) & (s->cap_segments - 1)][at % SEGMENT];
 }
+
+#define STATE UINT64_C(3)
+static bool over(const msub__seen_entry *e, uint64_t now_ns) { return msub__passed(e->expiry & ~STATE, now_ns); }
 
 static bool same(const void *ctx, uint32_t value, const void *key) {
   const msub__seen *s = ctx;
@@ -57,9 +60,8 @@ static uint32_t find(const msub__seen *s, uint64_t fp) {
 msub__seen_state msub__seen_find(const msub__seen *s, uint64_t fp, uint64_t now_ns) {
   uint32_t number = find(s, fp);
   if (number == MSUB__NONE) return MSUB__UNSEEN;
-  uint64_t expiry = entry(s, number)->expiry;
-  if (msub__passed(expiry, now_ns)) return MSUB__UNSEEN;
-  return expiry & 1 ? MSUB__SEEN_INVALID : MSUB__SEEN;
+  const msub__seen_entry *e = entry(s, number);
+  return over(e, now_ns) ? MSUB__UNSEEN : (msub__seen_state)(e->expiry & STATE);
 }
 
 static void pop(msub__seen *s, const msub_mem *m) {
@@ -77,7 +79,7 @@ static void pop(msub__seen *s, const msub_mem *m) {
 }
 
 void msub__seen_sweep(msub__seen *s, const msub_mem *m, uint64_t now_ns, unsigned max) {
-  while (max-- && s->first != s->next && msub__passed(entry(s, s->first)->expiry, now_ns)) pop(s, m);
+  while (max-- && s->first != s->next && over(entry(s, s->first), now_ns)) pop(s, m);
 }
 
 static int grow(msub__seen *s, const msub_mem *m) {
@@ -106,11 +108,14 @@ static int room(msub__seen *s, const msub_mem *m) {
   return MSUB_OK;
 }
 
-int msub__seen_add(msub__seen *s, const msub_mem *m, uint64_t fp, bool invalid, uint64_t now_ns, uint64_t *evicted) {
+int msub__seen_add(msub__seen *s, const msub_mem *m, uint64_t fp, msub__seen_state state, uint64_t now_ns, uint64_t *evicted) {
   msub__seen_sweep(s, m, now_ns, SWEEP);
   uint32_t old = find(s, fp);
   if (old != MSUB__NONE) {
-    if (!msub__passed(entry(s, old)->expiry, now_ns)) return MSUB_OK;
+    if (!over(entry(s, old), now_ns)) {
+      if (state == MSUB__SEEN_ACCEPTED) entry(s, old)->expiry |= MSUB__SEEN_ACCEPTED;
+      return MSUB_OK;
+    }
     msub__table_remove(&s->index, fp, old);
   }
   while (msub__seen_count(s) >= s->max_entries) {
@@ -120,10 +125,10 @@ int msub__seen_add(msub__seen *s, const msub_mem *m, uint64_t fp, bool invalid, 
   int rc = msub__table_reserve(&s->index, m);
   if (rc == MSUB_OK) rc = room(s, m);
   if (rc != MSUB_OK) return rc;
-  uint64_t expiry = msub__deadline(now_ns, s->ttl_ns) & ~UINT64_C(1);
+  uint64_t expiry = (msub__deadline(now_ns, s->ttl_ns) & ~STATE) | state;
   uint32_t at = msub__seen_count(s) + s->offset;
   s->segments[(s->first_segment + at / SEGMENT) & (s->cap_segments - 1)][at % SEGMENT] =
-      (msub__seen_entry){ fp, expiry | (invalid ? 1u : 0u) };
+      (msub__seen_entry){ fp, expiry };
   rc = msub__table_insert(&s->index, m, fp, s->next);
   MSUB__INVARIANT(rc == MSUB_OK);
   s->next = NUMBER(s->next + 1);

@@ -13,7 +13,7 @@
 #define MSUB_PUBSUB_SEEN_H
 #include "base/table.h"
 
-typedef struct msub__seen_entry { uint64_t fp, expiry; } msub__seen_entry; /* lowest bit of expiry: invalid */
+typedef struct msub__seen_entry { uint64_t fp, expiry; } msub__seen_entry; /* lowest two bits of expiry: msub__seen_state */
 typedef struct msub__seen {
   msub__seen_entry **segments; /* ring of pointers */
   uint32_t cap_segments, first_segment, n_segments;
@@ -23,14 +23,15 @@ typedef struct msub__seen {
   uint64_t ttl_ns;
   uint32_t max_entries;
 } msub__seen;
-typedef enum msub__seen_state { MSUB__UNSEEN, MSUB__SEEN, MSUB__SEEN_INVALID } msub__seen_state;
+/* SEEN: and ignored. */
+typedef enum msub__seen_state { MSUB__UNSEEN, MSUB__SEEN, MSUB__SEEN_INVALID, MSUB__SEEN_ACCEPTED } msub__seen_state;
 
 void msub__seen_init(msub__seen *s, uint64_t ttl_ns, size_t max_bytes);
 void msub__seen_fini(msub__seen *s, const msub_mem *m);
 msub__seen_state msub__seen_find(const msub__seen *s, uint64_t fp, uint64_t now_ns);
-/* Remembers fp until now + ttl; a live entry keeps its time and state. Sweeps a few that are over. *evicted counts what had to go
+/* Remembers fp until now + ttl; a live entry keeps its time, and its state unless it is accepted now. Sweeps a few that are over. *evicted counts what had to go
  * early because of the bound. NOMEM: not remembered. */
-MSUB_MUST int msub__seen_add(msub__seen *s, const msub_mem *m, uint64_t fp, bool invalid, uint64_t now_ns, uint64_t *evicted);
+MSUB_MUST int msub__seen_add(msub__seen *s, const msub_mem *m, uint64_t fp, msub__seen_state state, uint64_t now_ns, uint64_t *evicted);
 /* Sweeps at most max entries that are over. */
 void msub__seen_sweep(msub__seen *s, const msub_mem *m, uint64_t now_ns, unsigned max);
 static inline uint32_t msub__seen_count(const msub__seen *s) { return (s->next - s->first) & INT32_MAX; }

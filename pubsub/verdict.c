@@ -14,10 +14,10 @@ static void report(msub_engine *e, const msub__case *c, msub_verdict v, int reas
   MSUB__CALL(e, ri, validated, c->topic, c->m, from, c->n_from, v, reason);
 }
 
-static void mark(msub_engine *e, const msub__case *c, bool invalid) {
+static void mark(msub_engine *e, const msub__case *c, msub__seen_state as) {
   msub__work *w = msub__need_work(e);
   /* Without memory the id is not remembered: a copy is judged again, nothing is lost. */
-  if (!w || msub__seen_add(&w->seen, msub__mem(e), c->fp, invalid, e->now.mono_ns, &w->counts.seen_evicted) != MSUB_OK)
+  if (!w || msub__seen_add(&w->seen, msub__mem(e), c->fp, as, e->now.mono_ns, &w->counts.seen_evicted) != MSUB_OK)
     MSUB__LOGE(e, MSUB_LOG_WARN, "no memory to remember a message id");
 }
 
@@ -42,7 +42,7 @@ static msub_verdict deliver(msub_engine *e, msub__topic *t, const msub__case *c,
 static int accept(msub_engine *e, msub__case *c) {
   unsigned ri = msub__handle_router(c->topic.v);
   MSUB__COUNT(e, accepted);
-  mark(e, c, false);
+  mark(e, c, MSUB__SEEN_ACCEPTED);
   MSUB__TRACE(e, ri, .kind = MSUB_T_DELIVER, .topic = c->topic, .id = msub_id(c->m), .peer = first_sender(c));
   report(e, c, MSUB_ACCEPT, MSUB_R_NONE);
   msub__topic *t = msub__topic_of(e, c->topic); /* a callback may have left it: deferred, so not yet */
@@ -64,11 +64,11 @@ int msub__conclude(msub_engine *e, msub__case *c, msub_verdict v, int reason) {
   switch (v) {
   case MSUB_REJECT:
     MSUB__COUNT(e, rejected);
-    if (verified) mark(e, c, true);
+    if (verified) mark(e, c, MSUB__SEEN_INVALID);
     break;
   case MSUB_IGNORE:
     MSUB__COUNT(e, ignored);
-    if (verified && reason != MSUB_R_LEFT) mark(e, c, false);
+    if (verified && reason != MSUB_R_LEFT) mark(e, c, MSUB__SEEN);
     break;
   default:
     v = MSUB_THROTTLED;

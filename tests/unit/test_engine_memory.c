@@ -75,7 +75,7 @@ Test(memory, seen_set) {
   msub__seen s;
   uint64_t evicted = 0;
   msub__seen_init(&s, 1000, 1u << 20);
-  for (uint64_t i = 1; i <= 200000; i++) cr_assert_eq(msub__seen_add(&s, &mem, i * 0x9e3779b97f4a7c15u, i % 3 == 0, 0, &evicted), MSUB_OK);
+  for (uint64_t i = 1; i <= 200000; i++) cr_assert_eq(msub__seen_add(&s, &mem, i * 0x9e3779b97f4a7c15u, i % 3 ? MSUB__SEEN : MSUB__SEEN_INVALID, 0, &evicted), MSUB_OK);
   cr_assert(msub__seen_bytes(&s) <= (1u << 20) + 16384 && evicted == 200000 - msub__seen_count(&s), "%zu bytes", msub__seen_bytes(&s));
   cr_assert(msub__seen_count(&s) > 30000);
   cr_assert_eq(msub__seen_find(&s, 1 * 0x9e3779b97f4a7c15u, 1), MSUB__UNSEEN, "the oldest go first");
@@ -83,10 +83,13 @@ Test(memory, seen_set) {
   cr_assert_eq(msub__seen_find(&s, 199998 * 0x9e3779b97f4a7c15u, 1), MSUB__SEEN_INVALID);
   cr_assert_eq(msub__seen_find(&s, 200000 * 0x9e3779b97f4a7c15u, 1000), MSUB__UNSEEN);
   /* added again after its time, before it was swept */
-  cr_assert_eq(msub__seen_add(&s, &mem, 200000 * 0x9e3779b97f4a7c15u, false, 1500, &evicted), MSUB_OK);
+  cr_assert_eq(msub__seen_add(&s, &mem, 200000 * 0x9e3779b97f4a7c15u, MSUB__SEEN, 1500, &evicted), MSUB_OK);
   cr_assert_eq(msub__seen_find(&s, 200000 * 0x9e3779b97f4a7c15u, 1600), MSUB__SEEN);
+  cr_assert_eq(msub__seen_add(&s, &mem, 200000 * 0x9e3779b97f4a7c15u, MSUB__SEEN_ACCEPTED, 1550, &evicted), MSUB_OK);
+  cr_assert_eq(msub__seen_add(&s, &mem, 200000 * 0x9e3779b97f4a7c15u, MSUB__SEEN_INVALID, 1550, &evicted), MSUB_OK);
+  cr_assert_eq(msub__seen_find(&s, 200000 * 0x9e3779b97f4a7c15u, 1600), MSUB__SEEN_ACCEPTED, "accepted once is accepted");
   msub__seen_sweep(&s, &mem, 1600, 1000000);
-  cr_assert(msub__seen_count(&s) == 1 && msub__seen_find(&s, 200000 * 0x9e3779b97f4a7c15u, 1600) == MSUB__SEEN);
+  cr_assert(msub__seen_count(&s) == 1 && msub__seen_find(&s, 200000 * 0x9e3779b97f4a7c15u, 2499) == MSUB__SEEN_ACCEPTED, "for as long as before");
   msub__seen_sweep(&s, &mem, 2500, 1000000);
   cr_assert_eq(msub__seen_count(&s), 0);
   msub__seen_fini(&s, &mem);
@@ -99,11 +102,11 @@ Test(memory, seen_set) {
     x ^= x << 13, x ^= x >> 7, x ^= x << 17;
     now += x % 7;
     unsigned k = (unsigned)(x >> 20) % 4096;
-    bool want = when[k] && now < (((when[k] + 5000) & ~UINT64_C(1)));
+    bool want = when[k] && now < ((when[k] + 5000) & ~UINT64_C(3));
     uint64_t fp = (k + 1) * 0x9e3779b97f4a7c15u;
     cr_assert_eq(msub__seen_find(&s, fp, now) == MSUB__SEEN, want, "step %u", i);
     if (x & 1) {
-      cr_assert_eq(msub__seen_add(&s, &mem, fp, false, now, &evicted), MSUB_OK);
+      cr_assert_eq(msub__seen_add(&s, &mem, fp, MSUB__SEEN, now, &evicted), MSUB_OK);
       if (!want) when[k] = now;
     }
   }
