@@ -25,7 +25,8 @@ enum {
 typedef struct msub_gossipsub_protocol { const char *id; uint16_t features; } msub_gossipsub_protocol;
 
 /* The mesh of a topic: of all topics (in the options) or of one (msub_channel_policy.params points to one). Degrees in peers.
- * Valid: dlo <= d <= dhi, dscore <= dhi, dout < dlo, dout < d / 2; or d, dlo, dhi and dout all zero (a bootstrapper: no mesh). */
+ * Valid: dlo <= d <= dhi <= 4,096, dscore <= dhi, dout < dlo (or both 0: a node that grafts nobody by itself), dout < d / 2; or d,
+ * dlo, dhi and dout all zero (a bootstrapper: no mesh). */
 typedef struct msub_gossipsub_mesh {
   uint16_t d, dlo, dhi, dscore, dout, dlazy; /* 6 5 12 4 2 6 */
   uint32_t gossip_factor_ppm;                /* share of the peers outside the mesh that hear gossip, in millionths: 250,000 */
@@ -45,7 +46,7 @@ typedef struct msub_gossipsub_opts {
   uint8_t retransmissions;            /* IWANT answers per id and peer: 3 */
   uint64_t fanout_ttl_ns;             /* 60 s after the last publish */
   bool peer_exchange;                 /* send peers in PRUNE: false. Received ones are hints to the world in any case */
-  uint16_t prune_peers;               /* 16, sent and taken */
+  uint16_t prune_peers;               /* 16, sent and taken; at most 64 */
   uint64_t prune_backoff_ns, unsubscribe_backoff_ns; /* 60 s, 10 s */
   uint64_t max_backoff_ns;            /* longest that a peer may ask for: 1 h */
   uint64_t graft_flood_ns;            /* a GRAFT this soon after the PRUNE is a fault: 10 s */
@@ -53,10 +54,11 @@ typedef struct msub_gossipsub_opts {
   uint16_t opportunistic_peers;       /* 2 */
   uint64_t iwant_followup_ns;         /* how long a peer may take to answer an IWANT: 3 s */
   uint8_t iwant_concurrent;           /* peers asked for one message at a time: 3; 0: any number */
-  uint32_t max_ihave_length;          /* ids asked of a peer in a heartbeat, and sent in an IHAVE: 5,000 */
+  uint32_t max_ihave_length;          /* ids asked of a peer in a heartbeat (without go_parity 500 if that is less), and sent in an
+                                       * IHAVE: 5,000; at most 65,535 */
   uint16_t max_ihave_messages;        /* RPCs with IHAVE taken of a peer in a heartbeat: 10 */
   uint16_t max_idontwant_length, max_idontwant_messages; /* ids of an RPC, 10; RPCs in a heartbeat, 1,000 */
-  uint8_t idontwant_ttl;              /* heartbeats: 3 */
+  uint8_t idontwant_ttl;              /* heartbeats: 3; at most 16 */
   uint32_t direct_ticks;              /* heartbeats between tries to reach absent direct peers: 300 */
   const msub_bytes *direct;           /* peer ids: always served, never in a mesh; copied */
   size_t n_direct;
