@@ -4,6 +4,7 @@
 #include "routers/gossipsub/gossipsub.h"
 
 #define ENTRIES 64 /* IHAVEs of an RPC */
+#define FEW 64     /* ids of a topic */
 
 typedef struct msub__gs_told {
   msub_session s; /* 0: has got it */
@@ -58,27 +59,36 @@ static bool take_ids(msub_router *r, msub__gs_gossip *g, const msub_bytes *ids, 
   return true;
 }
 
-/* How many ids the topic has to announce; they are in `g` then. Most topics have few: the first try is on the stack. */
+/* All ids that the topic has to announce, up to the limit; how many. */
 static size_t collect_ids(msub_router *r, msub__gs_gossip *g, msub_topic t) {
-  msub_bytes few[64], *ids = few;
-  size_t cap = sizeof few / sizeof *few, n = msub_h_gossip_ids(r, t, few, cap);
-  while (n == cap && cap < MSUB__GS_GOSSIP_IDS) {
-    if (ids != few) msub__free(msub_r_mem(r), ids, cap * sizeof *ids);
-    cap = cap * 8 < MSUB__GS_GOSSIP_IDS ? cap * 8 : MSUB__GS_GOSSIP_IDS;
-    ids = msub__zalloc(msub_r_mem(r), cap, sizeof *ids);
+  size_t n = 0, taken = 0;
+  for (size_t cap = 8 * FEW; !taken; cap *= 8) {
+    if (cap > MSUB__GS_GOSSIP_IDS) cap = MSUB__GS_GOSSIP_IDS;
+    msub_bytes *ids = msub__zalloc(msub_r_mem(r), cap, sizeof *ids);
     if (!ids) return 0;
     n = msub_h_gossip_ids(r, t, ids, cap);
+    bool all = n < cap || cap == MSUB__GS_GOSSIP_IDS;
+    if (all && n) taken = take_ids(r, g, ids, n) ? n : 0;
+    msub__free(msub_r_mem(r), ids, cap * sizeof *ids);
+    if (all) break;
   }
-  if (n && !take_ids(r, g, ids, n)) n = 0;
-  if (ids != few) msub__free(msub_r_mem(r), ids, cap * sizeof *ids);
-  return n;
+  return taken;
+}
+
+static bool note(msub_router *r, msub__gs_gossip *g, subject s, const msub_list *to) {
+  if (!room_for_told(r, g, g->n_told + to->n) || !room_for_subject(r, g, g->n_subjects + 1)) return false;
+  g->subject[g->n_subjects++] = s;
+  for (size_t i = 0; i < to->n; i++) g->told[g->n_told++] = (told){ to->s[i], (uint32_t)g->n_subjects - 1, 0 };
+  return true;
 }
 
 void msub__gs_gossip_emit(msub_router *r, msub__gs_gossip *g, msub_topic t) {
   if (msub_r_links(r, t) == 0) return;
-  if (g->n_bytes > MSUB__GS_GOSSIP_BYTES) msub__gs_gossip_flush(r, g);
-  size_t bytes = g->n_bytes, first = g->n_ids, n = collect_ids(r, g, t);
-  if (n == 0) return;
+  if (g->n_bytes > MSUB__GS_GOSSIP_BYTES || g->n_told > MSUB__GS_GOSSIP_TOLD) msub__gs_gossip_flush(r, g);
+  /* Most topics have few ids or none. A long list is fetched when somebody is there to hear it. */
+  msub_bytes few[FEW];
+  size_t bytes = g->n_bytes, first = g->n_ids, n = msub_h_gossip_ids(r, t, few, FEW);
+  if (n == 0 || (n < FEW && !take_ids(r, g, few, n))) return;
   const msub_gossipsub_mesh *m = msub__gs_params(r, t);
   msub__gs_picks c;
   msub__gs_picks_init(&c);
@@ -87,10 +97,8 @@ void msub__gs_gossip_emit(msub_router *r, msub__gs_gossip *g, msub_topic t) {
   size_t want = share > m->dlazy ? share : m->dlazy;
   msub_list to = { c.s, c.n, c.cap };
   if (c.n) msub_h_emit(r, t, want < c.n ? want : c.n, &to);
-  if (c.n && to.n && room_for_told(r, g, g->n_told + to.n) && room_for_subject(r, g, g->n_subjects + 1)) {
-    g->subject[g->n_subjects++] = (subject){ msub_r_name(r, t), first, n, g->n_told, to.n };
-    for (size_t i = 0; i < to.n; i++) g->told[g->n_told++] = (told){ to.s[i], (uint32_t)g->n_subjects - 1, 0 };
-  } else {
+  if (to.n && n == FEW) n = collect_ids(r, g, t);
+  if (!to.n || !n || !note(r, g, (subject){ msub_r_name(r, t), first, n, g->n_told, to.n }, &to)) {
     g->n_bytes = bytes;
     g->n_ids = first;
   }

@@ -34,7 +34,9 @@
 /* ---- what we send ---- */
 
 #define MSUB__GS_GOSSIP_IDS 20000u           /* ids of a topic considered for IHAVE, newest first */
-#define MSUB__GS_GOSSIP_BYTES (1024 * 1024)  /* of ids collected in a heartbeat before what is there is sent */
+/* Gathered in a heartbeat before what is there is sent: bytes of ids, (peer, topic) pairs. */
+#define MSUB__GS_GOSSIP_BYTES (1024 * 1024)
+#define MSUB__GS_GOSSIP_TOLD 65536u
 /* Go peers take ten RPCs with control in a heartbeat. A peer that hears gossip of at most this many topics gets an IHAVE RPC for
  * each, shared with the others that hear the same; above it gets one of its own with all of them. */
 #define MSUB__GS_SHARED_IHAVES 6u
