@@ -42,7 +42,7 @@ static msub_topic quiet(bool parity, size_t n) {
 }
 
 Test(gossipsub, ihave_asks_for_what_is_new) {
-  for (int parity = 0; parity < 2; parity++) {
+  for (unsigned parity = 0; parity < 2; parity++) {
     quiet(parity, 3);
     gs_message(gs_peer[3], "t", "seen", 5);
     world_clear(&w);
@@ -78,7 +78,7 @@ Test(gossipsub, ihave_asks_for_what_is_new) {
 
 Test(gossipsub, ihave_limits) {
   /* RPCs in a heartbeat */
-  for (int parity = 0; parity < 2; parity++) {
+  for (unsigned parity = 0; parity < 2; parity++) {
     quiet(parity, 3);
     char id[16];
     for (unsigned i = 0; i < 12; i++) {
@@ -152,7 +152,7 @@ Test(gossipsub, ihave_limits) {
 }
 
 Test(gossipsub, iwant) {
-  for (int parity = 0; parity < 2; parity++) {
+  for (unsigned parity = 0; parity < 2; parity++) {
     msub_topic t = quiet(parity, 3);
     gs_publish(t, "m1", 2);
     gs_publish(t, "m2", 2);
@@ -190,7 +190,7 @@ Test(gossipsub, iwant) {
 }
 
 Test(gossipsub, idontwant_out) {
-  for (int parity = 0; parity < 2; parity++) {
+  for (unsigned parity = 0; parity < 2; parity++) {
     msub_topic t = quiet(parity, 0);
     gs_crowd(NULL, 1, 2, V11, false, "t");
     gs_crowd(NULL, 3, 2, V12, false, "t");
@@ -218,7 +218,7 @@ Test(gossipsub, idontwant_out) {
 }
 
 Test(gossipsub, idontwant_in) {
-  for (int parity = 0; parity < 2; parity++) {
+  for (unsigned parity = 0; parity < 2; parity++) {
     msub_topic t = quiet(parity, 3);
     for (uint8_t p = 1; p <= 2; p++) gs_from(gs_peer[p], MSUB_C_GRAFT, "t", NULL, 0);
     gs_until(150);
@@ -242,7 +242,7 @@ Test(gossipsub, idontwant_in) {
     done();
   }
   /* of whom it is asked */
-  for (int parity = 0; parity < 2; parity++) {
+  for (unsigned parity = 0; parity < 2; parity++) {
     gs_init();
     if (parity) gs_parity();
     msub_peer_id direct = world_peer_id(2);
@@ -344,7 +344,7 @@ Test(gossipsub, floods_are_bounded) {
 }
 
 Test(gossipsub, peer_exchange) {
-  for (int parity = 0; parity < 2; parity++) {
+  for (unsigned parity = 0; parity < 2; parity++) {
     gs_init();
     if (parity) gs_parity();
     o.peer_exchange = true;
@@ -438,7 +438,7 @@ static msub_topic full_queue(bool parity) {
   return t;
 }
 Test(gossipsub, dropped_graft) {
-  for (int parity = 0; parity < 2; parity++) {
+  for (unsigned parity = 0; parity < 2; parity++) {
     msub_topic t = full_queue(parity);
     gs_until(150);
     cr_assert(in_mesh(t, 1) && drops == (parity ? 2 : 1), "the reference tries twice in the first heartbeat");
@@ -476,7 +476,7 @@ Test(gossipsub, dropped_graft) {
   }
 }
 Test(gossipsub, dropped_prune) {
-  for (int parity = 0; parity < 2; parity++) {
+  for (unsigned parity = 0; parity < 2; parity++) {
     msub_topic t = full_queue(parity);
     full_link = 0;
     gs_until(150);

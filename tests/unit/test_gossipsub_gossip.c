@@ -30,8 +30,8 @@ static msub_topic node(bool parity, bool flood, size_t members, size_t others) {
 }
 
 Test(gossipsub, recipients) {
-  for (int parity = 0; parity < 2; parity++)
-    for (int flood = 0; flood < 2; flood++) {
+  for (unsigned parity = 0; parity < 2; parity++)
+    for (unsigned flood = 0; flood < 2; flood++) {
       msub_topic t = node(parity, flood, 3, 4);
       gs_crowd(NULL, 50, 2, FLOOD, false, "t");
       gs_crowd(NULL, 60, 1, V11, false, "u");

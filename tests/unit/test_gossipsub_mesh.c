@@ -98,7 +98,7 @@ Test(gossipsub, defaults_without_options) {
 }
 
 Test(gossipsub, join_grafts_candidates) {
-  for (int parity = 0; parity < 2; parity++) {
+  for (unsigned parity = 0; parity < 2; parity++) {
     for (size_t n = 0; n <= 9; n++) {
       begin(parity);
       gs_crowd(NULL, 1, n, V11, false, "t");
@@ -138,7 +138,7 @@ Test(gossipsub, join_grafts_candidates) {
 }
 
 Test(gossipsub, bootstrapper) {
-  for (int parity = 0; parity < 2; parity++) {
+  for (unsigned parity = 0; parity < 2; parity++) {
     gs_init();
     if (parity) gs_parity();
     o.mesh.d = o.mesh.dlo = o.mesh.dhi = o.mesh.dout = o.mesh.dscore = 0;
@@ -274,7 +274,7 @@ Test(gossipsub, graft_received) {
 }
 
 Test(gossipsub, peers_that_never_subscribed) {
-  for (int parity = 0; parity < 2; parity++) {
+  for (unsigned parity = 0; parity < 2; parity++) {
     begin(parity);
     msub_topic t = world_join(&w, "t", &gs_ids);
     gs_crowd(NULL, 1, 2, V11, false, "t");
@@ -313,7 +313,7 @@ Test(gossipsub, backoff_of_a_received_prune) {
     { UINT64_MAX, 3600150, 0 }, { UINT64_C(1) << 55, 3600150, 150 }, { UINT64_C(1) << 40, 3600150, 0 },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-    for (int parity = 0; parity < 2; parity++) {
+    for (unsigned parity = 0; parity < 2; parity++) {
       gs_init();
       if (parity) gs_parity();
       w.now.mono_ns = UINT64_C(100000000) * 1000 * MS; /* a wrapped backoff ends before the start, not before 0 */
@@ -504,7 +504,7 @@ Test(gossipsub, fanout) {
 }
 
 Test(gossipsub, direct_peers) {
-  for (int parity = 0; parity < 2; parity++) {
+  for (unsigned parity = 0; parity < 2; parity++) {
     gs_init();
     if (parity) gs_parity();
     msub_peer_id ids[2] = { world_peer_id(1), world_peer_id(2) };
