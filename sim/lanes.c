@@ -4,7 +4,7 @@
 static const unsigned order[MSUB__SIM_LANES] = { MSUB__SIM_HELLO, MSUB_LANE_CONTROL, MSUB_LANE_OWN, MSUB_LANE_FORWARD, MSUB_LANE_GOSSIP };
 
 bool msub__sim_lanes_fit(const msub__sim_lanes *l, const size_t bounds[MSUB_LANES], unsigned lane, size_t bytes) {
-  if (lane == MSUB__SIM_HELLO || !l || l->q[lane].n == 0) return true;
+  if (!l || l->q[lane].n == 0) return true;
   return l->bytes[lane] <= bounds[lane] && bytes <= bounds[lane] - l->bytes[lane];
 }
 

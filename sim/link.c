@@ -98,7 +98,7 @@ static void transmit(msub__sim_node *n, msub__sim_half *h, msub__sim_packet *p, 
   s->counts.sent++;
   n->traffic.rpcs_out++;
   n->traffic.bytes_out += msub__sim_frame(p->wire);
-  if (l.loss_ppm && p->lane != MSUB__SIM_HELLO && msub__sim_below(s, n, MSUB__SIM_RNG_LINK, 1000000) < l.loss_ppm) {
+  if (l.loss_ppm && !(p->flags & MSUB__SIM_KEEP) && msub__sim_below(s, n, MSUB__SIM_RNG_LINK, 1000000) < l.loss_ppm) {
     s->counts.lost++;
     if (!msub__sim_self(n, msub__deadline(s->now.mono_ns, latency), MSUB__SIM_LOST, (uint64_t)(uintptr_t)p)) msub__sim_packet_free(s, p);
     return;
@@ -134,8 +134,9 @@ static int queue(msub__sim_node *n, msub__sim_half *h, msub__sim_packet *p, bool
   if (!a || (limited && !net_of(n))) return MSUB_ERR_LIMIT;
   if (!a->lanes[p->k]) a->lanes[p->k] = msub__zalloc(&s->mem, 1, sizeof(msub__sim_lanes));
   size_t size = msub__sim_frame(p->wire);
-  if (!a->lanes[p->k] || !msub__sim_lanes_fit(a->lanes[p->k], n->c->o.lane_bytes, p->lane, size)) return MSUB_ERR_LIMIT;
-  if (limited && p->lane != MSUB__SIM_HELLO && !node_fits(n, size)) return MSUB_ERR_LIMIT;
+  bool keep = p->flags & MSUB__SIM_KEEP;
+  if (!a->lanes[p->k] || (!keep && !msub__sim_lanes_fit(a->lanes[p->k], n->c->o.lane_bytes, p->lane, size))) return MSUB_ERR_LIMIT;
+  if (limited && !keep && !node_fits(n, size)) return MSUB_ERR_LIMIT;
   if (!msub__sim_lanes_push(a->lanes[p->k], &s->mem, p->lane, p)) return MSUB_ERR_LIMIT;
   if (limited) {
     n->net->up_bytes += size;
@@ -151,7 +152,10 @@ int msub__sim_send(msub__sim_node *n, uint32_t half, unsigned k, msub__sim_packe
   bool limited = n->c->o.up_bytes_s != 0;
   int err = MSUB_ERR_LIMIT;
   p->k = (uint8_t)k;
-  if (n->hello) p->lane = MSUB__SIM_HELLO;
+  if (n->hello) {
+    p->lane = MSUB__SIM_HELLO;
+    p->flags |= MSUB__SIM_KEEP;
+  }
   if (h->state == MSUB__SIM_UP && !(st && st->dead)) {
     msub__sim_address(n, h, p);
     bool waits = st && st->waits && !n->hello;
@@ -303,7 +307,7 @@ void msub__sim_arrived(msub__sim_node *n, msub__sim_packet *p) {
     return;
   }
   size_t size = msub__sim_frame(p->wire), bound = n->c->o.down_queue;
-  if (net->down_bytes && (net->down_bytes > bound || size > bound - net->down_bytes) && p->lane != MSUB__SIM_HELLO) {
+  if (net->down_bytes && (net->down_bytes > bound || size > bound - net->down_bytes) && !(p->flags & MSUB__SIM_KEEP)) {
     s->counts.lost_down++;
     if (p->flags & MSUB__SIM_FIRST) h->in_first |= (uint8_t)(1u << p->k);
     msub_sim_link l = msub__sim_link(n, p->from);

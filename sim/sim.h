@@ -65,7 +65,8 @@ enum { /* msub__sim_packet.flags */
   MSUB__SIM_BYTES = 4,   /* u.bytes: a frame made by hand, or bytes of the exchange … */
   MSUB__SIM_PARTS = 32,  /* … messages and control, held. Neither: nothing is held */
   MSUB__SIM_OPENER = 8,  /* the sender opened the stream */
-  MSUB__SIM_FIN = 16
+  MSUB__SIM_FIN = 16,
+  MSUB__SIM_KEEP = 64    /* neither lost nor refused: a hello, an announcement */
 };
 
 /* What travels. It is addressed by the number of the receiver's half and valid for one connection only. */

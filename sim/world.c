@@ -4,6 +4,11 @@
 
 /* ---- sending ---- */
 
+/* A topic announced or given up. A peer that misses it never learns of it, so no world may lose it. */
+static bool announces(const msub_ctl *c) {
+  return c && c->n && (c->e[0].kind == MSUB_C_SUB || c->e[0].kind == MSUB_C_UNSUB);
+}
+
 static bool hold(msub_sim *s, msub__sim_packet *p, const msub_rpc *rpc) {
   if (rpc->n_msgs > UINT32_MAX || rpc->wire_size > UINT32_MAX) return false;
   p->n = (uint32_t)rpc->n_msgs;
@@ -16,7 +21,7 @@ static bool hold(msub_sim *s, msub__sim_packet *p, const msub_rpc *rpc) {
     p->u.one = msub_msg_hold(rpc->msgs[0]);
   }
   p->ctl = rpc->ctl ? msub_ctl_hold(rpc->ctl) : NULL;
-  p->flags = MSUB__SIM_PARTS;
+  p->flags = (uint8_t)(MSUB__SIM_PARTS | (announces(rpc->ctl) ? MSUB__SIM_KEEP : 0));
   return true;
 }
 

@@ -45,8 +45,8 @@ typedef struct msub_sim msub_sim;
 /* ---- the simulation ---- */
 
 /* One direction between two nodes. An RPC takes latency_ns + 0 … jitter_ns (uniform) and never overtakes another of the same
- * connection. Loss, in millionths: the RPC is gone as a whole and its sender's engine is told (msub_dropped, MSUB_R_LOST) one latency later; a
- * hello, and what opens and closes connections, is never lost. Bytes of the exchange are delayed instead, by two latencies for each loss, at least 200 ms. */
+ * connection. Loss, in millionths: the RPC is gone as a whole and its sender's engine is told (msub_dropped, MSUB_R_LOST) one latency later; what
+ * opens and closes connections, hellos, and announcements of topics are never lost. Bytes of the exchange are delayed instead, by two latencies for each loss, at least 200 ms. */
 typedef struct msub_sim_link {
   uint64_t latency_ns, jitter_ns;
   uint32_t loss_ppm;
@@ -112,7 +112,7 @@ typedef struct msub_sim_node_opts {
   const char *const *raw_protocols; /* NULL-terminated, at most 7; must outlive the simulation */
   msub_bytes id;                    /* peer id; only for one node at a time. Empty: made from the seed and the node's number; copied */
   /* Bandwidth, bytes a second; 0: unlimited. Going up, RPCs stand in four lanes per session, more urgent ones first, sessions in turn, the
-   * exchange in between; a full lane or a full node answers LIMIT, an empty lane takes one RPC of any size (not if the node is full). Coming
+   * exchange in between; a full lane or a full node answers LIMIT (not to announcements of topics), an empty lane takes one RPC of any size (not if the node is full). Coming
    * down they stand in one queue; an RPC that does not fit is lost as by loss. */
   uint64_t up_bytes_s, down_bytes_s;
   size_t lane_bytes[MSUB_LANES];    /* 64 KiB, 4 MiB, 256 KiB, 64 KiB; for whatever has to wait */
