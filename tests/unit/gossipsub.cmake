@@ -1,4 +1,4 @@
-foreach(part mesh control gossip)
+foreach(part mesh control gossip limits)
   msub_criterion_test(unit.gossipsub-${part} TIER quick
     SOURCES test_gossipsub_${part}.c gossipsub_world.c ../support/engine_world.c LIBS meshsub-crypto_static)
   if(TARGET unit.gossipsub-${part})
