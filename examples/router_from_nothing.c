@@ -1,9 +1,9 @@
 /* examples/router_from_nothing.c: a router of one's own, and what it does in virtual time.
  *
  * "rumour" sends a message on to a few random peers of its topic at once. Four times a second it tells one more peer of each topic
- * which messages it has heard of late (IHAVE); whoever lacks one asks (IWANT) and is served a few times. No mesh, no state that peers
- * have to agree on. It has a protocol id of its own, blocks for itself, for peers, topics and links, a cache, a timer and random
- * streams of its own.
+ * which messages it has heard of late (IHAVE); whoever lacks one asks (IWANT) and is served a few times. No mesh, and no state that
+ * two peers have to agree on. It has a protocol id of its own, blocks for itself, for peers, topics and links, a cache, a timer and
+ * random streams of its own.
  *
  *   cc router_from_nothing.c $(pkg-config --cflags --libs meshsub-sim) -o router && ./router
  *
