@@ -63,7 +63,7 @@ static void put(run *r, const char *id, const char *name) {
   msub_msg like;
   topic *t = topic_of(r, name);
   MUST(n <= sizeof buf && msub_msg_parse((msub_bytes){ buf, n }, &v) == MSUB_OK && msub__msg_borrow(&like, &v, t->index));
-  const msub_msg *m = msub__msg_new(r->sh, &like, NULL, msub_str(id));
+  const msub_msg *m = msub__msg_new(r->sh, &like, 0, msub_str(id));
   MUST(m);
   uint64_t evicted = 0;
   uint32_t number = msub__mcache_put(r->c, m, t->n > 0, t->last, &evicted);
