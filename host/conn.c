@@ -1,6 +1,7 @@
 #include <string.h>
 #include "base/assert.h"
 #include "host/addrs.h"
+#include "host/book.h"
 #include "host/dialer.h"
 #include "host/gate.h"
 #include "host/identify.h"
@@ -153,6 +154,7 @@ void msub__conn_open(msub__conn *c) {
   msub__peer *p = c->peer;
   if (p->n_conns > h->o.max_per_peer)
     msub__conn_fail(msub__peer_oldest(p), MSUB_ERR_LIMIT, "replaced by a newer connection");
+  if (c->outbound) msub__book_add(h, id, &c->remote, true);
   uint64_t cookie = c->dial ? c->dial->cookie : 0;
   if (c->dial) msub__dialer_connected(c);
   emit_connected(c, cookie);

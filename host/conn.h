@@ -39,6 +39,7 @@ struct msub__conn {
   msub__conn_state state;
   bool outbound, failed;
   bool admitted; /* inbound: its handshake is under way (gate.h) */
+  bool hinted;   /* dialled on a hint */
   bool credit;   /* a recv is outstanding */
   bool sending;
   msub__tr_addr local, remote;

@@ -1,7 +1,10 @@
 #include <string.h>
 #include "host/addrs.h"
+#include "host/book.h"
 #include "host/dialer.h"
+#include "host/hints.h"
 #include "host/peers.h"
+#include "host/protect.h"
 #include "host/upgrade.h"
 
 /* ---- events ---- */
@@ -22,11 +25,9 @@ static void free_dial(msub_host *h, msub__dial *d) { msub__free(&h->mem, d, size
 
 /* ---- keeping ---- */
 
-static int queue(msub_host *h, const msub__dial *like);
-
 static void keep_dial(msub__keep *k) {
   msub__dial d = { .addr = k->addr, .at = k->at, .expect = k->expect, .keep = k };
-  k->busy = queue(k->host, &d) == MSUB_OK;
+  k->busy = msub__dialer_queue(k->host, &d) == MSUB_OK;
   if (!k->busy)
     msub__timer_start(k->host->wheel, &k->timer,
                       msub__deadline(k->host->now.mono_ns, k->host->o.redial_min_ns));
@@ -100,6 +101,7 @@ int msub__dialer_keep(msub_host *h, const char *text) {
     return err;
   }
   k->host = h;
+  msub__book_add(h, msub_peer_id_bytes(&k->expect), &k->at, true);
   msub__timer_init(&k->timer, keep_due);
   msub__list_push(&h->keeps, &k->in_keeps);
   h->n_keeps++;
@@ -109,7 +111,7 @@ int msub__dialer_keep(msub_host *h, const char *text) {
 
 /* ---- dialling ---- */
 
-static int queue(msub_host *h, const msub__dial *like) {
+int msub__dialer_queue(msub_host *h, const msub__dial *like) {
   if (h->n_dials_queued >= MSUB__HOST_DIALS_QUEUED) return MSUB_ERR_LIMIT;
   msub__dial *d = msub__alloc(&h->mem, sizeof *d);
   if (!d) return MSUB_ERR_NOMEM;
@@ -129,7 +131,8 @@ int msub__dialer_add(msub_host *h, const char *text, uint64_t cookie) {
   if (msub_bytes_eq(id, h->self)) return MSUB_ERR_REFUSED;
   if (!h->in_engine && msub_allows(h->engine, id, msub__ip(&d.at), &h->now, NULL) == MSUB_ERR_REFUSED)
     return MSUB_ERR_REFUSED;
-  return queue(h, &d);
+  msub__book_add(h, id, &d.at, true);
+  return msub__dialer_queue(h, &d);
 }
 
 /* Already connected: nothing to do but say so. */
@@ -137,6 +140,7 @@ static bool have(msub_host *h, const msub__dial *d) {
   msub__peer *p = d->expect.n ? msub__peers_find(h, msub_peer_id_bytes(&d->expect)) : NULL;
   msub__conn *c = p ? msub__peer_newest(p) : NULL;
   if (!c) return false;
+  if (d->hint) return true;
   if (d->keep) {
     if (!c->keep) c->keep = d->keep;
     return true;
@@ -152,10 +156,16 @@ static bool have(msub_host *h, const msub__dial *d) {
   return true;
 }
 
+/* Room for what the program or a direct peer needs is made at the cost of what was found, once it is connected. */
+static bool outbound_room(const msub_host *h, const msub__dial *d) {
+  if (h->outbound < h->o.max_outbound) return true;
+  return (!d->hint || msub__protect_has(h, msub_peer_id_bytes(&d->expect))) && msub__protect_spare(h, true);
+}
+
 static int start(msub_host *h, msub__dial *d) {
   uint32_t tr;
   msub__conn *c;
-  if (h->outbound >= h->o.max_outbound) return MSUB_ERR_LIMIT;
+  if (!outbound_room(h, d)) return MSUB_ERR_LIMIT;
   if (msub_allows(h->engine, msub_peer_id_bytes(&d->expect), msub__ip(&d->at), &h->now, NULL) ==
       MSUB_ERR_REFUSED) {
     return MSUB_ERR_REFUSED;
@@ -173,6 +183,7 @@ static int start(msub_host *h, msub__dial *d) {
   if (err != MSUB_OK) msub__conn_fail(c, err, msub_err_text(err));
   c->dial = d;
   c->keep = d->keep;
+  c->hinted = d->hint != NULL;
   h->n_dials++;
   return MSUB_OK;
 }
@@ -180,6 +191,13 @@ static int start(msub_host *h, msub__dial *d) {
 /* The dial is over, or was never begun. */
 static void failed(msub_host *h, msub__dial *d, int err, const char *text) {
   msub__keep *k = d->keep;
+  if (d->hint) {
+    h->counts.dial_failed++;
+    MSUB__LOG(h->log, MSUB_LOG_DEBUG, "host", "a peer that was hinted at cannot be reached: %s", text);
+    msub__hints_failed(h, d->hint);
+    free_dial(h, d);
+    return;
+  }
   if (k) {
     k->busy = false;
     if (k->losses == 0) k->losses = 1; /* nothing was lost, so nothing is done at once */
@@ -191,6 +209,7 @@ static void failed(msub_host *h, msub__dial *d, int err, const char *text) {
 
 static void succeeded(msub_host *h, msub__dial *d) {
   if (d->keep) d->keep->busy = false;
+  if (d->hint) msub__hints_connected(h, d->hint);
   free_dial(h, d);
 }
 

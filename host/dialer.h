@@ -28,10 +28,13 @@ typedef struct msub__dial {
   msub_peer_id expect;
   uint64_t cookie;
   msub__keep *keep;
+  struct msub__hint *hint; /* its outcome is told to hints.c and to nobody else */
 } msub__dial;
 
 MSUB_MUST int msub__dialer_add(msub_host *h, const char *text, uint64_t cookie);
 MSUB_MUST int msub__dialer_keep(msub_host *h, const char *text);
+/* A copy of it waits for its turn. LIMIT, NOMEM. */
+MSUB_MUST int msub__dialer_queue(msub_host *h, const msub__dial *like);
 /* Stops keeping a peer. */
 bool msub__dialer_forget(msub_host *h, msub_bytes peer_id);
 /* Starts queued dials while there is room. true: more could be started at once. */

@@ -1,5 +1,6 @@
 #include "host/addrs.h"
 #include "host/gate.h"
+#include "host/protect.h"
 #include "wire/limits.h"
 
 #define PENDING_PER_NET 4u
@@ -76,7 +77,7 @@ const char *msub__gate_accept(msub_host *h, const msub__tr_addr *remote) {
   msub_bytes ip = msub__ip(remote);
   uint64_t most = msub__sat_mul_u64(h->o.max_pending_inbound, MSUB__HOST_WAITING);
   if (h->stopping) return "the host is stopping";
-  if (h->inbound >= h->o.max_inbound) return "too many inbound connections";
+  if (h->inbound >= h->o.max_inbound && !msub__protect_spare(h, false)) return "too many inbound connections";
   const char *why = by_address(h, ip);
   if (why) return why;
   if (msub_allows(h->engine, (msub_bytes){ NULL, 0 }, ip, &h->now, NULL) == MSUB_ERR_REFUSED)
@@ -116,6 +117,15 @@ void msub__gate_left(msub__conn *c) {
   msub__conn_resume(next);
 }
 
+/* A place for c, which has proved who it is. */
+static bool place_for(msub_host *h, const msub__conn *c, msub_bytes peer_id) {
+  if (c->outbound ? h->outbound < h->o.max_outbound : h->inbound < h->o.max_inbound) return true;
+  bool gives_way = c->hinted && !msub__protect_has(h, peer_id);
+  msub__conn *spare = gives_way ? NULL : msub__protect_spare(h, c->outbound);
+  if (spare) msub__conn_fail(spare, MSUB_ERR_LIMIT, MSUB__PROTECT_WHY);
+  return spare != NULL;
+}
+
 int msub__gate_open(msub_host *h, const msub__conn *c, msub_bytes peer_id, const char **why) {
   *why = "the peer has our own id";
   if (msub_bytes_eq(peer_id, h->self)) return MSUB_ERR_REFUSED;
@@ -123,7 +133,7 @@ int msub__gate_open(msub_host *h, const msub__conn *c, msub_bytes peer_id, const
   if (msub_allows(h->engine, peer_id, msub__ip(&c->remote), &h->now, NULL) == MSUB_ERR_REFUSED)
     return MSUB_ERR_REFUSED;
   *why = "too many connections";
-  if (c->outbound ? h->outbound >= h->o.max_outbound : h->inbound >= h->o.max_inbound) return MSUB_ERR_LIMIT;
+  if (!place_for(h, c, peer_id)) return MSUB_ERR_LIMIT;
   *why = NULL;
   return MSUB_OK;
 }

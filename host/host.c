@@ -8,8 +8,10 @@
 #include <time.h>
 #include "host/addrs.h"
 #include "host/dialer.h"
+#include "host/discovery.h"
 #include "host/exchange.h"
 #include "host/gate.h"
+#include "host/hints.h"
 #include "host/peers.h"
 #include "host/upgrade.h"
 #include "host/world.h"
@@ -163,12 +165,15 @@ static bool step(msub_host *h) {
   more |= msub__pubsub_in_resume(h);
   more |= ready(h);
   more |= advance(h);
+  msub__discovery_step(h);
+  msub__hints_pump(h);
   more |= msub__dialer_pump(h);
   more |= msub__exchange_step(h);
   msub__conn_reap(h);
   msub__conn_flush_all(h);
   msub__conn_reap(h);
-  return more || !msub__list_empty(&h->ready) || !msub__list_empty(&h->dirty) || !msub__list_empty(&h->exchange.due);
+  return more || !msub__list_empty(&h->ready) || !msub__list_empty(&h->dirty) || !msub__list_empty(&h->exchange.due) ||
+         !msub__list_empty(&h->seek.due);
 }
 
 bool msub_host_turn(msub_host *h, uint64_t max_ns) {

@@ -189,6 +189,38 @@ msub__lanes_answer msub__lanes_push(msub__lanes *l, const msub_mem *m, msub_shar
   return MSUB__LANES_TAKEN;
 }
 
+/* ---- taking back ---- */
+
+static bool is_only(const msub__ref *r, msub_bytes id) {
+  return r->n == 1 && !r->ctl && msub_bytes_eq(msub_id(r->msgs.one), id);
+}
+
+unsigned msub__lanes_withdraw(msub__lanes *l, const msub_mem *m, msub_shared *sh, msub_bytes id) {
+  unsigned n = 0;
+  for (unsigned lane = MSUB_LANE_OWN; lane < MSUB_LANES; lane++) {
+    msub__ring *q = &l->q[lane];
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < q->n; i++) {
+      msub__ref *r = msub__ring_at(q, i);
+      if (is_only(r, id)) {
+        l->bytes[lane] -= frame_size(r->wire);
+        release(r, m, sh);
+        n++;
+      } else {
+        if (kept < i) *(msub__ref *)msub__ring_at(q, kept) = *r;
+        kept++;
+      }
+    }
+    q->n = kept; /* the places behind are free */
+  }
+  if (l->again_n > 0 && is_only(&l->again, id)) {
+    release(&l->again, m, sh);
+    l->again_n = 0;
+    n++;
+  }
+  return n;
+}
+
 /* ---- writing ---- */
 
 size_t msub__lanes_pending(const msub__lanes *l, bool all) {

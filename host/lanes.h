@@ -71,6 +71,10 @@ size_t msub__lanes_pending(const msub__lanes *l, bool all);
 void msub__lanes_pull(msub__lanes *l, const msub_mem *m, msub_shared *sh, uint8_t *dst, size_t n);
 void msub__lanes_sent(msub__lanes *l); /* the transport has nothing of ours any more */
 
+/* Takes out RPCs of exactly one message, the one with this id, of which no byte stands on the stream in use; tells
+ * nobody. How many. */
+unsigned msub__lanes_withdraw(msub__lanes *l, const msub_mem *m, msub_shared *sh, msub_bytes id);
+
 /* Another stream will be used: see above. */
 void msub__lanes_restart(msub__lanes *l, const msub_mem *m, msub_shared *sh);
 /* Drops all, telling of what is no hello. */

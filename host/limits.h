@@ -54,6 +54,16 @@
   (1 * MSUB__S)                          /* work: a handshake that stands still so long makes room for one */
 #define MSUB__HOST_STOP_NS (1 * MSUB__S) /* work: for what is queued when the host stops */
 
+/* ---- peers to be found ---- */
+#define MSUB__HOST_HINT_DIALS 8u           /* work: hints that are dialled at a time … */
+#define MSUB__HOST_HINT_NS (30 * MSUB__S)  /* … and so long another address of one is tried */
+#define MSUB__HOST_HINT_ADDRS 8u           /* work: addresses tried of one */
+#define MSUB__HOST_HINT_RECORD 16384u      /* work: bytes of a record that is looked at */
+#define MSUB__HOST_BOOK_PEERS 1024u        /* work: peers whose addresses are remembered … */
+#define MSUB__HOST_BOOK_ADDRS 8u           /* … so many of each */
+#define MSUB__HOST_SEEK_NS (1 * MSUB__S)   /* work: discovery is asked for a topic once in this time */
+#define MSUB__HOST_SEEK_LAPSE_NS (10 * MSUB__S) /* work: and told when no router has wanted anybody for so long */
+
 /* ---- one step of the loop ---- */
 #define MSUB__HOST_STEP_EVENTS 16u /* of the transport */
 #define MSUB__HOST_STEP_BYTES (128u << 10)

@@ -1,5 +1,6 @@
 #include <string.h>
 #include "base/assert.h"
+#include "host/book.h"
 #include "host/exchange.h"
 #include "host/peers.h"
 
@@ -58,6 +59,7 @@ static void forget_known(msub__peer *p) {
   msub__free(m, p->text, p->text_n);
   msub__free(m, p->protocols, p->n_protocols * sizeof *p->protocols);
   p->known = NULL;
+  p->record = (msub_bytes){ NULL, 0 };
   p->text = NULL;
   p->protocols = NULL;
   p->text_n = p->n_protocols = 0;
@@ -154,8 +156,24 @@ static void describe(msub__peer *p) {
   }
 }
 
+/* Where it can be reached: what it has signed, or else only says. A record of anybody else is dropped. */
+static void remember(msub__peer *p) {
+  const msub__identify *k = p->known;
+  msub_bytes id = msub__peer_bytes(p);
+  msub_peer_record r;
+  msub__tr_addr at;
+  bool proved = msub__identify_record(k, id, &r) == MSUB_OK;
+  if (proved) p->record = k->record;
+  const msub_bytes *addrs = proved ? r.addrs : k->addrs;
+  size_t n = proved ? r.n_addrs : k->n_addrs;
+  for (size_t i = 0; i < n && i < MSUB__HOST_BOOK_ADDRS; i++) {
+    if (msub__book_parse(addrs[i], id, &at)) msub__book_add(p->host, id, &at, false);
+  }
+}
+
 void msub__peer_learn(msub__peer *p, msub__identify *known) {
   forget_known(p);
   p->known = known;
   describe(p);
+  remember(p);
 }

@@ -17,6 +17,7 @@ struct msub__peer {
   msub__node conns;
   unsigned n_conns;
   msub__identify *known; /* NULL: identify has not answered */
+  msub_bytes record;     /* its signed peer record, verified; in known */
   char *text; /* what identify said, escaped: agent and protocols, one after the other, each with its NUL */
   size_t text_n;
   const char **protocols; /* in text */

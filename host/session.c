@@ -398,6 +398,13 @@ bool msub__sess_room(msub__sess *s, msub_lane lane, size_t bytes) {
   return stalled(s);
 }
 
+unsigned msub__sess_withdraw(msub__sess *s, msub_bytes id) {
+  msub_host *h = host_of(s);
+  unsigned n = msub__lanes_withdraw(&s->lanes, &h->mem, h->shared, id);
+  h->counts.withdrawn += n;
+  return n;
+}
+
 void msub__sess_sent(msub__conn *c) {
   for (size_t i = 0; i < c->peer->n_sess; i++) {
     msub__sess *s = &c->peer->sess[i];

@@ -64,6 +64,8 @@ void msub__sess_unheard(msub__sess *s);
 int msub__sess_send(msub__sess *s, const msub_rpc *rpc, msub_lane lane);
 /* world.room. */
 bool msub__sess_room(msub__sess *s, msub_lane lane, size_t bytes);
+/* world.withdraw. */
+unsigned msub__sess_withdraw(msub__sess *s, msub_bytes id);
 /* Of all sessions whose stream is on c: what was written has left; the flush is over. */
 void msub__sess_sent(msub__conn *c);
 void msub__sess_flushed(msub__conn *c);

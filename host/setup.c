@@ -4,11 +4,16 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "host/book.h"
 #include "host/dialer.h"
+#include "host/discovery.h"
 #include "host/exchange.h"
 #include "host/gate.h"
+#include "host/hints.h"
 #include "host/peers.h"
+#include "host/protect.h"
 #include "host/world.h"
+#include "meshsub/gossipsub.h"
 
 #ifndef MSUB_VERSION
 #define MSUB_VERSION "0.1.0"
@@ -37,6 +42,9 @@ void msub_host_opts_init(msub_host_opts *o) {
     .write_timeout_ns = 30 * MSUB__S,
     .redial_min_ns = 1 * MSUB__S,
     .redial_max_ns = 300 * MSUB__S,
+    .grace_ns = 20 * MSUB__S,
+    .dial_hints = true,
+    .max_hints = 128,
   };
   msub_engine_opts_init(&o->engine);
 }
@@ -83,8 +91,8 @@ static void add_group(msub_host *h, const msub_plan *plan, const char *const *wa
 }
 
 static int make_plans(msub_host *h, const msub_plan **plans, size_t *n, const char **why) {
-  static const msub_router_ops *const only_floodsub[] = { &msub_floodsub, NULL };
-  const msub_router_ops *const *routers = h->o.routers ? h->o.routers : only_floodsub;
+  static const msub_router_ops *const only_gossipsub[] = { &msub_gossipsub, NULL };
+  const msub_router_ops *const *routers = h->o.routers ? h->o.routers : only_gossipsub;
   for (*n = 0; routers[*n]; ++*n) {
     *why = "at most 7 routers";
     if (*n == MSUB__GROUPS) return MSUB_ERR_INVAL;
@@ -113,7 +121,7 @@ static int make_engine(msub_host *h, const char **why) {
   err = msub_shared_new(&h->mem, entropy, &h->shared);
   if (err != MSUB_OK || (err = make_plans(h, plans, &n, why)) != MSUB_OK) return err;
   msub_engine_opts *o = &h->o.engine;
-  o->world = &msub__host_world;
+  o->world = h->o.on_trace || h->seek.ops.find ? &msub__host_world_traced : &msub__host_world;
   o->w = h;
   o->routers = plans;
   o->n_routers = n;
@@ -138,8 +146,11 @@ static unsigned cores(void) {
 
 static int make_parts(msub_host *h, const char **why) {
   uint8_t entropy[32];
+  *why = "discovery has no find, or is of another version";
+  int err = msub__discovery_init(h);
+  if (err != MSUB_OK) return err;
   *why = "no random source";
-  int err = msub__random(entropy, sizeof entropy);
+  err = msub__random(entropy, sizeof entropy);
   if (err == MSUB_OK && h->o.seed == 0) err = msub__random((uint8_t *)&h->o.seed, sizeof h->o.seed);
   if (err != MSUB_OK) return err;
   msub__hashkey_init(&h->hashkey, entropy);
@@ -191,7 +202,8 @@ int msub_host_new(const msub_host_opts *o, msub_host **out, const char **why) {
   h->wake.fd = -1;
   atomic_init(&h->stop, false);
   msub__node *const lists[] = { &h->conns,  &h->dirty,  &h->ready, &h->closing,
-                                &h->resume, &h->parked, &h->dials, &h->keeps };
+                                &h->resume, &h->parked, &h->dials, &h->keeps,
+                                &h->seek.due, &h->book.order, &h->hints.waiting, &h->hints.dialled };
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) msub__list_init(lists[i]);
   msub__timer_init(&h->gate, msub__gate_fired);
   msub__exchange_init(h);
@@ -239,6 +251,7 @@ static void release_conns(msub_host *h) {
   }
   msub__free(&h->mem, h->by_tr, h->by_tr_cap * sizeof(msub__conn *));
   msub__dialer_fini(h);
+  msub__hints_fini(h);
   msub__peers_fini(h);
 }
 
@@ -248,6 +261,7 @@ static void release(msub_host *h) {
   h->stopping = true;
   msub__conn_close_all(h, "the host ends");
   msub__exchange_fini(h);
+  msub__discovery_fini(h);
   if (h->tr_self) h->tr->fini(h->tr_self);
   release_conns(h);
   if (h->engine) free_engine(h);
@@ -257,6 +271,8 @@ static void release(msub_host *h) {
     msub__inbox_fini(&h->inbox);
   }
   if (h->shared) (void)msub_shared_free(h->shared);
+  msub__protect_fini(h);
+  msub__book_fini(h);
   msub__noise_kit_free(h->kit);
   msub__wheel_free(h->wheel);
   msub__wake_fini(&h->wake);

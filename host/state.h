@@ -55,6 +55,34 @@ typedef struct msub__exchange {
   msub__timer retry;
 } msub__exchange;
 
+/* book.h, hints.h, discovery.h, protect.h */
+struct msub__book_entry;
+typedef struct msub__book {
+  msub__table index;
+  msub__node order; /* entries, the one to go first */
+  struct msub__book_entry *entries[MSUB__HOST_BOOK_PEERS];
+  uint32_t n;
+} msub__book;
+typedef struct msub__hints {
+  msub__node waiting, dialled;
+  unsigned n_waiting, n_dialled;
+} msub__hints;
+struct msub__sought;
+typedef struct msub__seek {
+  msub_discovery_ops ops; /* find NULL: there is no discovery */
+  void *d;
+  msub__table index;
+  struct msub__sought **all;
+  uint32_t n, cap;
+  msub__node due;
+} msub__seek;
+struct msub__protected;
+typedef struct msub__guard {
+  msub__table index;
+  struct msub__protected *all;
+  uint32_t n, cap;
+} msub__guard;
+
 /* A record on its way out, or one that is being collected. */
 #define MSUB__BLOCK_BYTES (MSUB__NOISE_HEAD + MSUB__NOISE_MESSAGE_MAX)
 typedef struct msub__block {
@@ -113,6 +141,10 @@ struct msub_host {
   msub__table peer_index;
 
   msub__exchange exchange;
+  msub__book book;
+  msub__hints hints;
+  msub__seek seek;
+  msub__guard guard;
   msub__node dials, keeps;
   unsigned n_dials_queued, n_dials, n_keeps;
   unsigned n_pings;

@@ -1,4 +1,8 @@
+#include <string.h>
+#include "host/discovery.h"
+#include "host/hints.h"
 #include "host/peers.h"
+#include "host/protect.h"
 #include "host/world.h"
 
 static int send(void *w, uint64_t link, msub_session s, const msub_rpc *rpc, msub_lane lane) {
@@ -16,6 +20,11 @@ static bool room(void *w, uint64_t link, msub_lane lane, size_t bytes) {
   bool yes = msub__sess_room((msub__sess *)(uintptr_t)link, lane, bytes);
   msub__leave(h);
   return yes;
+}
+
+static unsigned withdraw(void *w, uint64_t link, msub_bytes id) {
+  (void)w;
+  return msub__sess_withdraw((msub__sess *)(uintptr_t)link, id);
 }
 
 static void disconnect(void *w, msub_peer peer, int reason) {
@@ -85,19 +94,54 @@ static void topic_peer(void *w, msub_topic t, msub_peer p, bool joined) {
   msub__leave(h);
 }
 
+/* ---- peers ---- */
+
+static void connect_hint(void *w, msub_bytes peer_id, msub_bytes record) {
+  msub_host *h = w;
+  if (h->o.dial_hints) msub__hints_add(h, peer_id, record, NULL);
+}
+
+static size_t peer_record(void *w, msub_peer peer, uint8_t *out, size_t cap) {
+  msub_host *h = w;
+  const msub__peer *p = msub__peers_find(h, msub_peer_bytes(h->shared, peer));
+  if (!p || p->record.n > cap || p->record.n == 0) return 0;
+  memcpy(out, p->record.p, p->record.n);
+  return p->record.n;
+}
+
+static void protect(void *w, msub_peer p, msub_topic t, bool on) {
+  msub_host *h = w;
+  msub__protect(h, msub_peer_bytes(h->shared, p), t, on);
+}
+
+static msub_bytes name_of(const msub_host *h, msub_topic t) {
+  return msub_name_bytes(h->shared, msub_topic_name(h->engine, t));
+}
+
+static void want_peers(void *w, msub_topic t, unsigned n) {
+  msub_host *h = w;
+  msub__discovery_want(h, name_of(h, t), n);
+}
+
+static void trace(void *w, const msub_event *ev) {
+  msub_host *h = w;
+  if (ev->kind == MSUB_T_JOIN || ev->kind == MSUB_T_LEAVE)
+    msub__discovery_joined(h, name_of(h, ev->topic), ev->kind == MSUB_T_JOIN);
+  if (!h->o.on_trace) return;
+  msub__enter(h);
+  h->o.on_trace(h->o.ud, h, ev);
+  msub__leave(h);
+}
+
 static int sign(void *w, const msub_bytes *parts, size_t n, uint8_t *out, size_t cap) {
   msub_host *h = w;
   return msub_key_sign_parts(h->o.key, parts, n, out, cap);
 }
 
-const msub_world_ops msub__host_world = { .abi = MSUB_ABI,
-                                          .size = sizeof(msub_world_ops),
-                                          .send = send,
-                                          .room = room,
-                                          .disconnect = disconnect,
-                                          .deliver = deliver,
-                                          .offload = offload,
-                                          .recall = recall,
-                                          .result = result,
-                                          .topic_peer = topic_peer,
-                                          .sign = sign };
+#define OPS                                                                                                  \
+  .abi = MSUB_ABI, .size = sizeof(msub_world_ops), .send = send, .room = room, .withdraw = withdraw,         \
+  .disconnect = disconnect, .deliver = deliver, .offload = offload, .recall = recall, .result = result,      \
+  .topic_peer = topic_peer, .connect_hint = connect_hint, .peer_record = peer_record, .protect = protect,    \
+  .want_peers = want_peers, .sign = sign
+const msub_world_ops msub__host_world = { OPS };
+const msub_world_ops msub__host_world_traced = { OPS, .trace = trace };

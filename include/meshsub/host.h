@@ -16,6 +16,7 @@
 #ifndef MESHSUB_HOST_H
 #define MESHSUB_HOST_H
 #include "crypto.h"
+#include "discovery.h"
 #include "engine.h"
 #include "exchange.h"
 
@@ -61,7 +62,7 @@ typedef struct msub_host_opts {
   const char *transport;    /* "nng" (default) */
   const msub_mem *mem;      /* NULL: malloc */
   const char *agent;        /* agent version; "meshsub/<version>" */
-  /* The engine: routers to lay out, NULL-terminated with options beside; default: floodsub. */
+  /* The engine: routers to lay out, NULL-terminated with options beside; default: gossipsub, which claims /floodsub/1.0.0 too. */
   const msub_router_ops *const *routers;
   const void *const *router_opts;
   const char *const *protocols; /* NULL-terminated: only these ids are offered and accepted, in this order. NULL: all */
@@ -83,11 +84,19 @@ typedef struct msub_host_opts {
   uint64_t negotiate_timeout_ns;      /* of a stream: 10 s */
   uint64_t write_timeout_ns;          /* bytes stand in front of a peer that takes none: 30 s, then it is closed */
   uint64_t redial_min_ns, redial_max_ns; /* back-off of msub_host_keep: 1 s doubling with jitter to 5 min */
+  uint64_t grace_ns;                  /* at max_inbound (max_outbound) a new connection takes the place of one that is older than this and that no
+                                         router protects (of those that were dialled on a hint): 20 s; MSUB_NEVER: never */
+  /* Finding peers. Found ones are dialled at most 8 at a time, silently; a connection is an event like any other. */
+  bool dial_hints;                    /* dial whom routers name: peer exchange, direct peers; true */
+  unsigned max_hints;                 /* named or found peers that wait to be dialled; 128 */
+  msub_discovery discovery;           /* ops NULL: none. Told of joined topics, asked when a topic has too few peers; outlives the host */
   void *ud;                 /* handed to the callbacks */
   /* A message of a joined topic. from: peer id that brought it, empty for an own publish. Hold m with msub_msg_hold to keep it. false: FULL. NULL: nothing is delivered. */
   bool (*on_message)(void *ud, msub_host *h, msub_topic t, const msub_msg *m, msub_bytes from);
   void (*on_event)(void *ud, msub_host *h, const msub_host_event *ev);
   void (*on_result)(void *ud, msub_host *h, msub_token ticket, int err, uint32_t recipients);
+  /* What the engine does, as it does it; views for the call. NULL: no cost. */
+  void (*on_trace)(void *ud, msub_host *h, const msub_event *ev);
   msub_log log;
 } msub_host_opts;
 MSUB_API void msub_host_opts_init(msub_host_opts *o);
@@ -151,7 +160,8 @@ MSUB_API msub_exchange msub_host_exchange(msub_host *h);
   X(accepted) X(accept_refused) X(accept_paused) X(dials) X(dial_failed) X(handshakes_failed) X(handshakes_late) X(connections_closed) \
   X(streams_reset) X(streams_refused) X(protocol_faults) X(bytes_in) X(bytes_out) X(records_in) X(records_out) X(writes)      \
   X(lane_dropped) X(slow_closed) X(verify_jobs) X(verify_full)                                                     \
-  X(exchange_opened) X(exchange_served) X(exchange_waited) X(exchange_late)
+  X(exchange_opened) X(exchange_served) X(exchange_waited) X(exchange_late) X(withdrawn)                                    \
+  X(hints) X(hints_dropped) X(hints_dialled) X(hints_connected) X(sought) X(found)
 typedef struct msub_host_counts {
 #define MSUB_X(name) uint64_t name;
   MSUB_HOST_COUNTS(MSUB_X)

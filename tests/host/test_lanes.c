@@ -220,6 +220,50 @@ static void test_rules(void) {
   told = 0;
 }
 
+/* Messages of different ids: the id stands behind the encoded bytes. */
+static msub_msg with_id(uint32_t n) {
+  msub_msg m = message(n);
+  m.id_n = 8;
+  return m;
+}
+
+static void test_withdraw(void) {
+  msub_msg m = with_id(1000), other = with_id(2000), third = with_id(3000);
+  msub_ctl x = control(40);
+  const msub_msg *two[] = { &m, &other };
+  msub_rpc both = rpc_of(two, 2, NULL), with_ctl = rpc_of(two, 1, &x);
+  msub__lanes l;
+  msub__lanes_init(&l);
+  msub__lanes_bounds b = bounds(1u << 20, MSUB_OVERFLOW_DROP_NEWEST);
+  CHECK(msub__lanes_withdraw(&l, &mem, NULL, msub_id(&m)) == 0);
+  for (unsigned lane = MSUB_LANE_OWN; lane < MSUB_LANES; lane++) {
+    CHECK(push(&l, &b, lane, &m) == MSUB__LANES_TAKEN);
+    CHECK(push(&l, &b, lane, &other) == MSUB__LANES_TAKEN);
+    CHECK(push(&l, &b, lane, &m) == MSUB__LANES_TAKEN);
+    CHECK(push(&l, &b, lane, &third) == MSUB__LANES_TAKEN);
+  }
+  CHECK(msub__lanes_push(&l, &mem, NULL, &b, MSUB_LANE_OWN, &both, dropped, NULL) == MSUB__LANES_TAKEN);
+  CHECK(msub__lanes_push(&l, &mem, NULL, &b, MSUB_LANE_OWN, &with_ctl, dropped, NULL) == MSUB__LANES_TAKEN);
+  size_t before = msub__lanes_pending(&l, true);
+  CHECK(msub__lanes_withdraw(&l, &mem, NULL, msub_id(&m)) == 6);
+  CHECK(before - msub__lanes_pending(&l, true) == 6 * frame_of(1000));
+  CHECK(msub__lanes_withdraw(&l, &mem, NULL, msub_id(&m)) == 0);
+  CHECK(next_frame(&l) == frame_of(2000) && next_frame(&l) == frame_of(3000));
+  CHECK(next_frame(&l) == both.wire_size + 2 && next_frame(&l) == with_ctl.wire_size + 2);
+  /* begun: it is finished; begun on a stream that broke: it was to be written anew */
+  CHECK(push(&l, &b, MSUB_LANE_OWN, &m) == MSUB__LANES_TAKEN);
+  uint8_t out[8];
+  msub__lanes_pull(&l, &mem, NULL, out, 8);
+  CHECK(msub__lanes_withdraw(&l, &mem, NULL, msub_id(&m)) == 0);
+  msub__lanes_restart(&l, &mem, NULL);
+  CHECK(msub__lanes_withdraw(&l, &mem, NULL, msub_id(&m)) == 1);
+  for (unsigned lane = MSUB_LANE_FORWARD; lane < MSUB_LANES; lane++)
+    CHECK(next_frame(&l) == frame_of(2000) && next_frame(&l) == frame_of(3000));
+  CHECK(msub__lanes_pending(&l, true) == 0 && told == 0);
+  CHECK(m.refs == MANY && other.refs == MANY && third.refs == MANY && x.refs == MANY);
+  msub__lanes_fini(&l, &mem, NULL);
+}
+
 int main(void) {
   mem = msub__mem_default();
   for (size_t i = 0; i < BYTES; i++) bytes[i] = (uint8_t)(i * 7 + 1);
@@ -228,5 +272,6 @@ int main(void) {
   test_restart();
   test_bounds();
   test_rules();
+  test_withdraw();
   return 0;
 }

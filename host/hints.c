@@ -1,0 +1,156 @@
+#include <string.h>
+#include "host/addrs.h"
+#include "host/book.h"
+#include "host/hints.h"
+#include "host/peers.h"
+#include "host/protect.h"
+
+static void free_hint(msub_host *h, msub__hint *k) {
+  msub__list_remove(&k->in_list);
+  msub__free(&h->mem, k->record, k->record_n);
+  msub__free(&h->mem, k, sizeof *k);
+}
+
+static void drop(msub_host *h, msub__hint *k) {
+  h->counts.hints_dropped++;
+  free_hint(h, k);
+}
+
+/* ---- taking ---- */
+
+static bool is_waiting(const msub_host *h, msub_bytes id) {
+  const msub__node *const lists[] = { &h->hints.waiting, &h->hints.dialled };
+  for (size_t i = 0; i < 2; i++) {
+    for (msub__node *n = lists[i]->next; n != lists[i]; n = n->next) {
+      if (msub_bytes_eq(msub_peer_id_bytes(&MSUB__OF(n, msub__hint, in_list)->id), id)) return true;
+    }
+  }
+  return false;
+}
+
+static bool wanted(const msub_host *h, msub_bytes id, size_t record_n) {
+  return msub_peer_id_check(id) == MSUB_OK && !msub_bytes_eq(id, h->self) && record_n <= MSUB__HOST_HINT_RECORD &&
+         h->hints.n_waiting < h->o.max_hints && !msub__peers_find(h, id) && !is_waiting(h, id) && !h->stopping;
+}
+
+void msub__hints_add(msub_host *h, msub_bytes peer_id, msub_bytes record, const msub__tr_addr *at) {
+  h->counts.hints++;
+  msub__hint *k = wanted(h, peer_id, record.n) ? msub__zalloc(&h->mem, 1, sizeof *k) : NULL;
+  if (k && record.n > 0 && !(k->record = msub__alloc(&h->mem, record.n))) {
+    msub__free(&h->mem, k, sizeof *k);
+    k = NULL;
+  }
+  if (!k) {
+    h->counts.hints_dropped++;
+    return;
+  }
+  if (record.n > 0) memcpy(k->record, record.p, record.n);
+  k->record_n = record.n;
+  k->id.n = (uint8_t)peer_id.n;
+  memcpy(k->id.bytes, peer_id.p, peer_id.n);
+  if (at) k->at[k->n++] = *at;
+  msub__list_init(&k->in_list);
+  msub__list_push(&h->hints.waiting, &k->in_list);
+  h->hints.n_waiting++;
+  if (!h->in_turn) msub__wake_signal(&h->wake);
+}
+
+/* ---- addresses ---- */
+
+/* Is this a place where a stranger may send us? A loopback address is, for nodes that live there themselves: else anybody
+ * could have us knock at this machine's own doors. */
+static bool may_dial(const msub_host *h, const msub__tr_addr *at) {
+  msub_bytes ip = msub__ip(at);
+  bool zero = true;
+  for (size_t i = 0; i < ip.n; i++) zero &= ip.p[i] == 0;
+  if (ip.n == 0 || at->port == 0 || zero || (ip.n == 4 ? ip.p[0] >= 224 : ip.p[0] == 0xff)) return false;
+  if (!msub__ip_loopback(ip)) return true;
+  for (size_t i = 0; i < h->n_listeners; i++) {
+    if (msub__ip_loopback(msub__ip(&h->listeners[i].at))) return true;
+  }
+  return h->n_listeners == 0;
+}
+
+static void add_addr(const msub_host *h, msub__hint *k, const msub__tr_addr *at, bool proved) {
+  if (k->n == MSUB__HOST_HINT_ADDRS || (!proved && !may_dial(h, at))) return;
+  for (unsigned i = 0; i < k->n; i++) {
+    if (k->at[i].n == at->n && k->at[i].port == at->port && memcmp(k->at[i].ip, at->ip, at->n) == 0) return;
+  }
+  k->at[k->n++] = *at;
+}
+
+/* A record that does not verify makes the whole hint worthless. */
+static bool open_record(const msub_host *h, msub__hint *k) {
+  msub_peer_record r;
+  msub__tr_addr at;
+  msub_bytes id = msub_peer_id_bytes(&k->id);
+  if (k->record_n == 0) return true;
+  if (msub_peer_record_open((msub_bytes){ k->record, k->record_n }, id, &r) != MSUB_OK) return false;
+  for (size_t i = 0; i < r.n_addrs; i++) {
+    if (msub__book_parse(r.addrs[i], id, &at)) add_addr(h, k, &at, false);
+  }
+  return true;
+}
+
+static bool find_addresses(msub_host *h, msub__hint *k) {
+  if (!open_record(h, k)) return false;
+  msub__free(&h->mem, k->record, k->record_n);
+  k->record = NULL;
+  k->record_n = 0;
+  const msub__book_entry *e = msub__book_find(h, msub_peer_id_bytes(&k->id));
+  for (unsigned i = 0; e && i < e->n; i++) add_addr(h, k, &e->addrs[i].at, e->addrs[i].proved);
+  return k->n > 0;
+}
+
+/* ---- dialling ---- */
+
+/* false: no address is left, or nothing can be dialled. */
+static bool dial_next(msub_host *h, msub__hint *k) {
+  msub_bytes id = msub_peer_id_bytes(&k->id);
+  while (k->next < k->n && !h->stopping) {
+    msub__dial d = { .at = k->at[k->next++], .expect = k->id, .hint = k };
+    if (msub_allows(h->engine, id, msub__ip(&d.at), &h->now, NULL) == MSUB_ERR_REFUSED) continue;
+    msub__addr_multi(&d.at, id, &d.addr);
+    return msub__dialer_queue(h, &d) == MSUB_OK;
+  }
+  return false;
+}
+
+static void begin(msub_host *h, msub__hint *k) {
+  msub__list_remove(&k->in_list);
+  h->hints.n_waiting--;
+  msub_bytes id = msub_peer_id_bytes(&k->id);
+  bool full = h->outbound >= h->o.max_outbound && !msub__protect_has(h, id);
+  if (full || msub__peers_find(h, id) || !find_addresses(h, k) || !dial_next(h, k)) {
+    drop(h, k);
+    return;
+  }
+  k->until = msub__deadline(h->now.mono_ns, MSUB__HOST_HINT_NS);
+  msub__list_push(&h->hints.dialled, &k->in_list);
+  h->hints.n_dialled++;
+  h->counts.hints_dialled++;
+}
+
+void msub__hints_pump(msub_host *h) {
+  for (msub__node *n; h->hints.n_dialled < MSUB__HOST_HINT_DIALS && (n = msub__list_first(&h->hints.waiting));)
+    begin(h, MSUB__OF(n, msub__hint, in_list));
+}
+
+void msub__hints_connected(msub_host *h, msub__hint *k) {
+  h->hints.n_dialled--;
+  h->counts.hints_connected++;
+  free_hint(h, k);
+}
+
+void msub__hints_failed(msub_host *h, msub__hint *k) {
+  if (!msub__passed(k->until, h->now.mono_ns) && dial_next(h, k)) return;
+  h->hints.n_dialled--;
+  free_hint(h, k);
+}
+
+void msub__hints_fini(msub_host *h) {
+  msub__node *const lists[] = { &h->hints.waiting, &h->hints.dialled };
+  for (size_t i = 0; i < 2; i++) {
+    for (msub__node *n; (n = msub__list_first(lists[i]));) free_hint(h, MSUB__OF(n, msub__hint, in_list));
+  }
+}

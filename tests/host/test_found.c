@@ -1,0 +1,620 @@
+/* tests/host/test_found.c: peers that routers name and protect, discovery, records, messages taken back, the trace: what the
+ * host does for the engine beside carrying frames. usage: test_found CASE */
+#define _POSIX_C_SOURCE 200809L
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "raw_peer.h"
+#include "wire/identify.h"
+
+/* ---- a router that does what the test says ---- */
+
+enum { WITHDRAW, HINT, RECORD, PROTECT, WANT };
+typedef struct wish {
+  msub_bytes id, record;
+  msub_topic topic;
+  bool on;
+  unsigned n;
+} wish;
+static uint8_t record[16384];
+static size_t record_n, record_cap;
+static unsigned withdrawn;
+
+static int probe_layout(msub_layout *l, const void *opts) {
+  (void)opts;
+  return msub_layout_nest(l, &msub_floodsub, NULL);
+}
+static int probe_command(msub_router *r, uint32_t what, const void *arg, size_t n) {
+  wish w;
+  CHECK(n == sizeof w);
+  memcpy(&w, arg, n);
+  msub_peer p = msub_r_peer_known(r, w.id);
+  switch (what) {
+  case WITHDRAW:
+    withdrawn = 0;
+    for (size_t i = 0; i < msub_r_sessions(r); i++) {
+      msub_session s = msub_r_session_at(r, i);
+      if (s.v) withdrawn += msub_r_withdraw(r, s, w.id);
+    }
+    break;
+  case HINT: msub_r_connect_hint(r, w.id, w.record); break;
+  case RECORD: record_n = p.v ? msub_r_peer_record(r, p, record, record_cap) : 0; break;
+  case PROTECT: msub_r_protect(r, p, w.topic, w.on); break;
+  case WANT: msub_r_want_peers(r, w.topic, w.n); break;
+  default: return MSUB_ERR_UNSUPPORTED;
+  }
+  return MSUB_OK;
+}
+static const msub_router_ops probe = {
+  .abi = MSUB_ABI, .size = sizeof probe, .name = "probe", .layout = probe_layout, .command = probe_command
+};
+static const msub_router_ops *const probes[] = { &probe, NULL };
+
+static void tell(node *n, uint32_t what, wish w) {
+  MUST(msub_command(msub_host_engine(n->host), 0, what, &w, sizeof w, msub_host_now(n->host)));
+}
+static void hint(node *n, const node *of, msub_bytes rec) { tell(n, HINT, (wish){ .id = msub_key_peer_id(of->key), .record = rec }); }
+static void protect(node *n, const node *of, msub_topic t, bool on) {
+  tell(n, PROTECT, (wish){ .id = msub_key_peer_id(of->key), .topic = t, .on = on });
+}
+static msub_bytes record_of(node *at, const node *of) {
+  record_cap = sizeof record;
+  tell(at, RECORD, (wish){ .id = msub_key_peer_id(of->key) });
+  return (msub_bytes){ record, record_n };
+}
+
+/* ---- hosts ---- */
+
+static void init(node *n, const char *name, uint8_t seed) {
+  node_init(n, name, seed);
+  n->opts.routers = probes;
+}
+static void start(node *n, const char *name, uint8_t seed, bool listen, bool join) {
+  init(n, name, seed);
+  node_start(n, listen, join);
+}
+
+static bool is_connected(void *ud) { return ((const node *)ud)->connected > 0; }
+static bool is_identified(void *ud) { return ((const node *)ud)->identified > 0; }
+static bool has_lost(void *ud) { return ((const node *)ud)->disconnected > 0; }
+
+/* Waits until both know all of each other. */
+static void meet(node *from, node *to, node *const *all, size_t n) {
+  from->connected = to->connected = from->identified = to->identified = 0;
+  node_dial(from, to);
+  CHECK(turn_until(all, n, is_connected, to, 20000) && turn_until(all, n, is_connected, from, 20000));
+  CHECK(turn_until(all, n, is_identified, to, 20000) && turn_until(all, n, is_identified, from, 20000));
+}
+static void part(node *from, node *to, node *const *all, size_t n) {
+  from->disconnected = to->disconnected = 0;
+  MUST(msub_host_disconnect(from->host, msub_key_peer_id(to->key)));
+  CHECK(turn_until(all, n, has_lost, from, 20000) && turn_until(all, n, has_lost, to, 20000));
+  from->connected = to->connected = 0;
+}
+static bool linked(const node *n, const node *to) {
+  msub_host_peer p;
+  for (size_t i = 0; msub_host_peer_at(n->host, i, &p) == MSUB_OK; i++) {
+    if (msub_bytes_eq(p.peer_id, msub_key_peer_id(to->key))) return true;
+  }
+  return false;
+}
+static const msub_host_counts *counts(const node *n) { return msub_host_count(n->host); }
+
+/* ---- withdraw ---- */
+
+static bool subscribed(void *ud) { return ((const node *)ud)->joins > 0; }
+static bool got_last(void *ud) { return ((const node *)ud)->seen[200] > 0; }
+
+static msub_bytes id_of(uint32_t i, size_t n) {
+  static uint8_t id[32];
+  uint8_t bytes[60000];
+  memset(bytes, (int)(i & 0xff), n);
+  memset(bytes, 0, 4);
+  bytes[3] = (uint8_t)i;
+  bytes[n - 1] = 0xee;
+  msub_sha256((msub_bytes){ bytes, n }, id);
+  return (msub_bytes){ id, sizeof id };
+}
+
+static void test_withdraw(void) {
+  enum { SIZE = 60000 };
+  node a, b, *pair[2] = { &a, &b }, *only[1] = { &a };
+  start(&a, "a", 1, true, true);
+  start(&b, "b", 2, true, true);
+  node_dial(&a, &b);
+  WAIT(pair, subscribed, &a);
+  WAIT(pair, subscribed, &b);
+  uint32_t n = 0;
+  while (n < 250 && node_publish(&a, n, SIZE)) { /* b does not read: its socket and window fill up, then the lane */
+    turn_for(only, 1, 0);
+    n++;
+  }
+  CHECK(n > 20 && n < 250);
+  tell(&a, WITHDRAW, (wish){ .id = id_of(n - 1, SIZE) });
+  CHECK(withdrawn == 1 && counts(&a)->withdrawn == 1);
+  tell(&a, WITHDRAW, (wish){ .id = id_of(n - 1, SIZE) });
+  CHECK(withdrawn == 0);
+  tell(&a, WITHDRAW, (wish){ .id = id_of(n - 3, SIZE) });
+  CHECK(withdrawn == 1);
+  tell(&a, WITHDRAW, (wish){ .id = id_of(0, SIZE) }); /* is long gone */
+  CHECK(withdrawn == 0);
+  for (uint64_t end = now_ms() + 20000; b.seen[n - 2] == 0;) { /* the others come, in order */
+    CHECK(now_ms() < end);
+    turn_for(pair, 2, 1);
+  }
+  while (!node_publish(&a, 200, SIZE)) turn_for(pair, 2, 1);
+  WAIT(pair, got_last, &b);
+  for (uint32_t i = 0; i < n; i++) CHECK(b.seen[i] == (i == n - 1 || i == n - 3 ? 0 : 1));
+  CHECK(msub_count(msub_host_engine(a.host))->withdrawn == 2);
+  node_free(&a);
+  node_free(&b);
+}
+
+/* ---- records and hints ---- */
+
+static void test_records(void) {
+  node a, b, *pair[2] = { &a, &b };
+  start(&a, "a", 1, true, false);
+  start(&b, "b", 2, true, false);
+  CHECK(record_of(&a, &b).n == 0);
+  meet(&a, &b, pair, 2);
+  msub_bytes r = record_of(&a, &b);
+  msub_peer_record open;
+  MUST(msub_peer_record_open(r, msub_key_peer_id(b.key), &open));
+  CHECK(open.n_addrs == 1 && open.dialect == MSUB_RECORD_GO);
+  record_cap = r.n - 1;
+  tell(&a, RECORD, (wish){ .id = msub_key_peer_id(b.key) });
+  CHECK(record_n == 0); /* no room */
+  part(&a, &b, pair, 2);
+  CHECK(record_of(&a, &b).n == 0);
+  node_free(&a);
+  node_free(&b);
+}
+
+/* A peer that shows somebody else's record, and a record that nobody signed. */
+static raw_peer raw;
+static msub_key *shown_key;
+static bool broken;
+static void say_identify(raw_peer *p, raw_stream *s) {
+  static uint8_t out[MSUB__IDENTIFY_OWN_MAX], rec[2048];
+  if (strcmp(s->protocol, MSUB__IDENTIFY_ID) != 0) return;
+  msub_multiaddr a;
+  msub_bytes protocol = msub_str("/x/1");
+  MUST(msub_multiaddr_parse("/ip4/127.0.0.1/tcp/4001", &a));
+  msub_bytes addr = { a.bytes, a.n };
+  size_t n = msub_peer_record_seal(shown_key, 5, &addr, 1, MSUB_RECORD_GO, rec, sizeof rec);
+  CHECK(n > 0 && n <= sizeof rec);
+  if (broken) rec[n - 1] ^= 1;
+  msub__identify_own own = { .record = { rec, n }, .protocols = &protocol, .n_protocols = 1 };
+  int size = msub__identify_encode(NULL, &own, out, sizeof out);
+  CHECK(size > 0);
+  raw_write(p, s, out, (size_t)size);
+  raw_finish(p, s);
+}
+static bool raw_identified(raw_peer *p, node *n) {
+  (void)p;
+  return n->identified > 0;
+}
+
+static void test_foreign_record(void) {
+  for (unsigned round = 0; round < 3; round++) {
+    node n, other;
+    start(&n, "n", 1, true, false);
+    node_init(&other, "other", 7);
+    raw_connect(&raw, &n, 9);
+    shown_key = round == 0 ? other.key : raw.key;
+    broken = round == 1;
+    raw.accepts[0] = MSUB__IDENTIFY_ID;
+    raw.accepts[1] = "/floodsub/1.0.0"; /* or the engine does not know it */
+    raw.on_agreed = say_identify;
+    CHECK(raw_until(&raw, &n, raw_identified, 20000));
+    record_cap = sizeof record;
+    tell(&n, RECORD, (wish){ .id = msub_key_peer_id(raw.key) });
+    CHECK((record_n > 0) == (round == 2));
+    raw_close(&raw);
+    node_free(&n);
+    node_free(&other);
+  }
+}
+
+static void test_hint(void) {
+  node a, b, c, *all[3] = { &a, &b, &c };
+  uint8_t own[2048];
+  start(&a, "a", 1, true, false);
+  start(&b, "b", 2, true, false);
+  start(&c, "c", 3, true, false);
+  meet(&b, &a, all, 3);
+  meet(&c, &a, all, 3);
+  b.connected = c.connected = 0;
+  /* what is not worth a dial */
+  msub_bytes r = record_of(&a, &b);
+  memcpy(own, r.p, r.n);
+  hint(&b, &c, (msub_bytes){ own, r.n }); /* a record of another peer */
+  hint(&b, &b, r);                         /* ourselves */
+  hint(&b, &a, r);                         /* connected */
+  hint(&b, &c, (msub_bytes){ NULL, 0 });   /* nobody knows where */
+  turn_for(all, 3, 10);
+  r = record_of(&a, &c);
+  CHECK(r.n > 0);
+  record[r.n - 1] ^= 1;
+  hint(&b, &c, r); /* not signed */
+  record[r.n - 1] ^= 1;
+  tell(&b, HINT, (wish){ .id = msub_str("nobody"), .record = r });
+  hint(&b, &c, (msub_bytes){ record, sizeof record }); /* cannot be one */
+  turn_for(all, 3, 10);
+  CHECK(counts(&b)->hints == 7 && counts(&b)->hints_dropped == 7 && counts(&b)->hints_dialled == 0);
+  /* and what is */
+  hint(&b, &c, r);
+  hint(&b, &c, r); /* one of them is enough */
+  CHECK(counts(&b)->hints_dropped == 8);
+  WAIT(all, is_connected, &b);
+  CHECK(linked(&b, &c) && counts(&b)->hints_dialled == 1 && b.cookie == 0);
+  CHECK(counts(&b)->hints_connected == 1 && b.dial_failed == 0);
+  /* gone: it is remembered where it was */
+  part(&b, &c, all, 3);
+  CHECK(!linked(&b, &c));
+  hint(&b, &c, (msub_bytes){ NULL, 0 });
+  WAIT(all, is_connected, &b);
+  CHECK(linked(&b, &c));
+  node_free(&a);
+  node_free(&b);
+  node_free(&c);
+}
+
+static void test_hints_off(void) {
+  node a, b, *pair[2] = { &a, &b };
+  init(&a, "a", 1);
+  a.opts.dial_hints = false;
+  node_start(&a, true, false);
+  start(&b, "b", 2, true, false);
+  meet(&a, &b, pair, 2);
+  part(&a, &b, pair, 2);
+  hint(&a, &b, (msub_bytes){ NULL, 0 });
+  turn_for(pair, 2, 50);
+  CHECK(a.connected == 0 && counts(&a)->hints == 0);
+  node_free(&a);
+  node_free(&b);
+}
+
+/* What the program has dialled in vain is known too: a direct peer may come up later. */
+static void test_hint_of_dialled(void) {
+  node a, b, *pair[2] = { &a, &b };
+  char addr[MSUB_MULTIADDR_TEXT];
+  start(&a, "a", 1, true, false);
+  start(&b, "b", 2, true, false);
+  node_addr(&b, addr, sizeof addr);
+  node_stop(&b);
+  MUST(msub_host_dial(a.host, addr, 1));
+  for (uint64_t end = now_ms() + 20000; a.dial_failed == 0;) {
+    CHECK(now_ms() < end);
+    turn_for(pair, 1, 1);
+  }
+  node_start(&b, false, false);
+  *strstr(addr, "/p2p/") = '\0';
+  const char *why;
+  MUST(msub_host_listen(b.host, addr, &why));
+  hint(&a, &b, (msub_bytes){ NULL, 0 });
+  WAIT(pair, is_connected, &a);
+  CHECK(linked(&a, &b));
+  node_free(&a);
+  node_free(&b);
+}
+
+/* One address after the other; a failure is nobody's event. */
+static void test_hint_addresses(void) {
+  node a, b, *pair[2] = { &a, &b };
+  static uint8_t rec[4096];
+  static const char *const texts[] = { "/ip4/127.0.0.1/tcp/1", "/dns4/example.org/tcp/4001", "/ip4/127.0.0.1/udp/4001",
+                                       "/ip4/0.0.0.0/tcp/4001", "/ip4/224.0.0.1/tcp/4001" };
+  msub_multiaddr at[6];
+  msub_bytes addrs[6];
+  char own[MSUB_MULTIADDR_TEXT];
+  start(&a, "a", 1, true, false);
+  start(&b, "b", 2, true, false);
+  for (size_t i = 0; i < 5; i++) MUST(msub_multiaddr_parse(texts[i], &at[i]));
+  node_addr(&b, own, sizeof own);
+  MUST(msub_multiaddr_parse(own, &at[5]));
+  for (size_t i = 0; i < 6; i++) addrs[i] = (msub_bytes){ at[i].bytes, at[i].n };
+  size_t n = msub_peer_record_seal(b.key, 1, addrs, 5, MSUB_RECORD_RFC, rec, sizeof rec); /* without the good one */
+  CHECK(n > 0 && n <= sizeof rec);
+  hint(&a, &b, (msub_bytes){ rec, n });
+  for (uint64_t end = now_ms() + 20000; counts(&a)->dial_failed == 0;) {
+    CHECK(now_ms() < end);
+    turn_for(pair, 2, 1);
+  }
+  turn_for(pair, 2, 10);
+  CHECK(counts(&a)->dials == 1 && a.dial_failed == 0 && counts(&a)->half_open == 0);
+  n = msub_peer_record_seal(b.key, 2, addrs, 6, MSUB_RECORD_GO, rec, sizeof rec);
+  hint(&a, &b, (msub_bytes){ rec, n });
+  WAIT(pair, is_connected, &a);
+  CHECK(counts(&a)->dials == 3 && counts(&a)->hints_dialled == 2 && a.dial_failed == 0);
+  node_free(&a);
+  node_free(&b);
+}
+
+/* Many names, all of a place that never answers. */
+static void test_hint_flood(void) {
+  node a, *only[1] = { &a };
+  init(&a, "a", 1);
+  a.opts.handshake_timeout_ns = 100000000;
+  node_start(&a, true, false);
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  struct sockaddr_in in = { .sin_family = AF_INET };
+  socklen_t len = sizeof in;
+  in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  CHECK(fd >= 0 && bind(fd, (struct sockaddr *)(void *)&in, sizeof in) == 0 && listen(fd, 64) == 0);
+  CHECK(getsockname(fd, (struct sockaddr *)(void *)&in, &len) == 0);
+  msub_multiaddr m;
+  MUST(msub_multiaddr_tcp((msub_bytes){ (const uint8_t *)&in.sin_addr, 4 }, ntohs(in.sin_port), &m));
+  msub_bytes addr = { m.bytes, m.n };
+  for (unsigned i = 0; i < 200; i++) {
+    uint8_t seed[32] = { 77, (uint8_t)i }, rec[1024];
+    msub_key *key;
+    MUST(msub_key_from_seed(seed, &key));
+    size_t n = msub_peer_record_seal(key, 1, &addr, 1, MSUB_RECORD_GO, rec, sizeof rec);
+    tell(&a, HINT, (wish){ .id = msub_key_peer_id(key), .record = { rec, n } });
+    msub_key_free(key);
+  }
+  CHECK(counts(&a)->hints == 200 && counts(&a)->hints_dropped == 72);
+  uint64_t most = 0;
+  for (uint64_t end = now_ms() + 60000; counts(&a)->dial_failed < 24;) {
+    CHECK(now_ms() < end);
+    turn_for(only, 1, 1);
+    if (counts(&a)->half_open > most) most = counts(&a)->half_open;
+  }
+  CHECK(most == 8);
+  node_free(&a);
+  (void)close(fd);
+}
+
+/* ---- protect ---- */
+
+static bool failed_or_lost(void *ud) {
+  const node *n = ud;
+  return n->dial_failed > 0 || n->disconnected > 0;
+}
+
+static void test_protect_inbound(void) {
+  node s, n[5], *all[6] = { &s };
+  init(&s, "s", 1);
+  s.opts.max_inbound = 2;
+  s.opts.grace_ns = 0;
+  node_start(&s, true, true);
+  for (unsigned i = 0; i < 5; i++) {
+    start(&n[i], "n", (uint8_t)(10 + i), false, false);
+    all[i + 1] = &n[i];
+  }
+  msub_topic any = { 0 };
+  meet(&n[0], &s, all, 6);
+  protect(&s, &n[0], any, true); /* whatever happens */
+  meet(&n[1], &s, all, 6);
+  meet(&n[2], &s, all, 6); /* takes the place of n[1] */
+  WAIT(all, has_lost, &n[1]);
+  CHECK(linked(&s, &n[0]) && linked(&s, &n[2]) && !linked(&s, &n[1]));
+  /* by topic, as often as it was said; and known before the peer comes */
+  protect(&s, &n[2], s.topic, true);
+  protect(&s, &n[2], s.topic, true);
+  protect(&s, &n[2], s.topic, false);
+  node_dial(&n[3], &s);
+  WAIT(all, failed_or_lost, &n[3]);
+  CHECK(linked(&s, &n[0]) && linked(&s, &n[2]) && !linked(&s, &n[3]));
+  protect(&s, &n[2], s.topic, false);
+  protect(&s, &n[2], s.topic, false); /* once too often */
+  meet(&n[4], &s, all, 6);
+  WAIT(all, has_lost, &n[2]);
+  protect(&s, &n[0], any, false);
+  n[3].dial_failed = n[3].disconnected = 0;
+  meet(&n[3], &s, all, 6); /* of the two the younger one goes */
+  WAIT(all, has_lost, &n[4]);
+  CHECK(linked(&s, &n[0]) && linked(&s, &n[3]));
+  for (unsigned i = 0; i < 5; i++) node_free(&n[i]);
+  node_free(&s);
+}
+
+static void test_grace(void) {
+  node s, n[3], *all[4] = { &s };
+  init(&s, "s", 1);
+  s.opts.max_inbound = 2; /* and 20 s of grace */
+  node_start(&s, true, false);
+  for (unsigned i = 0; i < 3; i++) {
+    start(&n[i], "n", (uint8_t)(10 + i), false, false);
+    all[i + 1] = &n[i];
+  }
+  meet(&n[0], &s, all, 4);
+  meet(&n[1], &s, all, 4);
+  node_dial(&n[2], &s);
+  WAIT(all, failed_or_lost, &n[2]);
+  CHECK(linked(&s, &n[0]) && linked(&s, &n[1]));
+  for (unsigned i = 0; i < 3; i++) node_free(&n[i]);
+  node_free(&s);
+}
+
+static void test_protect_outbound(void) {
+  node a, n[4], *all[5] = { &a };
+  init(&a, "a", 1);
+  a.opts.max_outbound = 2;
+  a.opts.grace_ns = 0;
+  node_start(&a, true, false);
+  for (unsigned i = 0; i < 4; i++) {
+    start(&n[i], "n", (uint8_t)(10 + i), true, false);
+    all[i + 1] = &n[i];
+  }
+  meet(&a, &n[0], all, 5); /* the program's own */
+  meet(&n[1], &a, all, 5); /* so that its addresses are known */
+  part(&a, &n[1], all, 5);
+  meet(&n[2], &a, all, 5);
+  part(&a, &n[2], all, 5);
+  hint(&a, &n[1], (msub_bytes){ NULL, 0 });
+  WAIT(all, is_connected, &n[1]);
+  hint(&a, &n[2], (msub_bytes){ NULL, 0 }); /* does not push out another one */
+  turn_for(all, 5, 20);
+  CHECK(linked(&a, &n[1]) && !linked(&a, &n[2]));
+  meet(&a, &n[3], all, 5);
+  WAIT(all, has_lost, &n[1]);
+  CHECK(linked(&a, &n[0]) && linked(&a, &n[3]));
+  a.dial_failed = a.disconnected = 0;
+  node_dial(&a, &n[1]); /* nobody makes room */
+  WAIT(all, failed_or_lost, &a);
+  CHECK(a.dial_err == MSUB_ERR_LIMIT && linked(&a, &n[0]) && linked(&a, &n[3]));
+  for (unsigned i = 0; i < 4; i++) node_free(&n[i]);
+  node_free(&a);
+}
+
+/* ---- discovery ---- */
+
+static struct {
+  unsigned advertised, withdrawn, finds, cancels, n;
+  void (*found)(void *ud, msub_bytes peer_id, msub_bytes addr);
+  void *ud;
+  msub_host *host;
+} disco;
+static void advertise(void *d, msub_bytes topic, bool on) {
+  CHECK(d == &disco && msub_bytes_eq(topic, msub_str("topic")));
+  CHECK(!disco.host || msub_host_now(disco.host) != NULL); /* not from inside the engine */
+  if (on)
+    disco.advertised++;
+  else
+    disco.withdrawn++;
+}
+static void find(void *d, msub_bytes topic, unsigned n, void (*found)(void *ud, msub_bytes peer_id, msub_bytes addr), void *ud) {
+  CHECK(d == &disco && msub_bytes_eq(topic, msub_str("topic")));
+  disco.finds++;
+  disco.n = n;
+  disco.found = found;
+  disco.ud = ud;
+}
+static void cancel(void *d, msub_bytes topic) {
+  CHECK(d == &disco && msub_bytes_eq(topic, msub_str("topic")));
+  disco.cancels++;
+}
+static const msub_discovery_ops disco_ops = {
+  .abi = MSUB_ABI, .size = sizeof disco_ops, .advertise = advertise, .find = find, .cancel = cancel
+};
+static bool found_twice(void *ud) {
+  (void)ud;
+  return disco.finds == 2;
+}
+static bool asked(void *ud) {
+  (void)ud;
+  return disco.finds == 1;
+}
+static bool cancelled(void *ud) {
+  (void)ud;
+  return disco.cancels == 1 && disco.withdrawn == 1;
+}
+
+static void test_discovery(void) {
+  node a, b, *pair[2] = { &a, &b };
+  msub_host *none;
+  msub_discovery_ops bad = disco_ops;
+  memset(&disco, 0, sizeof disco);
+  init(&a, "a", 1);
+  bad.find = NULL;
+  a.opts.discovery = (msub_discovery){ &bad, &disco };
+  CHECK(msub_host_new(&a.opts, &none, NULL) == MSUB_ERR_INVAL);
+  a.opts.discovery = (msub_discovery){ &disco_ops, &disco };
+  node_start(&a, true, true);
+  start(&b, "b", 2, true, true);
+  disco.host = a.host;
+  turn_for(pair, 2, 5);
+  CHECK(disco.advertised == 1 && disco.withdrawn == 0 && disco.finds == 0);
+  for (unsigned i = 0; i < 20; i++) { /* as a heartbeat would, too often */
+    tell(&a, WANT, (wish){ .topic = a.topic, .n = 3 + i });
+    if (i == 0) WAIT(pair, asked, NULL);
+  }
+  uint64_t begun = now_ms();
+  CHECK(disco.n == 3);
+  WAIT(pair, found_twice, NULL);
+  CHECK(disco.n == 22 && now_ms() - begun >= 500); /* a second after the first */
+  /* what is found is dialled */
+  char text[MSUB_MULTIADDR_TEXT];
+  msub_multiaddr m;
+  node_addr(&b, text, sizeof text);
+  MUST(msub_multiaddr_parse(text, &m));
+  disco.found(disco.ud, msub_key_peer_id(b.key), (msub_bytes){ m.bytes, m.n });
+  WAIT(pair, is_connected, &a);
+  CHECK(linked(&a, &b) && counts(&a)->found == 1 && counts(&a)->sought == 2);
+  part(&a, &b, pair, 2);
+  disco.found(disco.ud, msub_key_peer_id(b.key), (msub_bytes){ NULL, 0 }); /* only the id */
+  WAIT(pair, is_connected, &a);
+  /* left */
+  MUST(msub_leave(msub_host_engine(a.host), a.topic, msub_host_now(a.host)));
+  WAIT(pair, cancelled, NULL);
+  CHECK(disco.finds == 2 && disco.advertised == 1);
+  /* the host ends in the middle */
+  MUST(msub_join(msub_host_engine(a.host), 0, msub_str("topic"), node_policy(), NULL, msub_host_now(a.host), &a.topic));
+  tell(&a, WANT, (wish){ .topic = a.topic, .n = 1 });
+  for (uint64_t end = now_ms() + 20000; disco.finds < 3;) {
+    CHECK(now_ms() < end);
+    turn_for(pair, 2, 1);
+  }
+  disco.host = NULL;
+  node_free(&a);
+  CHECK(disco.advertised == 2 && disco.withdrawn == 2 && disco.cancels == 2);
+  node_free(&b);
+}
+
+/* ---- trace ---- */
+
+static unsigned traced[MSUB_EVENTS];
+static void on_trace(void *ud, msub_host *h, const msub_event *ev) {
+  (void)ud;
+  CHECK(msub_host_now(h) == NULL); /* in the engine */
+  CHECK(ev->kind < MSUB_EVENTS);
+  traced[ev->kind]++;
+}
+
+static void test_trace(void) {
+  node a, b, *pair[2] = { &a, &b };
+  init(&a, "a", 1);
+  a.opts.on_trace = on_trace;
+  node_start(&a, true, true);
+  start(&b, "b", 2, true, true);
+  node_dial(&a, &b);
+  WAIT(pair, subscribed, &a);
+  WAIT(pair, subscribed, &b);
+  transfer(pair, 2, &a, &b, 0, 10, 100);
+  transfer(pair, 2, &b, &a, 10, 5, 100);
+  CHECK(traced[MSUB_T_JOIN] == 1 && traced[MSUB_T_PUBLISH] == 10 && traced[MSUB_T_ADD_PEER] == 1);
+  CHECK(traced[MSUB_T_DELIVER] >= 5 && traced[MSUB_T_RECV_RPC] >= 5 && traced[MSUB_T_SEND_RPC] >= 10);
+  MUST(msub_leave(msub_host_engine(a.host), a.topic, msub_host_now(a.host)));
+  CHECK(traced[MSUB_T_LEAVE] == 1);
+  node_free(&a);
+  node_free(&b);
+}
+
+static const struct {
+  const char *name;
+  void (*run)(void);
+} cases[] = { { "withdraw", test_withdraw },
+              { "records", test_records },
+              { "foreign_record", test_foreign_record },
+              { "hint", test_hint },
+              { "hints_off", test_hints_off },
+              { "hint_of_dialled", test_hint_of_dialled },
+              { "hint_addresses", test_hint_addresses },
+              { "hint_flood", test_hint_flood },
+              { "protect_inbound", test_protect_inbound },
+              { "protect_outbound", test_protect_outbound },
+              { "grace", test_grace },
+              { "discovery", test_discovery },
+              { "trace", test_trace } };
+
+int main(int argc, char **argv) {
+  unsigned ran = 0;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    if (argc > 1 && strcmp(argv[1], cases[i].name) != 0) continue;
+    uint64_t begun = now_ms();
+    cases[i].run();
+    size_t left = counted_bytes();
+    if (left) fprintf(stderr, "%s: %zu bytes were not freed\n", cases[i].name, left);
+    CHECK(left == 0);
+    printf("ok %s (%llu ms)\n", cases[i].name, (unsigned long long)(now_ms() - begun));
+    (void)fflush(stdout);
+    ran++;
+  }
+  CHECK(ran > 0);
+  return 0;
+}
