@@ -1,9 +1,9 @@
 /* tests/vectors/go_mcache.c: the message cache's windows, counters and ids to announce, against go-libp2p-pubsub.
  *
- * Rule: an id stands in the cache once per topic, and each of them lives its own windows. The reference lists an id that is put
- * again while it is there a second time, and forgets all of it with the oldest. So, of an id that is put again before its last
- * put is `history` shifts old, the answers are those of the model below; of every other id, in the same case too, they are the
- * recorded ones. */
+ * Rule: an id stands in the cache once per topic, and each of them lives its own windows. The reference lists an id that
+ * is put again while it is there a second time, and forgets all of it with the oldest. So, of an id that is put again
+ * before its last put is `history` shifts old, the answers are those of the model below; of every other id, in the same
+ * case too, they are the recorded ones. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,8 @@
 #define MUST(c) ((c) ? (void)0 : (fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #c), abort()))
 
 typedef struct mention { const char *id; int64_t last_put; bool again; } mention;
-typedef struct entry { const char *id, *topic; int64_t put_at; uint32_t times[2]; } entry; /* of the model; times: of peers A and B */
+/* Of the model. times: of peers A and B. */
+typedef struct entry { const char *id, *topic; int64_t put_at; uint32_t times[2]; } entry;
 typedef struct topic { const char *name; uint32_t index, first, last, n; } topic;
 typedef struct run {
   msub_shared *sh;
@@ -62,7 +63,8 @@ static void put(run *r, const char *id, const char *name) {
   size_t n = msub_msg_encode(&v, buf, sizeof buf);
   msub_msg like;
   topic *t = topic_of(r, name);
-  MUST(n <= sizeof buf && msub_msg_parse((msub_bytes){ buf, n }, &v) == MSUB_OK && msub__msg_borrow(&like, &v, t->index));
+  MUST(n <= sizeof buf && msub_msg_parse((msub_bytes){ buf, n }, &v) == MSUB_OK);
+  MUST(msub__msg_borrow(&like, &v, t->index));
   const msub_msg *m = msub__msg_new(r->sh, &like, 0, msub_str(id));
   MUST(m);
   uint64_t evicted = 0;
@@ -122,7 +124,8 @@ static json_t *model_gossip(const run *r, const char *name, int64_t gossip) {
   json_t *out = json_array();
   for (int64_t age = 0; age < gossip; age++)
     for (size_t i = 0; i < r->n; i++)
-      if (r->shifts - r->e[i].put_at == age && strcmp(r->e[i].topic, name) == 0) (void)json_array_append_new(out, json_string(r->e[i].id));
+      if (r->shifts - r->e[i].put_at == age && strcmp(r->e[i].topic, name) == 0)
+        (void)json_array_append_new(out, json_string(r->e[i].id));
   return out;
 }
 

@@ -1,0 +1,294 @@
+/* tests/vectors/go_control.c: one gossipsub node with scripted peers in virtual time, against go-libp2p-pubsub. Each
+ * case is replayed with several seeds in profile go-parity; where something is chosen at random, with as many as the
+ * recording took, and then everybody must have been chosen who was chosen there. A peer of protocol 1.3 speaks 1.2, when
+ * the case needs no more.
+ *
+ * Rules, each a condition on the case's own fields:
+ *  - an id has 1 to 128 bytes: an empty one in an IDONTWANT is not kept;
+ *  - an id is a duplicate for exactly 120 s, without waiting for a sweep: a copy that comes later is a new message.
+ *    What follows from that is not compared;
+ *  - a signed peer record counts when the peer itself signed it: the record's peer is not dialled otherwise;
+ *  - nothing filters the IHAVEs of a peer: it is also asked for ids of a topic that a case's peer filter denies it. A
+ *    case whose filter concerns more than IHAVE is skipped;
+ *  - a score that a case samples at its very end, and nowhere else, is left out: there are no scores yet. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "meshsub/crypto.h"
+#include "tests/vectors/go_control.h"
+#include "tests/vectors/vectors.h"
+
+#define SEEDS 4          /* of a case without choices */
+#define SEEDS_CHOICE 160 /* as many as the recording had */
+
+static const char *str(const json_t *j) { return json_string_value(j) ? json_string_value(j) : ""; }
+static int64_t time_of(const json_t *step) { return json_integer_value(gc_at(step, 0)); }
+
+/* ---- what is not built ---- */
+
+static bool any_op(const json_t *c, const char *op) {
+  json_t *step;
+  size_t i;
+  json_array_foreach(gc_get(c, "script"), i, step)
+    if (strcmp(str(gc_at(step, 1)), op) == 0) return true;
+  return false;
+}
+
+/* Whether an RPC of the script has this part. */
+static bool any_part(const json_t *c, const char *part) {
+  json_t *step;
+  size_t i;
+  json_array_foreach(gc_get(c, "script"), i, step)
+    if (gc_get(gc_at(step, 3), part)) return true;
+  return false;
+}
+
+static size_t scored(const json_t *instant) { return json_array_size(gc_get(gc_get(instant, "state"), "score")); }
+
+/* The only sample with scores is the last thing that the case records. */
+static bool scores_at_the_end(const json_t *c) {
+  json_t *e, *expect = gc_get(c, "expect");
+  size_t i, n = json_array_size(expect), with = 0;
+  json_array_foreach(expect, i, e) with += scored(e) > 0;
+  return with == 0 || (with == 1 && scored(gc_at(expect, n - 1)) > 0);
+}
+
+static bool needs_scores(const json_t *c) {
+  const json_t *params = gc_get(gc_get(c, "config"), "score_params");
+  return any_op(c, "app_score") || json_object_size(gc_get(params, "topics")) > 0 ||
+         json_number_value(gc_get(params, "ip_colocation_factor_weight")) < 0 || !scores_at_the_end(c);
+}
+
+static bool denied(gc_arena *a, const json_t *c, const char *topic, const char *peer) {
+  gc_list names = gc_names(a, gc_get(gc_get(gc_get(c, "config"), "peer_filter_denies"), topic));
+  return gc_has(&names, peer);
+}
+
+/* Whether nobody announces or grafts a topic that the peer filter denies it. */
+static bool filters_ihave_only(const json_t *c) {
+  gc_arena a = { NULL };
+  json_t *step, *e;
+  size_t i, k;
+  bool only = true;
+  json_array_foreach(gc_get(c, "script"), i, step) {
+    gc_list names = gc_names(&a, gc_at(step, 2));
+    for (size_t p = 0; p < names.n; p++) {
+      json_array_foreach(gc_get(gc_at(step, 3), "subs"), k, e) only &= !denied(&a, c, str(gc_at(e, 0)), names.s[p]);
+      json_array_foreach(gc_get(gc_at(step, 3), "graft"), k, e) only &= !denied(&a, c, str(e), names.s[p]);
+    }
+  }
+  gc_free(&a);
+  return only;
+}
+
+/* What the case needs that is not built; NULL: nothing. */
+static const char *missing(const json_t *c) {
+  const json_t *config = gc_get(c, "config");
+  if (gc_get(config, "test_extension") || any_part(c, "ext") || any_part(c, "test_ext")) return "extensions";
+  if (gc_get(config, "partial") || any_part(c, "partial")) return "partial messages";
+  if (!filters_ihave_only(c)) return "a peer filter";
+  if (gc_get(config, "subscription_allow")) return "a subscription filter";
+  if (gc_get(config, "policy")) return "a lax signature policy";
+  if (any_op(c, "blacklist")) return "a blacklist";
+  if (any_op(c, "connect_in") || any_op(c, "connect_out")) return "streams in one direction only";
+  if (needs_scores(c)) return "scores";
+  return NULL;
+}
+
+/* ---- rules ---- */
+
+static int64_t end_of(const json_t *c) { return json_integer_value(gc_get(c, "end")); }
+
+static size_t empty_ids(gc_arena *a, const json_t *c, const char *peer, int64_t until) {
+  json_t *step, *ids, *id;
+  size_t i, k, x, n = 0;
+  json_array_foreach(gc_get(c, "script"), i, step) {
+    gc_list names = gc_names(a, gc_at(step, 2));
+    if (time_of(step) > until || !gc_has(&names, peer)) continue;
+    json_array_foreach(gc_get(gc_at(step, 3), "idontwant"), k, ids)
+      json_array_foreach(ids, x, id) n += json_string_length(id) == 0;
+  }
+  return n;
+}
+
+static void without_empty_ids(gc_arena *a, const json_t *c, json_t *e, bool *ruled) {
+  const char *peer;
+  json_t *n, *unwanted = gc_get(gc_get(e, "state"), "unwanted");
+  json_object_foreach(unwanted, peer, n) {
+    size_t empty = empty_ids(a, c, peer, json_integer_value(gc_get(e, "t")));
+    if (empty) *ruled = true;
+    (void)json_integer_set(n, json_integer_value(n) - (json_int_t)empty);
+  }
+}
+
+/* Whether the record of this peer, in a PRUNE of the script, is one that the peer did not sign. */
+static bool bad_record(gc_arena *a, const json_t *c, const char *name) {
+  json_t *step, *prune, *px;
+  size_t i, k, x;
+  json_array_foreach(gc_get(c, "script"), i, step)
+    json_array_foreach(gc_get(gc_at(step, 3), "prune"), k, prune)
+      json_array_foreach(gc_at(prune, 2), x, px) {
+        msub_peer_record r;
+        if (strcmp(str(gc_at(px, 0)), name) != 0 || json_array_size(px) < 3) continue;
+        msub_bytes id = gc_hex(a, str(gc_at(px, 1))), record = gc_hex(a, str(gc_at(px, 2)));
+        if (msub_peer_record_open(record, id, &r) != MSUB_OK) return true;
+      }
+  return false;
+}
+
+static void without_bad_records(gc_arena *a, const json_t *c, json_t *e, bool *ruled) {
+  json_t *line;
+  size_t i, k;
+  json_array_foreach(gc_get(e, "trace"), i, line) {
+    if (strcmp(str(gc_at(line, 0)), "dial") != 0) continue;
+    gc_list names = gc_names(a, gc_at(line, 1));
+    json_t *left = json_array();
+    for (k = 0; k < names.n; k++) {
+      if (bad_record(a, c, names.s[k])) *ruled = true;
+      else (void)json_array_append_new(left, json_string(names.s[k]));
+    }
+    (void)json_array_set_new(line, 1, left);
+  }
+}
+
+/* The first duplicate that comes 120 s after the id was new becomes a delivery; *until: the instant of it. */
+static void exact_life(gc_arena *a, const json_t *c, json_t *expect, int64_t *until, bool *ruled) {
+  json_t *step, *m, *e, *line;
+  gc_list ids = { NULL, 0, 0 };
+  int64_t *since = gc_alloc(a, 1024 * sizeof *since);
+  size_t i, k, x;
+  json_array_foreach(gc_get(c, "script"), i, step)
+    json_array_foreach(gc_get(gc_at(step, 3), "publish"), k, m) {
+      const char *id = str(gc_at(m, 1));
+      for (x = 0; x < ids.n && strcmp(ids.s[x], id) != 0; x++) {}
+      if (x == ids.n) {
+        GC_MUST(x < 1024);
+        gc_add(a, &ids, id);
+        since[x] = time_of(step);
+      }
+      if (time_of(step) < since[x] + 120000) continue;
+      size_t n;
+      json_array_foreach(expect, n, e) {
+        if (json_integer_value(gc_get(e, "t")) != time_of(step)) continue;
+        size_t at;
+        json_array_foreach(gc_get(e, "trace"), at, line) {
+          if (strcmp(str(gc_at(line, 0)), "duplicate") != 0 || strcmp(str(gc_at(line, 1)), id) != 0) continue;
+          (void)json_array_set_new(line, 0, json_string("deliver"));
+          *until = time_of(step);
+          *ruled = true;
+          return;
+        }
+      }
+      since[x] = time_of(step); /* the reference delivered it again, too */
+    }
+}
+
+/* The RPC with an IWANT that the peer got at this instant. */
+static json_t *iwant_at(gc_arena *a, const json_t *expect, int64_t t, const char *peer) {
+  json_t *e, *entry, *rpc;
+  size_t i, k, x;
+  json_array_foreach(expect, i, e) {
+    if (json_integer_value(gc_get(e, "t")) != t) continue;
+    json_array_foreach(gc_get(e, "rpc"), k, entry) {
+      gc_list names = gc_names(a, gc_at(entry, 0));
+      json_array_foreach(gc_at(entry, 1), x, rpc)
+        if (gc_has(&names, peer) && gc_get(rpc, "iwant")) return rpc;
+    }
+  }
+  return NULL;
+}
+
+/* An IHAVE that was filtered adds its ids to the IWANT that the other parts of the same RPC brought about. */
+static void with_filtered_ihave(gc_arena *a, const json_t *c, json_t *expect, bool *ruled) {
+  json_t *step, *e;
+  size_t i, k;
+  json_array_foreach(gc_get(c, "script"), i, step) {
+    const char *peer = str(gc_at(step, 2));
+    json_array_foreach(gc_get(gc_at(step, 3), "ihave"), k, e) {
+      if (!denied(a, c, str(gc_at(e, 0)), peer)) continue;
+      json_t *rpc = iwant_at(a, expect, time_of(step), peer);
+      if (rpc) (void)json_array_append(gc_get(rpc, "iwant"), gc_at(e, 1));
+      *ruled = true;
+    }
+  }
+}
+
+/* What was recorded, as it has to be here. */
+static json_t *by_rules(gc_arena *a, const json_t *c, int64_t *until, bool *ruled) {
+  json_t *expect = json_deep_copy(gc_get(c, "expect")), *e;
+  size_t i;
+  *until = end_of(c);
+  *ruled = false;
+  exact_life(a, c, expect, until, ruled);
+  with_filtered_ihave(a, c, expect, ruled);
+  json_array_foreach(expect, i, e) {
+    without_empty_ids(a, c, e, ruled);
+    without_bad_records(a, c, e, ruled);
+    if (scored(e) == 0) continue;
+    (void)json_array_clear(gc_get(gc_get(e, "state"), "score"));
+    *ruled = true;
+  }
+  return expect;
+}
+
+/* ---- all cases ---- */
+
+typedef struct tally { vec_tally t; struct { const char *what; unsigned n; } skipped[16]; } tally;
+
+static void skip(tally *t, const char *what) {
+  size_t i = 0;
+  t->t.cases++;
+  t->t.skipped++;
+  while (t->skipped[i].what && strcmp(t->skipped[i].what, what) != 0) i++;
+  GC_MUST(i < 16);
+  t->skipped[i].what = what;
+  t->skipped[i].n++;
+}
+
+static bool chooses(const json_t *c) {
+  json_t *e, *value;
+  const char *key;
+  size_t i;
+  json_array_foreach(gc_get(c, "expect"), i, e)
+    json_object_foreach(e, key, value)
+      if (strcmp(key, "choice") == 0 || strcmp(key, "trace_choice") == 0) return true;
+  return false;
+}
+
+static void one(tally *t, const json_t *c) {
+  const char *what = missing(c), *why = NULL;
+  if (what) {
+    skip(t, what);
+    return;
+  }
+  gc_arena a = { NULL };
+  gc_spread spread = { .n = 0 };
+  int64_t until;
+  bool ruled;
+  json_t *expect = by_rules(&a, c, &until, &ruled);
+  for (uint64_t seed = 1, seeds = chooses(c) ? SEEDS_CHOICE : SEEDS; seed <= seeds && !why; seed++) {
+    gc_run run;
+    gc_replay(c, seed, &run);
+    why = gc_compare(&run, expect, until, &spread);
+    if (why) why = gc_text(&a, "seed %u, %s", (unsigned)seed, why);
+    gc_run_free(&run);
+  }
+  if (!why) why = gc_compare_spread(&spread);
+  if (!why && ruled) {
+    t->t.cases++;
+    t->t.by_rule++;
+  } else vec_case(&t->t, c, !why, "%s", why);
+  json_decref(expect);
+  gc_free(&spread.arena);
+  gc_free(&a);
+}
+
+int main(void) {
+  tally t = { .t = { .file = "go/control.json" } };
+  json_t *root = vec_load(t.t.file), *c;
+  size_t i;
+  json_array_foreach(gc_get(root, "cases"), i, c) one(&t, c);
+  for (i = 0; t.skipped[i].what; i++) (void)printf("skipped, needs %s: %u\n", t.skipped[i].what, t.skipped[i].n);
+  json_decref(root);
+  return vec_end(&t.t);
+}
