@@ -1,6 +1,6 @@
 /* tests/vectors/go_control.c: one gossipsub node with scripted peers in virtual time, against go-libp2p-pubsub. Each
  * case is replayed with several seeds in profile go-parity; where something is chosen at random, with as many as the
- * recording took, and then everybody must have been chosen who was chosen there. A peer of protocol 1.3 speaks 1.2, when
+ * recording took, and then everybody must have been chosen who was chosen there. A peer of protocol 1.3 speaks 1.2 when
  * the case needs no more.
  *
  * Rules, each a condition on the case's own fields:
