@@ -1,9 +1,9 @@
 /* tests/vectors/go_mcache.c: the message cache's windows, counters and ids to announce, against go-libp2p-pubsub.
  *
  * Rule: an id stands in the cache once per topic, and each of them lives its own windows. The reference lists an id
- * that is put again while it is there a second time, and forgets all of it with the oldest. So, of an id that is put again
- * before its last put is `history` shifts old, the answers are those of the model below; of every other id, in the same
- * case too, they are the recorded ones. */
+ * that is put again while it is there a second time, and forgets all of it with the oldest. So, of an id that is put
+ * again before its last put is `history` shifts old, the answers are those of the model below; of every other id, in
+ * the same case too, they are the recorded ones. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
