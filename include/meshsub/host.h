@@ -84,8 +84,9 @@ typedef struct msub_host_opts {
   uint64_t negotiate_timeout_ns;      /* of a stream: 10 s */
   uint64_t write_timeout_ns;          /* bytes stand in front of a peer that takes none: 30 s, then it is closed */
   uint64_t redial_min_ns, redial_max_ns; /* back-off of msub_host_keep: 1 s doubling with jitter to 5 min */
-  uint64_t grace_ns;                  /* at max_inbound (max_outbound) a new connection takes the place of one that is older than this and that no
-                                         router protects (of those that were dialled on a hint): 20 s; MSUB_NEVER: never */
+  /* At max_inbound a new connection takes the place of one that is older than this and that no router protects; at max_outbound
+   * one that the program dials, or to a direct peer, the place of one that was dialled on a hint. 20 s; MSUB_NEVER: never. */
+  uint64_t grace_ns;
   /* Finding peers. Found ones are dialled at most 8 at a time, silently; a connection is an event like any other. */
   bool dial_hints;                    /* dial whom routers name: peer exchange, direct peers; true */
   unsigned max_hints;                 /* named or found peers that wait to be dialled; 128 */
@@ -153,7 +154,9 @@ MSUB_API int msub_host_ping(msub_host *h, msub_bytes peer_id, void (*done)(void 
 
 /* The exchange of this host: it lives as long as the host, whose end is an end for all streams (GONE). Callbacks run inside
  * msub_host_turn() (and msub_host_free(), for the last on_end), never inside one of its operations; what they may call is said
- * above. Written bytes: 256 KiB a stream, 2 MiB a peer. A peer that learns of protocols by identify does so when it connects. */
+ * above. Written bytes wait here, at most 256 KiB of a stream and 2 MiB of a peer. Bytes that a handler does not take wait too:
+ * at 4 MiB of them a connection is not read any more, and after ten seconds of that the fullest stream is reset. A peer is told
+ * by identify, when it connects, what is served then. */
 MSUB_API msub_exchange msub_host_exchange(msub_host *h);
 
 #define MSUB_HOST_COUNTS(X)                                                                                         \

@@ -19,7 +19,7 @@ if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
           finished_early unserve freed inside no_memory)
     msub_host_test(unit.exchange-${case} SOURCES test_exchange.c raw_peer.c host_node.c ARGS ${case})
   endforeach()
-  foreach(case withdraw records foreign_record hint hints_off hint_of_dialled hint_addresses hint_flood protect_inbound
+  foreach(case withdraw records foreign_record hint hints_off hint_of_dialled hint_addresses hint_flood star direct protect_inbound
           protect_outbound grace discovery trace)
     msub_host_test(unit.found-${case} SOURCES test_found.c raw_peer.c host_node.c ARGS ${case})
   endforeach()

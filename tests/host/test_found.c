@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "meshsub/gossipsub.h"
 #include "raw_peer.h"
 #include "wire/identify.h"
 
@@ -369,6 +370,71 @@ static void test_hint_flood(void) {
   (void)close(fd);
 }
 
+/* ---- with gossipsub ---- */
+
+static const msub_router_ops *const mesh_routers[] = { &msub_gossipsub, NULL };
+enum { LEAVES = 4 };
+
+static bool have_met(void *ud) { /* every leaf another one */
+  node *const *leaf = ud;
+  for (unsigned i = 0; i < LEAVES; i++) {
+    if (counts(leaf[i])->connections < 2) return false;
+  }
+  return true;
+}
+
+/* A hub that wants nobody in its mesh names the others to each, with what they signed. */
+static void test_star(void) {
+  node hub, leaf[LEAVES], *all[LEAVES + 1] = { &hub };
+  msub_gossipsub_opts at_hub, at_leaf;
+  msub_gossipsub_opts_init(&at_hub);
+  at_hub.heartbeat_ns = 100000000;
+  at_leaf = at_hub;
+  at_hub.mesh.d = at_hub.mesh.dlo = at_hub.mesh.dhi = at_hub.mesh.dscore = at_hub.mesh.dout = 0;
+  at_hub.peer_exchange = true;
+  const void *hub_opts[] = { &at_hub }, *leaf_opts[] = { &at_leaf };
+  for (unsigned i = 0; i <= LEAVES; i++) {
+    node *n = i == 0 ? &hub : &leaf[i - 1];
+    node_init(n, i == 0 ? "hub" : "leaf", (uint8_t)(20 + i));
+    n->opts.routers = mesh_routers;
+    n->opts.router_opts = i == 0 ? hub_opts : leaf_opts;
+    node_start(n, true, true);
+    all[i] = n;
+  }
+  for (unsigned i = 0; i < LEAVES; i++) node_dial(&leaf[i], &hub);
+  CHECK(turn_until(all, LEAVES + 1, have_met, all + 1, 60000));
+  uint64_t dialled = 0;
+  for (unsigned i = 0; i < LEAVES; i++) dialled += counts(&leaf[i])->hints_connected;
+  CHECK(dialled > 0 && counts(&hub)->hints == 0);
+  for (unsigned i = 0; i <= LEAVES; i++) node_free(all[i]);
+}
+
+/* A direct peer that was lost is called again, where it was. */
+static void test_direct(void) {
+  node a, b, *pair[2] = { &a, &b };
+  msub_gossipsub_opts o;
+  msub_gossipsub_opts_init(&o);
+  o.heartbeat_ns = 50000000;
+  o.direct_ticks = 2;
+  node_init(&a, "a", 1);
+  node_init(&b, "b", 2);
+  msub_bytes direct = msub_key_peer_id(b.key);
+  o.direct = &direct;
+  o.n_direct = 1;
+  const void *opts[] = { &o };
+  a.opts.routers = b.opts.routers = mesh_routers;
+  a.opts.router_opts = opts;
+  node_start(&a, true, true);
+  node_start(&b, true, true);
+  meet(&a, &b, pair, 2);
+  a.connected = 0;
+  MUST(msub_host_disconnect(b.host, msub_key_peer_id(a.key)));
+  WAIT(pair, is_connected, &a);
+  CHECK(counts(&a)->hints_connected == 1);
+  node_free(&a);
+  node_free(&b);
+}
+
 /* ---- protect ---- */
 
 static bool failed_or_lost(void *ud) {
@@ -596,6 +662,8 @@ static const struct {
               { "hint_of_dialled", test_hint_of_dialled },
               { "hint_addresses", test_hint_addresses },
               { "hint_flood", test_hint_flood },
+              { "star", test_star },
+              { "direct", test_direct },
               { "protect_inbound", test_protect_inbound },
               { "protect_outbound", test_protect_outbound },
               { "grace", test_grace },
