@@ -1,0 +1,31 @@
+# cmake -DSOURCE=… -DWORK=… -P trace_hash.cmake: trace_hash built by gcc and clang, without and with optimisation, says the same.
+# The builds stay in WORK, so that only what changed is built the next time.
+set(expected "")
+set(built 0)
+foreach(compiler gcc clang)
+  find_program(found_${compiler} ${compiler})
+  if(NOT found_${compiler})
+    message(STATUS "no ${compiler}: left out")
+    continue()
+  endif()
+  foreach(level O0 O2)
+    set(dir "${WORK}/${compiler}-${level}")
+    execute_process(
+      COMMAND "${CMAKE_COMMAND}" -S "${SOURCE}" -B "${dir}" -G Ninja -DCMAKE_BUILD_TYPE=None "-DCMAKE_C_COMPILER=${found_${compiler}}"
+              "-DCMAKE_C_FLAGS=-${level}"
+      COMMAND_ERROR_IS_FATAL ANY OUTPUT_QUIET)
+    execute_process(COMMAND "${CMAKE_COMMAND}" --build "${dir}" --target trace_hash COMMAND_ERROR_IS_FATAL ANY OUTPUT_QUIET)
+    execute_process(COMMAND "${dir}/tests/trace_hash" OUTPUT_VARIABLE said COMMAND_ERROR_IS_FATAL ANY)
+    string(STRIP "${said}" said)
+    message(STATUS "${compiler} -${level}: ${said}")
+    math(EXPR built "${built} + 1")
+    if(expected STREQUAL "")
+      set(expected "${said}")
+    elseif(NOT said STREQUAL expected)
+      message(FATAL_ERROR "the traces differ")
+    endif()
+  endforeach()
+endforeach()
+if(built LESS 2)
+  message(FATAL_ERROR "nothing to compare: no compiler was found")
+endif()
