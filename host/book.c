@@ -1,4 +1,5 @@
 #include <string.h>
+#include "base/assert.h"
 #include "host/book.h"
 
 static bool same(const void *ctx, uint32_t value, const void *key) {
@@ -27,7 +28,9 @@ static msub__book_entry *entry_for(msub_host *h, msub_bytes id) {
   msub__book_entry *e = find(h, id);
   if (e) return e;
   if (b->n == MSUB__HOST_BOOK_PEERS) {
-    e = MSUB__OF(msub__list_first(&b->order), msub__book_entry, in_order);
+    msub__node *oldest = msub__list_first(&b->order);
+    MSUB__INVARIANT(oldest);
+    e = MSUB__OF(oldest, msub__book_entry, in_order);
     unlist(h, e);
   } else {
     e = msub__zalloc(&h->mem, 1, sizeof *e);
