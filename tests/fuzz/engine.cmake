@@ -1,0 +1,3 @@
+if(COMMAND msub_fuzz)
+  msub_fuzz(engine SOURCES fuzz_engine.c LIBS meshsub_static)
+endif()
