@@ -8,7 +8,7 @@ static bool payload_of(msub_engine *e, const msub__topic *t, const msub_msg *m, 
   *out = msub_data(m);
   if (!p) return true;
   msub__work *w = msub__need_work(e);
-  if (!w) return false;
+  if (!w || !msub__room(e, &w->payload, &w->payload_cap, msub_data(m).n + 1)) return false;
   for (unsigned tries = 0; tries < 2; tries++) {
     size_t n = p->payload_in(&c, msub_data(m), w->payload, w->payload_cap);
     if (n > MSUB__PAYLOAD_BYTES) return false;

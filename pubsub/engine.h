@@ -384,6 +384,8 @@ void msub__send_hello(msub_engine *e, unsigned ri, uint32_t slot);
 void msub__announce(msub_engine *e, const msub__topic *t, bool joined);
 
 /* ---- verdict.c ---- */
+/* Who brought it: {0}: we ourselves; MSUB_SESSION_GONE. */
+msub_session msub__case_from(const msub_engine *e, const msub__case *c);
 /* Runs the stages from c->stage on. Takes over the case's reference to m. OK: concluded or pending; else the publisher's error. */
 int msub__judge(msub_engine *e, msub__case *c);
 /* The answer of the stage that the case stood at; the same contract. */

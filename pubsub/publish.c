@@ -46,11 +46,9 @@ uint32_t msub__forward(msub_engine *e, const msub__case *c) {
   unsigned ri = msub__handle_router(c->topic.v);
   if (!MSUB__HAS(e, ri, publish)) return 0;
   const msub__topic *t = msub__topic_of(e, c->topic);
-  uint32_t from = c->n_from ? msub__session_find(e, ri, c->from[0]) : MSUB__NONE;
   size_t live = e->routers[ri].live_sessions;
   msub_list out = msub__scratch(e, t->n_links > live ? t->n_links : live);
-  MSUB__OPS(e, ri, publish)->publish(MSUB__AT(e, ri, publish), c->topic, c->m,
-                                     from == MSUB__NONE ? (msub_session){ 0 } : msub__session_handle(e, ri, from), &out);
+  MSUB__OPS(e, ri, publish)->publish(MSUB__AT(e, ri, publish), c->topic, c->m, msub__case_from(e, c), &out);
   if (out.n > out.cap) {
     msub__fault(e, MSUB__OPS(e, ri, publish)->name, "publish named more recipients than there is room for");
     return 0;
@@ -143,6 +141,7 @@ static int transform(msub_engine *e, const msub__topic *t, msub_bytes *data) {
   const msub_channel_policy *p = MSUB__HOOK(e, t, payload_out, &c);
   msub__work *w = e->work;
   if (!p) return MSUB_OK;
+  if (!msub__room(e, &w->payload, &w->payload_cap, data->n + 1)) return MSUB_ERR_NOMEM; /* mostly that will do */
   for (unsigned tries = 0; tries < 2; tries++) {
     size_t n = p->payload_out(&c, *data, w->payload, w->payload_cap);
     if (n == SIZE_MAX) return MSUB_ERR_REFUSED;

@@ -173,6 +173,14 @@ void msub__link_remove(msub_engine *e, msub__topic *t, uint32_t i) {
 
 /* ---- joining and leaving ---- */
 
+/* The membership is over when nobody joins or opens it any more. */
+static void end_membership(msub_engine *e, msub__topic *t) {
+  if (t->joins || t->opens) return;
+  msub__open_topic(e, t, false);
+  free_membership(e, t);
+  msub__topic_release(e, t);
+}
+
 int msub__join_effect(msub_engine *e, msub_topic h) {
   msub__topic *t = msub__topic_of(e, h);
   if (!t || t->joins == 0 || t->in_router) return MSUB_OK; /* left again before its turn came */
@@ -180,15 +188,15 @@ int msub__join_effect(msub_engine *e, msub_topic h) {
   t->in_router = true;
   MSUB__TRACE(e, ri, .kind = MSUB_T_JOIN, .topic = h);
   msub__announce(e, t, true);
-  return MSUB__ASK(e, ri, join, MSUB_OK, h);
-}
-
-/* The membership is over when nobody joins or opens it any more. */
-static void end_membership(msub_engine *e, msub__topic *t) {
-  if (t->joins || t->opens) return;
-  msub__open_topic(e, t, false);
-  free_membership(e, t);
-  msub__topic_release(e, t);
+  int rc = MSUB__ASK(e, ri, join, MSUB_OK, h);
+  if (rc != MSUB_OK) { /* the router will not have it: as if it had never been joined */
+    t->joins = 0;
+    t->in_router = false;
+    msub__announce(e, t, false);
+    MSUB__TRACE(e, ri, .kind = MSUB_T_LEAVE, .topic = h);
+    end_membership(e, t);
+  }
+  return rc;
 }
 
 void msub__leave_effect(msub_engine *e, msub_topic h) {

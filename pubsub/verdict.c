@@ -27,6 +27,13 @@ static int finish(msub_engine *e, msub__case *c, int err, uint32_t recipients) {
   return err;
 }
 
+msub_session msub__case_from(const msub_engine *e, const msub__case *c) {
+  unsigned ri = msub__handle_router(c->topic.v);
+  if (c->n_from == 0) return (msub_session){ 0 };
+  uint32_t slot = msub__session_find(e, ri, c->from[0]);
+  return slot == MSUB__NONE ? MSUB_SESSION_GONE : msub__session_handle(e, ri, slot);
+}
+
 static msub_peer first_sender(const msub__case *c) { return (msub_peer){ c->n_from ? c->from[0] : 0 }; }
 
 /* Hands an accepted message to the program; what comes of it may change the verdict. */
@@ -120,8 +127,7 @@ static int admit(msub_engine *e, msub__case *c) {
   msub_token q = msub__question_room(e, c->m->wire_n, false) ? msub__question_open(e, c, MSUB__Q_PROGRAM) : (msub_token){ 0 };
   if (q.v == 0) return throttle(e, c);
   unsigned ri = msub__handle_router(c->topic.v);
-  uint32_t slot = c->n_from ? msub__session_find(e, ri, c->from[0]) : MSUB__NONE;
-  msub_verdict v = p->admit(&ch, c->m, slot == MSUB__NONE ? (msub_session){ 0 } : msub__session_handle(e, ri, slot), q);
+  msub_verdict v = p->admit(&ch, c->m, msub__case_from(e, c), q);
   if (v == MSUB_PENDING) return pending(e, c);
   if (v == MSUB_DEFER && msub__question_defer(e, q)) {
     MSUB__COUNT(e, deferred);
@@ -189,12 +195,8 @@ static void remember_bad(msub_engine *e, const msub_msg *m) {
 }
 
 static int authentic(msub_engine *e, msub__case *c) {
-  unsigned ri = msub__handle_router(c->topic.v);
   c->stage = MSUB__STAGE_VALIDATORS;
-  if (MSUB__HAS(e, ri, arrived)) {
-    uint32_t slot = c->n_from ? msub__session_find(e, ri, c->from[0]) : MSUB__NONE;
-    MSUB__CALL(e, ri, arrived, c->topic, c->m, slot == MSUB__NONE ? (msub_session){ 0 } : msub__session_handle(e, ri, slot));
-  }
+  MSUB__CALL(e, msub__handle_router(c->topic.v), arrived, c->topic, c->m, msub__case_from(e, c));
   return run_validators(e, c);
 }
 

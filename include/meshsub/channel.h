@@ -97,7 +97,7 @@ typedef struct msub_channel_policy {
   void (*on_graft)(const msub_channel *c, msub_session s, bool ours);
   void (*on_peer_join)(const msub_channel *c, msub_session s);
 
-  /* The last judgement, after the validators; own publishes too (from.v == 0). ACCEPT, IGNORE, REJECT, THROTTLED at once. DEFER:
+  /* The last judgement, after the validators; own publishes too (from.v == 0; a sender who is gone: MSUB_SESSION_GONE of router.h). ACCEPT, IGNORE, REJECT, THROTTLED at once. DEFER:
    * the engine keeps the message (within defer_bytes, else THROTTLED) and the policy keeps the token, without a deadline, until
    * msub_complete(). PENDING: the same under the validator's deadline, then IGNORE. [ACCEPT] */
   msub_verdict (*admit)(const msub_channel *c, const msub_msg *m, msub_session from, msub_token t);

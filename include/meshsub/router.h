@@ -58,6 +58,9 @@ typedef struct msub_peer_state {
   double score;
 } msub_peer_state;
 
+/* Somebody else's message whose sender is not connected any more: a handle that names nobody. */
+#define MSUB_SESSION_GONE ((msub_session){ UINT32_MAX })
+
 /* Every member but name and layout may be NULL. */
 typedef struct msub_router_ops {
   uint32_t abi, size; /* MSUB_ABI, sizeof(msub_router_ops) */
@@ -83,7 +86,7 @@ typedef struct msub_router_ops {
   void (*remote_leave)(msub_router *r, msub_session s, msub_topic t, bool down);    /* the link dies on return; down: with its session */
   uint8_t (*announce)(msub_router *r, msub_topic t);          /* [0] flags (MSUB_SUB_*) of our subscription */
   msub_accept (*accept_from)(msub_router *r, msub_session s); /* [all] */
-  /* Authentic, not a duplicate, not yet validated. from.v == 0: an own publish. */
+  /* Authentic, not a duplicate, not yet validated. from as in publish. */
   void (*arrived)(msub_router *r, msub_topic t, const msub_msg *m, msub_session from);
   /* The one report of an outcome. from[0] brought the message (n == 0: an own publish), the others sent copies meanwhile. */
   void (*validated)(msub_router *r, msub_topic t, const msub_msg *m, const msub_peer *from, size_t n, msub_verdict v, int reason);
@@ -91,7 +94,8 @@ typedef struct msub_router_ops {
   /* Borrowed for the call; a long list comes in several calls. `more`: this one goes on in the next. The bytes that ids and px
    * point to hold until the last of them returns. */
   void (*control)(msub_router *r, msub_session s, const msub_ctl *c, bool more);
-  /* Names the recipients of an accepted message, own (from.v == 0) or forwarded. The engine leaves out whoever sent a copy. [nobody] */
+  /* Names the recipients of an accepted message, own (from.v == 0) or forwarded (from: its first sender, MSUB_SESSION_GONE when that one is
+   * gone). The engine leaves out whoever sent a copy. [nobody] */
   void (*publish)(msub_router *r, msub_topic t, const msub_msg *m, msub_session from, msub_list *out);
   int (*ask)(msub_router *r, msub_session s, msub_topic t, const msub_bytes *ids, size_t n);   /* IWANT now [UNSUPPORTED] */
   int (*offer)(msub_router *r, msub_session s, msub_topic t, const msub_bytes *ids, size_t n); /* IHAVE now [UNSUPPORTED] */
