@@ -269,7 +269,7 @@ void raw_connect(raw_peer *p, node *to, uint8_t seed) {
   MUST(msub__buf_append(&p->out, &mem, (msub_bytes){ hello, sizeof hello - 1 }));
   noise_say(p);
   bool lines = false;
-  for (uint64_t end = now_ms() + 5000; msub__noise_turn_of(p->noise) != MSUB__NOISE_READY;) {
+  for (uint64_t end = now_ms() + WITHIN_MS; msub__noise_turn_of(p->noise) != MSUB__NOISE_READY;) {
     CHECK(now_ms() < end && !p->closed);
     raw_turn(p, to);
     if (!lines && msub__buf_len(&p->in) >= sizeof hello - 1) {
