@@ -65,10 +65,11 @@ static void test_connect(void) {
   uint64_t rtt = 0;
   MUST(msub_host_ping(b.host, msub_host_peer_id(a.host), pong, &rtt));
   WAIT(pair, is_set, &rtt);
-  CHECK(rtt != MSUB_NEVER && rtt < 1000000000u);
+  CHECK(rtt != MSUB_NEVER);
   /* dialled again: the connection that stands answers */
   b.connected = 0;
   node_dial(&b, &a);
+  UNTIL(turn_for(pair, 2, 1), b.connected > 0);
   turn_for(pair, 2, 50);
   CHECK(b.connected == 1 && msub_host_count(b.host)->connections == 1);
   char own[MSUB_MULTIADDR_TEXT];
@@ -115,9 +116,8 @@ static void test_wrong_id(void) {
                  msub_peer_id_text(msub_key_peer_id(c.key), id));
   MUST(msub_host_dial(b.host, addr, 9));
   WAIT(all, failed_dial, &b);
-  turn_for(all, 2, 50);
+  UNTIL(turn_for(all, 2, 1), msub_host_count(a.host)->half_open + msub_host_count(b.host)->half_open == 0);
   CHECK(b.dial_err == MSUB_ERR_MISMATCH && b.connected == 0 && a.connected == 0);
-  CHECK(msub_host_count(a.host)->half_open == 0 && msub_host_count(b.host)->half_open == 0);
   /* nobody listens */
   b.dial_failed = 0;
   MUST(msub_host_dial(b.host, "/ip4/127.0.0.1/tcp/1", 9));
@@ -175,8 +175,7 @@ static void test_superseded(void) {
   transfer(now, 2, &a, &c, 100, 500, KIB);
   transfer(now, 2, &c, &a, 600, 500, KIB);
   node_stop(&b);
-  turn_for(now, 2, 100);
-  CHECK(msub_host_count(a.host)->connections == 1);
+  UNTIL(turn_for(now, 2, 1), msub_host_count(a.host)->connections == 1);
   transfer(now, 2, &a, &c, 1100, 500, KIB);
   transfer(now, 2, &c, &a, 1600, 500, KIB);
   node_free(&a);
@@ -252,7 +251,7 @@ static void test_slow(void) {
   node a, b, *only[1] = { &a };
   node_init(&a, "a", 1);
   node_init(&b, "b", 2);
-  a.opts.write_timeout_ns = 300000000;
+  a.opts.write_timeout_ns = 2000000000;
   start_pair(&a, &b);
   CHECK(fill(&a, 2000) < 2000);
   WAIT(only, slow_closed, &a);
@@ -362,7 +361,7 @@ static void half_open(unsigned pending, size_t n, size_t refused) {
   node_init(&a, "a", 1);
   node_init(&b, "b", 2);
   node_init(&c, "c", 3);
-  a.opts.handshake_timeout_ns = 2000000000;
+  a.opts.handshake_timeout_ns = 5000000000;
   a.opts.max_pending_inbound = pending;
   start_pair(&a, &b);
   node_start(&c, false, true);
@@ -379,16 +378,16 @@ static void half_open(unsigned pending, size_t n, size_t refused) {
   CHECK(count->half_open == n - refused && count->accept_refused + count->handshakes_late == refused &&
         a.connected == 1);
   transfer(pair, 2, &a, &b, 0, 200, KIB);
-  node_dial(&c, &a); /* waits for a place, not for long */
-  CHECK(turn_until(all, 3, has_joins, &c, 1900));
-  CHECK(turn_until(all, 3, all_closed, &s, 4000));
+  node_dial(&c, &a); /* waits for a place, not for the end of those that have one */
+  WAIT(all, has_joins, &c);
+  CHECK(msub_host_count(a.host)->half_open > 0);
+  WAIT(all, all_closed, &s);
   for (size_t i = 0; i < s.n; i++) (void)close(s.fd[i]);
   count = msub_host_count(a.host);
   CHECK(count->half_open == 0 && count->handshakes_late + count->accept_refused == n &&
         count->connections == 2);
   transfer(pair, 2, &b, &a, 200, 200, KIB);
-  turn_for(all, 3, 100);
-  CHECK(open_fds() == fds + 2); /* both ends of c's */
+  UNTIL(turn_for(all, 3, 5), open_fds() == fds + 2); /* both ends of c's */
   node_free(&a);
   node_free(&b);
   node_free(&c);
@@ -406,7 +405,7 @@ static void test_half_open(void) {
   raw_connect(fd, &a);
   CHECK(send(fd, "\x05hello", 6, 0) == 6); /* a line without its newline */
   socks s = { .n = 1, .fd = { fd } };
-  CHECK(turn_until(pair, 2, all_closed, &s, 400));
+  WAIT(pair, all_closed, &s);
   (void)close(fd);
   CHECK(msub_host_count(a.host)->handshakes_failed > 0);
   node_free(&a);
@@ -414,9 +413,11 @@ static void test_half_open(void) {
 }
 
 static bool paused(void *ud) { return msub_host_count(((const node *)ud)->host)->accept_paused > 0; }
-static bool heard_header(void *ud) {
+/* 1: it was greeted; 0: it was turned away; -1: nothing yet. */
+static int greeted(int fd) {
   char byte;
-  return recv(*(const int *)ud, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
+  ssize_t n = recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK);
+  return n == 1 ? 1 : n == 0 || errno != EAGAIN ? 0 : -1;
 }
 
 static void test_no_descriptors(void) {
@@ -440,9 +441,17 @@ static void test_no_descriptors(void) {
   transfer(pair, 2, &b, &a, 500, 500, KIB);
   CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
   while (n > 0) (void)close(spare[--n]);
-  CHECK(send(fd, "\x13/multistream/1.0.0\n", 20, 0) == 20);
-  WAIT(pair, heard_header, &fd); /* accepted after all */
+  /* turned away while there were none, or accepted after all */
+  (void)send(fd, "\x13/multistream/1.0.0\n", 20, MSG_NOSIGNAL);
+  UNTIL(turn_for(pair, 2, 1), greeted(fd) >= 0);
   (void)close(fd);
+  fd = raw_socket();
+  raw_connect(fd, &a);
+  CHECK(send(fd, "\x13/multistream/1.0.0\n", 20, 0) == 20);
+  UNTIL(turn_for(pair, 2, 1), greeted(fd) >= 0);
+  CHECK(greeted(fd) == 1);
+  (void)close(fd);
+  CHECK(a.disconnected == 0 && b.disconnected == 0);
   node_free(&a);
   node_free(&b);
 }
@@ -454,6 +463,9 @@ static void *run(void *arg) {
   MUST(msub_host_run(n->host));
   return NULL;
 }
+
+/* One second at most for what is queued; the rest is for a machine that does other things too. */
+#define STOP_MS 4000u
 
 static void test_stop(void) {
   node a, b;
@@ -483,7 +495,7 @@ static void test_stop(void) {
   node_free(&b);
   printf("%u published; stopped in %llu and %llu ms\n", i, (unsigned long long)one,
          (unsigned long long)(both - one));
-  CHECK(one < 2000 && both - one < 2000 && now_ms() - begun < 5000);
+  CHECK(one < STOP_MS && both - one < STOP_MS && now_ms() - begun < 3 * STOP_MS);
 }
 
 /* ---- what a connection costs ---- */
@@ -533,7 +545,7 @@ static void test_idle(void) {
     node_start(p, false, true);
     nodes[c.n] = p;
     node_dial(p, &c.hub);
-    CHECK(turn_until(nodes, c.n + 1, crowd_ready, &c, 20000));
+    CHECK(turn_until(nodes, c.n + 1, crowd_ready, &c, WITHIN_MS));
     turn_for(nodes, c.n + 1, 5);
   }
   size_t each = (hub_live - before[4]) / (c.n - 4);
@@ -572,6 +584,10 @@ static void test_stalled(void) {
   for (uint32_t i = 200; i < 4000; i += 50) { /* peers[0] is not turned */
     for (uint32_t k = 0; k < 50; k++) CHECK(node_publish(&pub, i + k, KIB));
     want w = { &c.peers[3], i + 49 };
+    WAIT(moving, got, &w);
+  }
+  for (unsigned k = 1; k < 4; k++) {
+    want w = { &c.peers[k], 3999 };
     WAIT(moving, got, &w);
   }
   turn_for(moving, 5, 50);
@@ -682,13 +698,14 @@ static void test_baseline(void) {
     node_stop(&b);
     WAIT(pair, alone, &a);
     turn_for(pair, 2, 100);
+    if (round > 2) UNTIL(turn_for(pair, 1, 5), open_fds() <= fds);
     msub_usage u;
     msub_usage_of(msub_host_engine(a.host), &u);
     CHECK(u.sessions == 0 && u.peers <= 1);
     size_t bytes = counted_bytes() - u.seen_bytes;
     if (round == 2) idle = bytes, fds = open_fds();
     if (round > 2) printf("round %u: %zu bytes, at first %zu\n", round, bytes, idle);
-    if (round > 2) CHECK(bytes < idle + SPARE && open_fds() <= fds);
+    if (round > 2) CHECK(bytes < idle + SPARE);
   }
   node_free(&a);
   node_free(&b);
