@@ -621,6 +621,17 @@ static bool settled(void *ud) {
          r->b->disconnected || r->b->dial_failed;
 }
 
+/* What is still being made ends as well. */
+static void part(node *a, node *b) {
+  node *both[2] = { a, b };
+  (void)msub_host_disconnect(b->host, msub_host_peer_id(a->host));
+  turn_for(both, 2, 1);
+}
+static bool nobody_left(const node *n) {
+  const msub_host_counts *c = msub_host_count(n->host);
+  return c->connections == 0 && c->half_open == 0;
+}
+
 /* A life of a host in which one allocation fails: something may not happen, but the host lives and works
  * afterwards. */
 static void frail_life(node *b, unsigned long at) {
@@ -651,7 +662,7 @@ static void frail_life(node *b, unsigned long at) {
       (void)msub_publish(e, a.topic, (msub_bytes){ small, sizeof small }, msub_host_now(a.host), NULL);
     turn_for(both, 2, 3);
     fail_at = 0;
-    if (msub_host_disconnect(b->host, msub_host_peer_id(a.host)) == MSUB_OK) turn_for(both, 2, 3);
+    UNTIL(part(&a, b), nobody_left(&a) && nobody_left(b));
     a.joins = a.pubsub = b->joins = b->pubsub = 0;
     a.disconnected = b->disconnected = b->dial_failed = 0;
     node_dial(b, &a);

@@ -953,6 +953,7 @@ static void test_many(void) {
     lim.rlim_cur = lim.rlim_max < 2048 ? lim.rlim_max : 2048;
     CHECK(setrlimit(RLIMIT_NOFILE, &lim) == 0);
   }
+  fds_are(first_fds);
   side *s = side_new();
   side_listen(s);
   s->read_new = true;
