@@ -7,7 +7,9 @@ function(msub_host_test name)
 endfunction()
 
 if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
-  msub_host_test(unit.transport SOURCES test_transport.c transport_suite.c)
+  msub_host_test(unit.transport SECONDS 300 SOURCES test_transport.c transport_suite.c)
+  msub_host_test(unit.handoff SOURCES test_handoff.c)
+  msub_host_test(unit.pool SOURCES test_pool.c)
   foreach(case connect unsigned signed big wrong_id reconnect superseded slow second_protocol half_open no_descriptors stop
           idle stalled no_memory baseline)
     msub_host_test(unit.host-${case} SOURCES test_host_pair.c host_node.c ARGS ${case})

@@ -636,6 +636,36 @@ static void test_back_pressure(void) {
   free(bytes);
 }
 
+/* Both ends send and neither reads: both stop. Then each gets all of the other's. */
+static void test_both_ways(void) {
+  uint32_t end[2];
+  side *s = connected_pair(&end[0], &end[1]);
+  uint8_t *bytes = malloc(64 * MIB);
+  CHECK(bytes);
+  fill(bytes, 64 * MIB, 0);
+  size_t all[2] = { 0, 0 }, out = SIZE_MAX;
+  while (life_of(s, end[0])->out + life_of(s, end[1])->out != out) {
+    out = life_of(s, end[0])->out + life_of(s, end[1])->out;
+    for (unsigned k = 0; k < 2; k++) {
+      if (life_of(s, end[k])->sending) continue;
+      CHECK(all[k] < 64 * MIB); /* what the system's buffers take is far less */
+      side_send(s, end[k], &(msub_bytes){ bytes + all[k], MIB }, 1);
+      all[k] += MIB;
+    }
+    side_for(s, QUIET);
+  }
+  CHECK(s->readable == 0);
+  for (unsigned k = 0; k < 2; k++) side_read_on(s, end[k]);
+  for (unsigned k = 0; k < 2; k++) {
+    want got = { .s = s, .conn = end[k], .bytes = all[1 - k] }, sent = { .s = s, .conn = end[k] };
+    CHECK(side_until(s, has_bytes, &got) && side_until(s, was_sent, &sent));
+    CHECK(life_of(s, end[k])->in == all[1 - k] && life_of(s, end[k])->out == all[k]);
+  }
+  CHECK(s->closed == 0);
+  side_free(s);
+  free(bytes);
+}
+
 /* ---- closing ---- */
 
 enum { RECV = 1, SEND = 2, TWICE = 4, UNREAD = 8 };
@@ -831,7 +861,17 @@ static void rst_case(unsigned what, const uint8_t *bytes) {
   side *s = accepted_one(&fd, &conn);
   if (what & RECV) side_recv(s, conn);
   if (what & SEND) stuff(s, conn, bytes);
+  if (what & UNREAD) {
+    uint8_t b[3000];
+    fill(b, sizeof b, 0);
+    CHECK(send(fd, b, sizeof b, 0) == sizeof b);
+    side_for(s, 20);
+  }
   raw_reset(fd);
+  if (!(what & (RECV | SEND))) { /* nobody listens: it is told with the next credit */
+    side_for(s, 20);
+    side_read_on(s, conn);
+  }
   want w = { .s = s, .conn = conn };
   CHECK(side_until(s, is_over, &w));
   CHECK(life_of(s, conn)->err == MSUB_ERR_CLOSED);
@@ -848,6 +888,9 @@ static void test_peer_reset(void) {
     rst_case(RECV, bytes);
     rst_case(SEND, bytes);
     rst_case(RECV | SEND, bytes);
+    rst_case(0, bytes);
+    rst_case(UNREAD, bytes);
+    rst_case(UNREAD | SEND, bytes);
   }
   free(bytes);
 }
@@ -946,6 +989,41 @@ static void test_no_descriptors(void) {
   side_free(s);
 }
 
+/* Nor can one dial then; later one can. */
+static void test_dial_no_descriptors(void) {
+  fds_are(first_fds);
+  uint32_t dialer, acceptor;
+  side *s = connected_pair(&dialer, &acceptor);
+  side_read_on(s, dialer);
+  side_read_on(s, acceptor);
+  struct rlimit before, low;
+  CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  low = before;
+  low.rlim_cur = 3;
+  CHECK(setrlimit(RLIMIT_NOFILE, &low) == 0);
+  for (unsigned i = 0; i < 3; i++) {
+    s->failed = 0;
+    (void)side_dial(s, s->port, i);
+    want w = { .s = s, .n = 1 };
+    CHECK(side_until(s, has_failed, &w));
+    CHECK(s->err == MSUB_ERR_IO && s->cookie == i);
+    exchange_one(s, i % 2 ? dialer : acceptor, i % 2 ? acceptor : dialer);
+  }
+  CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  s->connected = 0;
+  (void)side_dial(s, s->port, 9);
+  want w = { .s = s, .n = 1 };
+  CHECK(side_until(s, has_connected, &w) && s->cookie == 9 && s->closed == 0);
+  side_free(s);
+}
+
+static bool all_in(void *ud) {
+  const want *w = ud;
+  size_t sum = 0;
+  for (uint32_t i = 1; i < CONNS; i++) sum += w->s->c[i].live ? w->s->c[i].in : 0;
+  return sum == w->bytes && w->s->sent == w->n;
+}
+
 static void test_many(void) {
   struct rlimit lim;
   CHECK(getrlimit(RLIMIT_NOFILE, &lim) == 0);
@@ -969,6 +1047,12 @@ static void test_many(void) {
     }
     want w = { .s = s, .n = 500 };
     CHECK(side_until(s, has_connected, &w) && side_until(s, has_accepted, &w));
+    uint8_t bytes[1000];
+    fill(bytes, sizeof bytes, 0);
+    s->sent = 0;
+    for (unsigned i = 0; i < 500; i++) side_send(s, conn[i], &(msub_bytes){ bytes, sizeof bytes }, 1);
+    w = (want){ .s = s, .n = 500, .bytes = 500 * sizeof bytes };
+    CHECK(side_until(s, all_in, &w));
     for (unsigned i = 0; i < 500; i++) side_close(s, conn[i]);
     w.n = 1000; /* ours, and the other ends of them */
     CHECK(side_until(s, has_closed, &w));
@@ -988,6 +1072,7 @@ static const test_case cases[] = {
   { "one-byte", test_one_byte },
   { "ordering", test_ordering },
   { "back-pressure", test_back_pressure },
+  { "both-ways", test_both_ways },
   { "close", test_close },
   { "close-dialing", test_close_dialing },
   { "close-accepted", test_close_accepted },
@@ -995,6 +1080,7 @@ static const test_case cases[] = {
   { "peer-reset", test_peer_reset },
   { "fini", test_fini },
   { "no-descriptors", test_no_descriptors },
+  { "dial-no-descriptors", test_dial_no_descriptors },
   { "many", test_many },
 };
 
