@@ -1,8 +1,11 @@
 # The threaded bottom of the host, then hosts in one process over real sockets on loopback.
-# SECONDS: what a test may take, when that is more than usual.
+# SECONDS: what a test may take, when that is more than usual. TIER: quick, when nothing else is said.
 function(msub_host_test name)
-  cmake_parse_arguments(H "" "SECONDS" "SOURCES;ARGS" ${ARGN})
-  msub_program_test(${name} TIER quick TIMEOUT ${H_SECONDS} SOURCES ${H_SOURCES} check.c
+  cmake_parse_arguments(H "" "SECONDS;TIER" "SOURCES;ARGS" ${ARGN})
+  if(NOT H_TIER)
+    set(H_TIER quick)
+  endif()
+  msub_program_test(${name} TIER ${H_TIER} TIMEOUT ${H_SECONDS} SOURCES ${H_SOURCES} check.c
     LIBS meshsub-host_static Threads::Threads ARGS ${H_ARGS})
 endfunction()
 
@@ -16,6 +19,12 @@ if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
   endforeach()
   foreach(case refused resets half_closes replaced again faults protocols streams gone)
     msub_host_test(unit.host-raw-${case} SOURCES test_host_raw.c raw_peer.c host_node.c ARGS ${case})
+  endforeach()
+  foreach(case budget lengths multistream noise records yamux identify rpc)
+    msub_host_test(unit.host-bad-${case} SOURCES test_host_bad.c raw_peer.c host_node.c ARGS ${case})
+  endforeach()
+  foreach(case half_open mute)
+    msub_host_test(unit.host-bad-${case} TIER normal SOURCES test_host_bad.c raw_peer.c host_node.c ARGS ${case})
   endforeach()
   msub_host_test(unit.host-lanes SOURCES test_lanes.c)
 endif()
