@@ -28,3 +28,11 @@ if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
   endforeach()
   msub_host_test(unit.host-lanes SOURCES test_lanes.c)
 endif()
+
+find_program(MSUB_PYTHON3 python3)
+if(MSUB_BUILD_TESTS AND MSUB_PYTHON3 AND TARGET meshsub-cli)
+  add_test(NAME unit.cli-sigterm
+    COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_sigterm.py" $<TARGET_FILE:meshsub-cli>)
+  set_tests_properties(unit.cli-sigterm PROPERTIES LABELS "quick;unit" TIMEOUT 300 RESOURCE_LOCK net
+    ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+endif()
