@@ -127,6 +127,7 @@ static int engage(msub__sess *s, msub__conn *c) {
 static void offer(msub__sess *s, msub__conn *c) {
   msub_host *h = host_of(s);
   msub__stream *stream = NULL;
+  if (h->stopping) return;
   msub__timer_stop(h->wheel, &s->retry);
   int err = msub__stream_dial(c, s->group->ids[s->proto], &out_ops, s, &stream);
   if (err != MSUB_OK) {
@@ -288,7 +289,7 @@ static size_t out_data(msub__stream *stream, msub_bytes in) {
 
 static void out_fin(msub__stream *stream) {
   msub__sess *s = stream->own;
-  if (s->fins >= 2) return;
+  if (stream->fin || s->fins >= 2) return;
   out_broke(s, stream->conn, true);
   msub__stream_reset(stream, MSUB_ERR_CLOSED);
 }
@@ -332,6 +333,12 @@ static const msub__stream_ops out_ops = { .name = "pubsub out",
                                           .pending = out_pending,
                                           .pull = out_pull,
                                           .on_blocked = out_blocked };
+
+void msub__sess_finish(msub__sess *s) {
+  if (s->out && s->agreed) msub__stream_finish(s->out);
+}
+
+bool msub__sess_finishing(const msub__sess *s) { return s->out && s->out->fin && !s->out->conn->over; }
 
 static void retired_end(msub__stream *stream, int why) {
   (void)why;

@@ -126,6 +126,10 @@ void msub__conn_flush_all(msub_host *h) {
   for (msub__node *n; (n = msub__list_first(&h->dirty));) {
     msub__conn *c = MSUB__OF(n, msub__conn, in_dirty);
     msub__list_remove(n);
+    if (c->over) {
+      msub__conn_last_words(c);
+      continue;
+    }
     msub__conn_flush(c);
     if (c->peer) msub__sess_flushed(c);
     if (c->state == MSUB__CONN_OPEN && !c->failed && !c->credit && msub__yamux_reading(c->yamux))
@@ -146,6 +150,7 @@ void msub__conn_sent(msub__conn *c) {
 }
 
 bool msub__conn_idle(const msub__conn *c) {
+  if (c->over) return true;
   if (c->sending || msub__buf_len(&c->raw) > 0) return false;
   if (c->state != MSUB__CONN_OPEN) return true;
   return msub__list_empty(&c->writers) && msub__yamux_pending(c->yamux) == 0;
