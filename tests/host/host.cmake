@@ -31,8 +31,11 @@ endif()
 
 find_program(MSUB_PYTHON3 python3)
 if(MSUB_BUILD_TESTS AND MSUB_PYTHON3 AND TARGET meshsub-cli)
+  if(MSUB_SANITIZE)
+    set(slow 20)
+  endif()
   add_test(NAME unit.cli-sigterm
-    COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_sigterm.py" $<TARGET_FILE:meshsub-cli>)
+    COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_sigterm.py" $<TARGET_FILE:meshsub-cli> ${slow})
   set_tests_properties(unit.cli-sigterm PROPERTIES LABELS "quick;unit" TIMEOUT 300 RESOURCE_LOCK net
     ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
 endif()
