@@ -100,7 +100,8 @@ void msub__conn_flush(msub__conn *c) {
   msub_bytes iov[MSUB__HOST_SEND_RECORDS + 1];
   msub__block *first = NULL, **last = &first;
   size_t n = 0, bytes = 0;
-  for (msub__block *b; n < sizeof iov / sizeof *iov && (b = next_block(c)); n++) {
+  size_t most = MSUB__HOST_SEND_RECORDS + (msub__buf_len(&c->raw) > 0); /* what stands before the records is none */
+  for (msub__block *b; n < most && (b = next_block(c)); n++) {
     iov[n] = (msub_bytes){ b->bytes, b->n };
     bytes += b->n;
     *last = b;
