@@ -26,6 +26,13 @@ if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
   foreach(case half_open mute)
     msub_host_test(unit.host-bad-${case} TIER normal SOURCES test_host_bad.c raw_peer.c host_node.c ARGS ${case})
   endforeach()
+  foreach(case streams pings hellos listeners control steps records blame handshakes)
+    msub_host_test(unit.host-limits-${case} SOURCES test_host_limits.c raw_peer.c host_node.c ARGS ${case})
+  endforeach()
+  foreach(case seconds steady minute)
+    msub_host_test(unit.host-limits-${case} TIER normal SECONDS 300
+      SOURCES test_host_limits.c raw_peer.c host_node.c ARGS ${case})
+  endforeach()
   msub_host_test(unit.host-lanes SOURCES test_lanes.c)
 endif()
 

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "host/limits.h"
 
 #define KIB 1024u
 
@@ -356,16 +357,18 @@ static bool all_closed(void *ud) {
 
 /* Connections that say nothing, or only begin: each ends at its deadline, and honest ones are not kept out.
  */
+#define HALF_OPEN_MS (4 * MSUB__HOST_STALLED_NS / 1000000u)
 static void half_open(unsigned pending, size_t n, size_t refused) {
   node a, b, c, *all[3] = { &a, &b, &c }, *pair[2] = { &a, &b };
   node_init(&a, "a", 1);
   node_init(&b, "b", 2);
   node_init(&c, "c", 3);
-  a.opts.handshake_timeout_ns = 5000000000;
+  a.opts.handshake_timeout_ns = (HALF_OPEN_MS + 1000) * UINT64_C(1000000); /* silent ones make room before */
   a.opts.max_pending_inbound = pending;
   start_pair(&a, &b);
   node_start(&c, false, true);
   size_t fds = open_fds();
+  uint64_t begun = now_ms();
   socks s = { .n = n };
   for (size_t i = 0; i < s.n; i++) {
     s.fd[i] = raw_socket();
@@ -375,12 +378,13 @@ static void half_open(unsigned pending, size_t n, size_t refused) {
   }
   turn_for(pair, 2, 50);
   const msub_host_counts *count = msub_host_count(a.host);
-  CHECK(count->half_open == n - refused && count->accept_refused + count->handshakes_late == refused &&
-        a.connected == 1);
+  if (now_ms() - begun < HALF_OPEN_MS) /* none has had its time */
+    CHECK(count->half_open == n - refused && count->accept_refused + count->handshakes_late == refused);
+  CHECK(a.connected == 1);
   transfer(pair, 2, &a, &b, 0, 200, KIB);
   node_dial(&c, &a); /* waits for a place, not for the end of those that have one */
   WAIT(all, has_joins, &c);
-  CHECK(msub_host_count(a.host)->half_open > 0);
+  if (now_ms() - begun < HALF_OPEN_MS) CHECK(msub_host_count(a.host)->half_open > 0);
   WAIT(all, all_closed, &s);
   for (size_t i = 0; i < s.n; i++) (void)close(s.fd[i]);
   count = msub_host_count(a.host);
@@ -465,7 +469,7 @@ static void *run(void *arg) {
 }
 
 /* One second at most for what is queued; the rest is for a machine that does other things too. */
-#define STOP_MS 4000u
+#define STOP_MS ((MSUB__HOST_STOP_NS + MSUB__HOST_RUN_TURN_NS) / 1000000u + 3000u)
 
 static void test_stop(void) {
   node a, b;
@@ -705,7 +709,7 @@ static void test_no_memory(void) {
 /* ---- nothing stays behind ---- */
 
 /* Record buffers that the host and its transport keep for the next time. */
-#define SPARE (700 * KIB)
+#define SPARE (MSUB__HOST_SPARE_BLOCKS * 88 * KIB)
 
 static void test_baseline(void) {
   node a, b, *pair[2] = { &a, &b };

@@ -1,5 +1,6 @@
 /* tests/host/test_host_raw.c: a host against a peer that does one thing differently. usage: test_host_raw
  * CASE */
+#include "host/limits.h"
 #include "meshsub/rpc.h"
 #include "raw_peer.h"
 #include "wire/identify.h"
@@ -108,9 +109,9 @@ static void test_resets(void) {
   raw_connect(&peer, &a, 2);
   peer.accepts[0] = FLOODSUB;
   peer.on_agreed = reset_at_once;
-  SOON(resets == 5);
-  raw_for(&peer, &a, 2000); /* longer than the wait before a sixth would be */
-  CHECK(resets == 5 && !peer.closed && sessions() == 1);
+  SOON(resets == 1 + MSUB__HOST_REOPEN_TRIES);
+  raw_for(&peer, &a, 2000); /* longer than the wait before one more would be */
+  CHECK(resets == 1 + MSUB__HOST_REOPEN_TRIES && !peer.closed && sessions() == 1);
   raw_stream *s = raw_open(&peer, FLOODSUB);
   raw_write(&peer, s, subscribe, sizeof subscribe);
   peer.on_agreed = NULL;
@@ -173,6 +174,7 @@ static void test_replaced(void) {
     raw_for(&peer, &a, 20);
   }
   SOON(a.joins == 1 && !many[0]->y && !many[1]->y);
+  CHECK(MSUB__HOST_PUBSUB_INBOUND == 4);
   CHECK(!many[0]->y && !many[1]->y && many[2]->y && many[5]->y && a.joins == 1 && a.leaves == 1);
   end();
 }
