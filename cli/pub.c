@@ -11,6 +11,7 @@
 #define QUEUED_MAX                                                                                           \
   (1u << 20) /* bytes for one peer; above it stdin waits. A quarter of the lane: it never overflows */
 #define BATCH 64
+#define PING_ID "/ipfs/ping/1.0.0"
 
 typedef struct pub {
   uint64_t wait, timeout;
@@ -18,6 +19,7 @@ typedef struct pub {
   lines in;
   uint64_t published, number; /* messages; lines seen */
   uint32_t recipients, least; /* of the last one; of the one with the fewest */
+  size_t pings, unanswered;   /* under way; that failed */
 } pub;
 
 static void result(node *n, int err, uint32_t recipients) {
@@ -105,20 +107,52 @@ static int publish_lines(node *n, pub *p) {
   }
 }
 
-/* Until the transport has taken everything. */
+static void ponged(void *ud, uint64_t rtt) {
+  pub *p = ud;
+  p->pings--;
+  if (rtt == MSUB_NEVER) p->unanswered++;
+}
+
+static bool answers_pings(const msub_host_peer *peer) {
+  size_t i = 0;
+  while (i < peer->n_protocols && strcmp(peer->protocols[i], PING_ID) != 0) i++;
+  return i < peer->n_protocols;
+}
+
+/* A ping travels behind everything else on its connection. */
+static void ping_all(node *n, pub *p) {
+  msub_host_peer peer;
+  p->unanswered = 0;
+  for (size_t i = 0; msub_host_peer_at(n->host, i, &peer) == MSUB_OK; i++)
+    if (answers_pings(&peer) && msub_host_ping(n->host, peer.peer_id, ponged, p) == MSUB_OK) p->pings++;
+}
+
+/* Until the transport has taken everything, and the peers have it: what a peer's system holds is lost when it
+ * notices that we are gone before it looks there. */
 static int drain(node *n, pub *p) {
   struct pollfd fds[2] = { { 0 }, { .fd = n->stop_fd, .events = POLLIN } };
   uint64_t deadline = mono_ns() + p->timeout;
+  bool asked = false;
   for (;;) {
-    wait_and_turn(n->host, fds, 2, node_queued(n) ? deadline : 0);
+    wait_and_turn(n->host, fds, 2, node_queued(n) || p->pings ? deadline : 0);
     size_t left = node_queued(n);
-    if (left == 0) return -1;
+    if (left == 0 && p->pings == 0) {
+      if (asked && p->unanswered == 0) return -1;
+      ping_all(n, p);
+      asked = true;
+      if (p->pings == 0) return -1;
+    }
     int code = interrupted(n, &fds[1]);
     if (code >= 0) return code;
     if (mono_ns() < deadline) continue;
-    say_error(n->cmd->program,
-              "a peer did not take the last %zu bytes within %s; it is too slow, or raise --timeout", left,
-              duration_text(p->timeout));
+    if (left)
+      say_error(n->cmd->program,
+                "a peer did not take the last %zu bytes within %s; it is too slow, or raise --timeout", left,
+                duration_text(p->timeout));
+    else
+      say_error(n->cmd->program,
+                "a peer did not read the last bytes within %s; it is too slow, or raise --timeout",
+                duration_text(p->timeout));
     return EXIT_LATE;
   }
 }
@@ -165,7 +199,7 @@ int cmd_pub(int argc, char **argv) {
   static const command c = {
     "meshsub pub", "TOPIC TEXT | - [options]",
     "Publishes TEXT, or (-) every line of standard input as a message without its newline.\n"
-    "Waits for subscribers first, and ends when the peers' connections have taken everything.",
+    "Waits for subscribers first, and ends when the peers have received everything.",
     "JSON: {\"topic\",\"published\",\"recipients\"}; recipients: the fewest peers that any message went "
     "to.\n\n"
     "Exit codes: 0 published, 1 failed (no --connect succeeded, a message was refused or found\n"

@@ -76,7 +76,7 @@ void msub__conn_established(msub__conn *c, const msub__tr_addr *local, const msu
 /* ---- time ---- */
 
 void msub__conn_rearm(msub__conn *c) {
-  if (c->failed) return;
+  if (c->failed || c->over) return;
   uint64_t at = msub__deadline(c->begun, c->host->o.handshake_timeout_ns);
   if (c->state == MSUB__CONN_OPEN) at = msub__yamux_next_deadline(c->yamux);
   if (c->sending) at = msub__sooner(at, msub__deadline(c->sent_at, c->host->o.write_timeout_ns));
@@ -224,7 +224,7 @@ static void close_pending(msub__conn *c) {
   if (c->dial) msub__dialer_failed(c, c->why == MSUB_OK ? MSUB_ERR_CLOSED : c->why, c->text);
 }
 
-/* Gives up everything but the number and what the transport still reads from. */
+/* Gives up everything but the number and what the transport still reads from; all of it when it is over. */
 static void reap(msub__conn *c) {
   msub_host *h = c->host;
   msub__list_remove(&c->in_closing);
@@ -245,7 +245,10 @@ static void reap(msub__conn *c) {
   c->part = NULL;
   c->in = c->plain = NULL;
   c->in_n = c->plain_n = 0;
-  h->tr->close(h->tr_self, c->tr);
+  if (c->over)
+    msub__conn_free(c);
+  else
+    h->tr->close(h->tr_self, c->tr);
 }
 
 void msub__conn_reap(msub_host *h) {
@@ -266,11 +269,32 @@ void msub__conn_free(msub__conn *c) {
     next = b->next;
     msub__block_give(h, b);
   }
-  h->by_tr[c->tr] = NULL;
+  if (!c->over) h->by_tr[c->tr] = NULL;
   msub__free(&h->mem, c, sizeof *c);
 }
 
+/* What a peer sent before it closed was sent: streams that had stopped (too much is being verified, or the
+ * engine has not finished a frame) go on without the transport. */
+static bool outlives(msub__conn *c, int err, const char *text) {
+  if (c->state != MSUB__CONN_OPEN || c->failed || err != MSUB_ERR_CLOSED || !msub__pubsub_in_waiting(c))
+    return false;
+  c->host->by_tr[c->tr] = NULL; /* the number may be used again */
+  c->over = c->credit = c->sending = true;
+  c->sent_at = c->host->now.mono_ns;
+  c->why = err;
+  c->text = text;
+  c->in = c->plain = NULL; /* they may lie in the transport's buffer */
+  c->in_n = c->plain_n = 0;
+  msub__timer_stop(c->host->wheel, &c->timer);
+  return true;
+}
+
+void msub__conn_last_words(msub__conn *c) {
+  if (!msub__pubsub_in_waiting(c)) msub__conn_fail(c, c->why, c->text);
+}
+
 void msub__conn_gone(msub__conn *c, int err, const char *text) {
+  if (outlives(c, err, text)) return;
   if (c->state != MSUB__CONN_CLOSED) {
     msub__conn_fail(c, err == MSUB_OK ? MSUB_ERR_CLOSED : err, text);
     reap(c);

@@ -42,6 +42,7 @@ struct msub__conn {
   bool hinted;   /* dialled on a hint */
   bool credit;   /* a recv is outstanding */
   bool sending;
+  bool over;     /* CLOSED was fetched: nothing goes in or out any more, what has come is still handled */
   msub__tr_addr local, remote;
   msub__peer *peer;                          /* once OPEN */
   struct msub__dial *dial;                   /* while it is the outcome of one */
@@ -80,7 +81,7 @@ void msub__conn_established(msub__conn *c, const msub__tr_addr *local, const msu
 void msub__conn_readable(msub__conn *c, uint8_t *data, size_t n);
 void msub__conn_sent(msub__conn *c);
 void msub__conn_gone(msub__conn *c, int err,
-                     const char *text); /* CLOSED or DIAL_FAILED was fetched; c is freed */
+                     const char *text); /* CLOSED or DIAL_FAILED was fetched; c is freed, now or when over */
 
 /* Ends it at the next safe moment; the first reason stays. text: static. */
 void msub__conn_fail(msub__conn *c, int err, const char *text);
@@ -94,6 +95,8 @@ void msub__conn_open(msub__conn *c);
 /* reader.c */
 void msub__conn_read(msub__conn *c);   /* uses what is there, then asks for more */
 void msub__conn_resume(msub__conn *c); /* yamux may read again: later in this turn */
+/* It is over: ends it once nothing of what had come is left. */
+void msub__conn_last_words(msub__conn *c);
 /* writer.c */
 void msub__conn_dirty(msub__conn *c);
 void msub__conn_flush(msub__conn *c);

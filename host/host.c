@@ -216,7 +216,18 @@ static bool quiet(const msub_host *h) {
   for (msub__node *n = h->conns.next; n != &h->conns; n = n->next) {
     if (!msub__conn_idle(MSUB__OF(n, msub__conn, in_conns))) return false;
   }
+  for (size_t i = 0; i < h->n_peers; i++) {
+    for (size_t g = 0; g < h->peers[i]->n_sess; g++) {
+      if (msub__sess_finishing(&h->peers[i]->sess[g])) return false;
+    }
+  }
   return true;
+}
+
+static void finish_streams(msub_host *h) {
+  for (size_t i = 0; i < h->n_peers; i++) {
+    for (size_t g = 0; g < h->peers[i]->n_sess; g++) msub__sess_finish(&h->peers[i]->sess[g]);
+  }
 }
 
 static void say_goodbye(msub_host *h) {
@@ -228,7 +239,17 @@ static void say_goodbye(msub_host *h) {
   }
 }
 
-/* What is queued goes out; connections that are still being made are given up at once. */
+static void turn_until_quiet(msub_host *h, uint64_t end) {
+  for (;;) {
+    bool more = msub_host_turn(h, MSUB__HOST_RUN_TURN_NS);
+    if (quiet(h) || msub__passed(end, msub__mono())) return;
+    if (!more && wait(h, end) != MSUB_OK) return;
+  }
+}
+
+/* What is queued goes out, and the peers have read it when they end their side of our pubsub streams: a peer
+ * that is closed on before may lose what it has not read. Connections that are still being made are given up
+ * at once. */
 static void wind_up(msub_host *h) {
   uint64_t end = msub__deadline(msub__mono(), MSUB__HOST_STOP_NS);
   h->stopping = true;
@@ -237,12 +258,10 @@ static void wind_up(msub_host *h) {
     msub__conn *c = MSUB__OF(n, msub__conn, in_conns);
     if (c->state != MSUB__CONN_OPEN) msub__conn_fail(c, MSUB_OK, "the host stops");
   }
+  finish_streams(h);
+  turn_until_quiet(h, end);
   say_goodbye(h);
-  for (;;) {
-    bool more = msub_host_turn(h, MSUB__HOST_RUN_TURN_NS);
-    if (quiet(h) || msub__passed(end, msub__mono())) break;
-    if (!more && wait(h, end) != MSUB_OK) break;
-  }
+  turn_until_quiet(h, end);
   msub__tick(h);
   msub__conn_close_all(h, "the host stops");
   h->stopping = false;

@@ -171,8 +171,14 @@ static void in_end(msub__stream *s, int why) {
   msub__sess_unheard(sess);
 }
 
-/* The peer will not write here again. */
-static void in_fin(msub__stream *s) { msub__stream_finish(s); }
+/* The peer will not write here again. Our end says that its frames were handled: see msub__sess_finish(). */
+static void in_fin(msub__stream *s) {
+  msub__pubsub_in *p = s->own;
+  if (p && p->sess->half == p)
+    p->fin = true;
+  else
+    msub__stream_finish(s);
+}
 
 const msub__stream_ops msub__pubsub_in_ops = {
   .name = "pubsub in", .on_agreed = in_agreed, .on_data = in_data, .on_fin = in_fin, .on_end = in_end
@@ -191,8 +197,21 @@ static void finish_frame(msub__pubsub_in *p) {
   free_held(p);
   if (r == MSUB_ERR_MALFORMED || r == MSUB_ERR_LIMIT || r == MSUB_ERR_STALE)
     msub__stream_reset(p->stream, r);
+  else if (p->fin)
+    msub__stream_finish(p->stream);
   else
     stop_here(p); /* what came behind it, in the same turn */
+}
+
+bool msub__pubsub_in_waiting(const msub__conn *c) {
+  for (size_t i = 0; i < c->peer->n_sess; i++) {
+    const msub__sess *s = &c->peer->sess[i];
+    for (msub__node *n = s->inbound.next; n != &s->inbound; n = n->next) {
+      const msub__pubsub_in *p = MSUB__OF(n, msub__pubsub_in, of_sess);
+      if (p->stream->conn == c && !msub__list_empty(&p->in_resume)) return true;
+    }
+  }
+  return false;
 }
 
 bool msub__pubsub_in_resume(msub_host *h) {

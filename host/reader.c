@@ -61,12 +61,18 @@ static void collect(msub__conn *c, size_t size) {
   c->in_n -= n;
 }
 
+/* Anybody on the way may have changed it: counted, and nobody is blamed. */
+static void bad_record(msub__conn *c, int err, const char *text) {
+  c->host->counts.protocol_faults++;
+  msub__conn_fail(c, err, text);
+}
+
 static void open_record(msub__conn *c, uint8_t *record, size_t n) {
   int err = msub__noise_open(c->noise, record, n, &c->plain, &c->plain_n);
   if (err != MSUB_OK) {
     c->plain = NULL;
     c->plain_n = 0;
-    msub__conn_fail(c, err, "a record does not decrypt");
+    bad_record(c, err, "a record does not decrypt");
     return;
   }
   c->host->counts.records_in++;
@@ -78,7 +84,7 @@ static bool next_record(msub__conn *c) {
   if (!c->part) {
     int size = msub__noise_record_size((msub_bytes){ c->in, c->in_n });
     if (size < 0) {
-      msub__conn_fail(c, size, "a record is shorter than its tag");
+      bad_record(c, size, "a record is shorter than its tag");
       return false;
     }
     if (size > 0 && (size_t)size <= c->in_n) {
@@ -97,7 +103,7 @@ static bool next_record(msub__conn *c) {
   if (c->part->n < MSUB__NOISE_HEAD) collect(c, MSUB__NOISE_HEAD);
   int size = msub__noise_record_size((msub_bytes){ c->part->bytes, c->part->n });
   if (size < 0) {
-    msub__conn_fail(c, size, "a record is shorter than its tag");
+    bad_record(c, size, "a record is shorter than its tag");
     return false;
   }
   if (size == 0) return false;

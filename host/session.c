@@ -127,6 +127,7 @@ static int engage(msub__sess *s, msub__conn *c) {
 static void offer(msub__sess *s, msub__conn *c) {
   msub_host *h = host_of(s);
   msub__stream *stream = NULL;
+  if (h->stopping) return;
   msub__timer_stop(h->wheel, &s->retry);
   int err = msub__stream_dial(c, s->group->ids[s->proto], &out_ops, s, &stream);
   if (err != MSUB_OK) {
@@ -288,7 +289,7 @@ static size_t out_data(msub__stream *stream, msub_bytes in) {
 
 static void out_fin(msub__stream *stream) {
   msub__sess *s = stream->own;
-  if (s->fins >= 2) return;
+  if (stream->fin || s->fins >= 2) return;
   out_broke(s, stream->conn, true);
   msub__stream_reset(stream, MSUB_ERR_CLOSED);
 }
@@ -311,8 +312,37 @@ static void slow(msub__sess *s, const char *text) {
   msub__conn_fail(c, MSUB_ERR_TIMEOUT, text);
 }
 
+/* Since when the peer has taken nothing; now, when nothing stands in front of it. */
+static uint64_t stuck_since(const msub__sess *s) {
+  const msub__conn *c = s->out->conn;
+  uint64_t since = c->sending ? c->sent_at : host_of(s)->now.mono_ns;
+  return s->blocked_at && s->blocked_at < since ? s->blocked_at : since;
+}
+
+static bool control_over(const msub__sess *s) {
+  return s->lanes.bytes[MSUB_LANE_CONTROL] > host_of(s)->o.lane_bytes[MSUB_LANE_CONTROL];
+}
+
+/* A control lane over its bound in front of a peer that takes nothing: for a moment. */
+static void look_after_control(msub__sess *s) {
+  if (!s->agreed || !control_over(s)) return;
+  uint64_t now = host_of(s)->now.mono_ns, stuck = now - stuck_since(s);
+  if (stuck > MSUB__HOST_CONTROL_GRACE_NS)
+    slow(s, "the peer is too slow for its control messages");
+  else if (s->blocked_at || s->out->conn->sending)
+    msub__stream_deadline(s->out, MSUB__HOST_CONTROL_GRACE_NS - stuck + 1);
+}
+
 static void out_timeout(msub__stream *stream) {
-  slow(stream->own, "the peer does not read its pubsub stream");
+  msub__sess *s = stream->own;
+  msub_host *h = host_of(s);
+  uint64_t blocked = s->blocked_at ? h->now.mono_ns - s->blocked_at : 0;
+  if (s->blocked_at && blocked >= h->o.write_timeout_ns) {
+    slow(s, "the peer does not read its pubsub stream");
+    return;
+  }
+  msub__stream_deadline(stream, s->blocked_at ? h->o.write_timeout_ns - blocked : MSUB_NEVER);
+  look_after_control(s);
 }
 
 static void out_blocked(msub__stream *stream, bool blocked) {
@@ -332,6 +362,12 @@ static const msub__stream_ops out_ops = { .name = "pubsub out",
                                           .pending = out_pending,
                                           .pull = out_pull,
                                           .on_blocked = out_blocked };
+
+void msub__sess_finish(msub__sess *s) {
+  if (s->out && s->agreed) msub__stream_finish(s->out);
+}
+
+bool msub__sess_finishing(const msub__sess *s) { return s->out && s->out->fin && !s->out->conn->over; }
 
 static void retired_end(msub__stream *stream, int why) {
   (void)why;
@@ -365,6 +401,8 @@ int msub__sess_send(msub__sess *s, const msub_rpc *rpc, msub_lane lane) {
   msub__lanes_answer a = msub__lanes_push(&s->lanes, &h->mem, h->shared, &b, l, rpc, dropped_full, s);
   if (a == MSUB__LANES_TAKEN) {
     if (s->out) msub__stream_wants_write(s->out);
+    /* A stream that is blocked is not visited otherwise. */
+    if (s->out && lane == MSUB_LANE_CONTROL && control_over(s)) msub__conn_dirty(s->out->conn);
     return MSUB_OK;
   }
   if (a == MSUB__LANES_TOO_SLOW) slow(s, "the peer is too slow");
@@ -412,17 +450,9 @@ void msub__sess_sent(msub__conn *c) {
   }
 }
 
-/* A control lane over its bound in front of a peer that takes nothing. */
 void msub__sess_flushed(msub__conn *c) {
-  msub_host *h = c->host;
-  for (size_t i = 0; i < c->peer->n_sess; i++) {
+  for (size_t i = 0; i < c->peer->n_sess && !c->failed; i++) {
     msub__sess *s = &c->peer->sess[i];
-    if (!s->out || s->out->conn != c ||
-        s->lanes.bytes[MSUB_LANE_CONTROL] <= h->o.lane_bytes[MSUB_LANE_CONTROL])
-      continue;
-    uint64_t since = c->sending ? c->sent_at : h->now.mono_ns;
-    if (s->blocked_at && s->blocked_at < since) since = s->blocked_at;
-    if (h->now.mono_ns - since > MSUB__HOST_CONTROL_GRACE_NS)
-      slow(s, "the peer is too slow for its control messages");
+    if (s->out && s->out->conn == c) look_after_control(s);
   }
 }

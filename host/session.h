@@ -60,6 +60,11 @@ void msub__sess_heard(msub__sess *s, msub__conn *c, msub_bytes protocol);
 /* One of the peer's streams ended: without any, and with every id refused, there is nothing left. */
 void msub__sess_unheard(msub__sess *s);
 
+/* The host stops: our stream ends behind what is queued. */
+void msub__sess_finish(msub__sess *s);
+/* The peer has not read all of it, or not said so by ending its side. */
+bool msub__sess_finishing(const msub__sess *s);
+
 /* world.send. */
 int msub__sess_send(msub__sess *s, const msub_rpc *rpc, msub_lane lane);
 /* world.room. */
@@ -81,9 +86,12 @@ typedef struct msub__pubsub_in {
                     none */
   msub_bytes frame;
   bool heard; /* a frame has come */
+  bool fin;   /* the peer's last byte was read, the last frame is not finished */
 } msub__pubsub_in;
 /* Goes on where streams stopped. true: some stopped again and wait for the next turn. */
 bool msub__pubsub_in_resume(msub_host *h);
+/* A stream on c stopped before the end of what has come. */
+bool msub__pubsub_in_waiting(const msub__conn *c);
 /* Too much is being verified: streams stop reading. */
 bool msub__pubsub_in_throttled(const msub_host *h);
 #endif

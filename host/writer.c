@@ -100,7 +100,8 @@ void msub__conn_flush(msub__conn *c) {
   msub_bytes iov[MSUB__HOST_SEND_RECORDS + 1];
   msub__block *first = NULL, **last = &first;
   size_t n = 0, bytes = 0;
-  for (msub__block *b; n < sizeof iov / sizeof *iov && (b = next_block(c)); n++) {
+  size_t most = MSUB__HOST_SEND_RECORDS + (msub__buf_len(&c->raw) > 0); /* what stands before the records is none */
+  for (msub__block *b; n < most && (b = next_block(c)); n++) {
     iov[n] = (msub_bytes){ b->bytes, b->n };
     bytes += b->n;
     *last = b;
@@ -126,6 +127,10 @@ void msub__conn_flush_all(msub_host *h) {
   for (msub__node *n; (n = msub__list_first(&h->dirty));) {
     msub__conn *c = MSUB__OF(n, msub__conn, in_dirty);
     msub__list_remove(n);
+    if (c->over) {
+      msub__conn_last_words(c);
+      continue;
+    }
     msub__conn_flush(c);
     if (c->peer) msub__sess_flushed(c);
     if (c->state == MSUB__CONN_OPEN && !c->failed && !c->credit && msub__yamux_reading(c->yamux))
@@ -146,6 +151,7 @@ void msub__conn_sent(msub__conn *c) {
 }
 
 bool msub__conn_idle(const msub__conn *c) {
+  if (c->over) return true;
   if (c->sending || msub__buf_len(&c->raw) > 0) return false;
   if (c->state != MSUB__CONN_OPEN) return true;
   return msub__list_empty(&c->writers) && msub__yamux_pending(c->yamux) == 0;

@@ -18,6 +18,7 @@
  *     connection that is over goes to the closer, which stops both operations, and its way back is what makes CLOSED
  *   - stopping an operation waits for its callback, so neither callbacks nor the loop do it
  *   - a timer of NNG's spins up to a millisecond: none is used
+ *   - a dial may end well before the connection stands (see dialed)
  *   - accept fails at once when descriptors are out, and would for ever: the loop pauses it (see pause_accept) */
 #define _POSIX_C_SOURCE 200809L
 #include <arpa/inet.h>
@@ -481,6 +482,18 @@ static int op_dial(void *self, const msub__tr_addr *to, uint64_t cookie, uint32_
   return MSUB_OK;
 }
 
+static bool stands(conn *c, msub__tr_event *out) {
+  c->state = OPEN;
+  c->announced = true;
+  msub__tr_addr remote = addr_of(c->stream, NNG_OPT_REMADDR);
+  *out = (msub__tr_event){ .kind = MSUB__TR_CONNECTED, .conn = c->id, .cookie = c->cookie,
+                           .remote = remote.n ? remote : c->dest, .local = addr_of(c->stream, NNG_OPT_LOCADDR) };
+  return true;
+}
+
+/* NNG watches the socket before it connects it. The hang-up that the system reports of a socket that is not connected yet may
+ * reach NNG a little later, and then passes for the outcome of the dial: there is a stream, and the connection does not stand.
+ * It has no remote address then. An empty send ends when it stands, or when it failed. */
 static bool dialed(conn *c, msub__tr_event *out) {
   int rv = nng_aio_result(c->rx);
   c->result_unread = false;
@@ -492,12 +505,19 @@ static bool dialed(conn *c, msub__tr_event *out) {
   c->used_dialer = c->dialer;
   c->dialer = NULL;
   msub__handoff_put(&c->t->ends, &c->dialer_node);
-  c->state = OPEN;
-  c->announced = true;
-  msub__tr_addr remote = addr_of(c->stream, NNG_OPT_REMADDR);
-  *out = (msub__tr_event){ .kind = MSUB__TR_CONNECTED, .conn = c->id, .cookie = c->cookie,
-                           .remote = remote.n ? remote : c->dest, .local = addr_of(c->stream, NNG_OPT_LOCADDR) };
-  return true;
+  if (addr_of(c->stream, NNG_OPT_REMADDR).n != 0) return stands(c, out);
+  (void)nng_aio_set_iov(c->tx, 0, NULL);
+  nng_stream_send(c->stream, c->tx);
+  return false;
+}
+
+/* The empty send is over. Of an error NNG keeps no more than that there was one. */
+static bool stands_or_not(conn *c, msub__tr_event *out) {
+  int rv = nng_aio_result(c->tx);
+  if (rv == 0) return stands(c, out);
+  bool lost = rv == NNG_ECLOSED || rv == NNG_ECONNSHUT;
+  end_conn(c, lost ? (reason){ MSUB_ERR_REFUSED, "connection refused or not possible" } : reason_of(rv));
+  return false;
 }
 
 /* Bytes ------------------------------------------------------------------------------------------------------------- */
@@ -604,7 +624,7 @@ static bool look_at(const msub__hand *h, msub__tr_event *out) {
   case ACCEPT_DONE: return accepted(h->owner, out);
   case LISTENER_GONE: forget_listener(h->owner); return false;
   case CONN_GONE: return gone(c, out);
-  case TX_DONE: return c->state == OPEN && sent(c, out);
+  case TX_DONE: return c->state == DIALING ? stands_or_not(c, out) : c->state == OPEN && sent(c, out);
   default: return c->state == DIALING ? dialed(c, out) : c->state == OPEN && received(c, out);
   }
 }

@@ -15,6 +15,21 @@
 #define MUST(call) must((call), #call, __FILE__, __LINE__)
 void must(int err, const char *what, const char *file, int line);
 
+/* For what has to happen, however slow the machine: only a test that fails waits so long. */
+#define WITHIN_MS 60000u
+/* Does `step` again and again until `cond` is true. */
+#define UNTIL(step, cond)                                                                                    \
+  do {                                                                                                       \
+    uint64_t end_ = now_ms() + WITHIN_MS;                                                                    \
+    while (!(cond)) {                                                                                        \
+      if (now_ms() >= end_) {                                                                                \
+        fprintf(stderr, "%s:%d: did not become true: %s\n", __FILE__, __LINE__, #cond);                      \
+        exit(1);                                                                                             \
+      }                                                                                                      \
+      step;                                                                                                  \
+    }                                                                                                        \
+  } while (0)
+
 uint64_t now_ms(void);
 void sleep_ms(unsigned ms);
 size_t open_fds(void);

@@ -1,13 +1,18 @@
 # The threaded bottom of the host, then hosts in one process over real sockets on loopback.
-# SECONDS: what a test may take, when that is more than usual.
+# SECONDS: what a test may take, when that is more than usual. TIER: quick, when nothing else is said.
 function(msub_host_test name)
-  cmake_parse_arguments(H "" "SECONDS" "SOURCES;ARGS" ${ARGN})
-  msub_program_test(${name} TIER quick TIMEOUT ${H_SECONDS} SOURCES ${H_SOURCES} check.c
+  cmake_parse_arguments(H "" "SECONDS;TIER" "SOURCES;ARGS" ${ARGN})
+  if(NOT H_TIER)
+    set(H_TIER quick)
+  endif()
+  msub_program_test(${name} TIER ${H_TIER} TIMEOUT ${H_SECONDS} SOURCES ${H_SOURCES} check.c
     LIBS meshsub-host_static Threads::Threads ARGS ${H_ARGS})
 endfunction()
 
 if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
-  msub_host_test(unit.transport SOURCES test_transport.c transport_suite.c)
+  msub_host_test(unit.transport SECONDS 300 SOURCES test_transport.c transport_suite.c)
+  msub_host_test(unit.handoff SOURCES test_handoff.c)
+  msub_host_test(unit.pool SOURCES test_pool.c)
   foreach(case connect unsigned signed big wrong_id reconnect superseded slow second_protocol half_open no_descriptors stop
           idle stalled no_memory baseline)
     msub_host_test(unit.host-${case} SOURCES test_host_pair.c host_node.c ARGS ${case})
@@ -23,5 +28,29 @@ if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
           protect_outbound grace discovery trace)
     msub_host_test(unit.found-${case} SOURCES test_found.c raw_peer.c host_node.c ARGS ${case})
   endforeach()
+  foreach(case budget lengths multistream noise records yamux identify rpc)
+    msub_host_test(unit.host-bad-${case} SOURCES test_host_bad.c raw_peer.c host_node.c ARGS ${case})
+  endforeach()
+  foreach(case half_open mute)
+    msub_host_test(unit.host-bad-${case} TIER normal SOURCES test_host_bad.c raw_peer.c host_node.c ARGS ${case})
+  endforeach()
+  foreach(case streams pings hellos listeners control steps records blame handshakes)
+    msub_host_test(unit.host-limits-${case} SOURCES test_host_limits.c raw_peer.c host_node.c ARGS ${case})
+  endforeach()
+  foreach(case seconds steady minute)
+    msub_host_test(unit.host-limits-${case} TIER normal SECONDS 300
+      SOURCES test_host_limits.c raw_peer.c host_node.c ARGS ${case})
+  endforeach()
   msub_host_test(unit.host-lanes SOURCES test_lanes.c)
+endif()
+
+find_program(MSUB_PYTHON3 python3)
+if(MSUB_BUILD_TESTS AND MSUB_PYTHON3 AND TARGET meshsub-cli)
+  if(MSUB_SANITIZE)
+    set(slow 20)
+  endif()
+  add_test(NAME unit.cli-sigterm
+    COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_sigterm.py" $<TARGET_FILE:meshsub-cli> ${slow})
+  set_tests_properties(unit.cli-sigterm PROPERTIES LABELS "quick;unit" TIMEOUT 300 RESOURCE_LOCK net
+    ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
 endif()

@@ -232,7 +232,7 @@ void transfer(node *const *nodes, size_t n, node *from, node *to, uint32_t first
     while (burst-- > 0 && i < count && node_publish(from, first + i, size)) i++;
     turn_for(nodes, n, 0);
   }
-  if (!turn_until(nodes, n, all_there, &t, 30000)) {
+  if (!turn_until(nodes, n, all_there, &t, WITHIN_MS)) {
     uint32_t missing = 0;
     for (uint32_t i = first; i < first + count; i++) missing += to->seen[i] == 0;
     fprintf(stderr, "%s: %u of %u messages of %zu bytes did not come from %s\n", to->name, missing, count,

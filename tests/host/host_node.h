@@ -40,7 +40,7 @@ void node_dial(node *from, const node *to);
 typedef bool (*condition)(void *ud);
 bool turn_until(node *const *nodes, size_t n, condition until, void *ud, unsigned ms);
 void turn_for(node *const *nodes, size_t n, unsigned ms);
-#define WAIT(nodes, cond, ud) CHECK(turn_until((nodes), sizeof(nodes) / sizeof *(nodes), (cond), (ud), 20000))
+#define WAIT(nodes, cond, ud) CHECK(turn_until((nodes), sizeof(nodes) / sizeof *(nodes), (cond), (ud), WITHIN_MS))
 
 /* Publishes message number i of n bytes; false: refused (LIMIT). */
 bool node_publish(node *from, uint32_t i, size_t n);

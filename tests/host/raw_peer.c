@@ -134,7 +134,7 @@ raw_stream *raw_inbound(raw_peer *p, const char *protocol) {
 
 /* ---- bytes ---- */
 
-static void send_record(raw_peer *p, const uint8_t *plain, size_t n) {
+void raw_record(raw_peer *p, const void *plain, size_t n) {
   uint8_t *room = msub__buf_reserve(&p->out, &mem, n + MSUB__NOISE_OVERHEAD);
   CHECK(room);
   memcpy(room + MSUB__NOISE_HEAD, plain, n);
@@ -156,14 +156,14 @@ static void write_streams(raw_peer *p) {
       MUST(msub__yamux_data_header(s->y, frame, (uint32_t)n));
       memcpy(frame + MSUB__YAMUX_HEADER, msub__buf_unread(&s->out).p, n);
       msub__buf_consume(&s->out, n);
-      send_record(p, frame, MSUB__YAMUX_HEADER + n);
+      raw_record(p, frame, MSUB__YAMUX_HEADER + n);
     }
     if (s->y && s->finish && msub__buf_len(&s->out) == 0) {
       s->finish = false;
       msub__yamux_finish(s->y);
     }
   }
-  while ((n = msub__yamux_output(p->yamux, now_ns(), frame, sizeof frame)) > 0) send_record(p, frame, n);
+  while ((n = msub__yamux_output(p->yamux, now_ns(), frame, sizeof frame)) > 0) raw_record(p, frame, n);
 }
 
 static void io(raw_peer *p) {
@@ -228,15 +228,25 @@ void raw_for(raw_peer *p, node *n, unsigned ms) { (void)raw_until(p, n, never, m
 
 /* ---- the handshake ---- */
 
-static void tcp(raw_peer *p, const node *to) {
+int raw_tcp(const node *to) {
   char addr[MSUB_MULTIADDR_TEXT];
   node_addr(to, addr, sizeof addr);
   const char *at = strstr(addr, "/tcp/");
   CHECK(at);
   struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(at + 5)) };
   in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  p->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  CHECK(p->fd >= 0 && connect(p->fd, (const struct sockaddr *)(const void *)&in, sizeof in) == 0);
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  CHECK(fd >= 0 && connect(fd, (const struct sockaddr *)(const void *)&in, sizeof in) == 0);
+  return fd;
+}
+
+bool raw_tcp_ended(int fd) {
+  char bytes[4096];
+  for (;;) {
+    ssize_t n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (n == 0 || (n < 0 && errno != EAGAIN)) return true;
+    if (n < 0) return false;
+  }
 }
 
 static void noise_say(raw_peer *p) {
@@ -265,11 +275,11 @@ void raw_connect(raw_peer *p, node *to, uint8_t seed) {
                             .static_secret = secrets,
                             .ephemeral_secret = secrets + 32 };
   MUST(msub__noise_new(&o, &p->noise));
-  tcp(p, to);
+  p->fd = raw_tcp(to);
   MUST(msub__buf_append(&p->out, &mem, (msub_bytes){ hello, sizeof hello - 1 }));
   noise_say(p);
   bool lines = false;
-  for (uint64_t end = now_ms() + 5000; msub__noise_turn_of(p->noise) != MSUB__NOISE_READY;) {
+  for (uint64_t end = now_ms() + WITHIN_MS; msub__noise_turn_of(p->noise) != MSUB__NOISE_READY;) {
     CHECK(now_ms() < end && !p->closed);
     raw_turn(p, to);
     if (!lines && msub__buf_len(&p->in) >= sizeof hello - 1) {

@@ -41,6 +41,12 @@ typedef struct raw_peer {
 /* Connects to the node and shakes hands while it turns. seed: of the identity. */
 void raw_connect(raw_peer *p, node *to, uint8_t seed);
 void raw_close(raw_peer *p);
+/* A socket that is connected to the node, and nothing else. */
+int raw_tcp(const node *to);
+/* Whether the other side has ended it; what it had sent is thrown away. */
+bool raw_tcp_ended(int fd);
+/* Seals these bytes as they are. */
+void raw_record(raw_peer *p, const void *plain, size_t n);
 /* One round of both. */
 void raw_turn(raw_peer *p, node *n);
 bool raw_until(raw_peer *p, node *n, bool (*until)(raw_peer *p, node *n), unsigned ms);

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "host/limits.h"
 
 #define KIB 1024u
 
@@ -65,10 +66,11 @@ static void test_connect(void) {
   uint64_t rtt = 0;
   MUST(msub_host_ping(b.host, msub_host_peer_id(a.host), pong, &rtt));
   WAIT(pair, is_set, &rtt);
-  CHECK(rtt != MSUB_NEVER && rtt < 1000000000u);
+  CHECK(rtt != MSUB_NEVER);
   /* dialled again: the connection that stands answers */
   b.connected = 0;
   node_dial(&b, &a);
+  UNTIL(turn_for(pair, 2, 1), b.connected > 0);
   turn_for(pair, 2, 50);
   CHECK(b.connected == 1 && msub_host_count(b.host)->connections == 1);
   char own[MSUB_MULTIADDR_TEXT];
@@ -115,9 +117,8 @@ static void test_wrong_id(void) {
                  msub_peer_id_text(msub_key_peer_id(c.key), id));
   MUST(msub_host_dial(b.host, addr, 9));
   WAIT(all, failed_dial, &b);
-  turn_for(all, 2, 50);
+  UNTIL(turn_for(all, 2, 1), msub_host_count(a.host)->half_open + msub_host_count(b.host)->half_open == 0);
   CHECK(b.dial_err == MSUB_ERR_MISMATCH && b.connected == 0 && a.connected == 0);
-  CHECK(msub_host_count(a.host)->half_open == 0 && msub_host_count(b.host)->half_open == 0);
   /* nobody listens */
   b.dial_failed = 0;
   MUST(msub_host_dial(b.host, "/ip4/127.0.0.1/tcp/1", 9));
@@ -175,8 +176,7 @@ static void test_superseded(void) {
   transfer(now, 2, &a, &c, 100, 500, KIB);
   transfer(now, 2, &c, &a, 600, 500, KIB);
   node_stop(&b);
-  turn_for(now, 2, 100);
-  CHECK(msub_host_count(a.host)->connections == 1);
+  UNTIL(turn_for(now, 2, 1), msub_host_count(a.host)->connections == 1);
   transfer(now, 2, &a, &c, 1100, 500, KIB);
   transfer(now, 2, &c, &a, 1600, 500, KIB);
   node_free(&a);
@@ -252,7 +252,7 @@ static void test_slow(void) {
   node a, b, *only[1] = { &a };
   node_init(&a, "a", 1);
   node_init(&b, "b", 2);
-  a.opts.write_timeout_ns = 300000000;
+  a.opts.write_timeout_ns = 2000000000;
   start_pair(&a, &b);
   CHECK(fill(&a, 2000) < 2000);
   WAIT(only, slow_closed, &a);
@@ -357,16 +357,18 @@ static bool all_closed(void *ud) {
 
 /* Connections that say nothing, or only begin: each ends at its deadline, and honest ones are not kept out.
  */
+#define HALF_OPEN_MS (4 * MSUB__HOST_STALLED_NS / 1000000u)
 static void half_open(unsigned pending, size_t n, size_t refused) {
   node a, b, c, *all[3] = { &a, &b, &c }, *pair[2] = { &a, &b };
   node_init(&a, "a", 1);
   node_init(&b, "b", 2);
   node_init(&c, "c", 3);
-  a.opts.handshake_timeout_ns = 2000000000;
+  a.opts.handshake_timeout_ns = (HALF_OPEN_MS + 1000) * UINT64_C(1000000); /* silent ones make room before */
   a.opts.max_pending_inbound = pending;
   start_pair(&a, &b);
   node_start(&c, false, true);
   size_t fds = open_fds();
+  uint64_t begun = now_ms();
   socks s = { .n = n };
   for (size_t i = 0; i < s.n; i++) {
     s.fd[i] = raw_socket();
@@ -376,19 +378,20 @@ static void half_open(unsigned pending, size_t n, size_t refused) {
   }
   turn_for(pair, 2, 50);
   const msub_host_counts *count = msub_host_count(a.host);
-  CHECK(count->half_open == n - refused && count->accept_refused + count->handshakes_late == refused &&
-        a.connected == 1);
+  if (now_ms() - begun < HALF_OPEN_MS) /* none has had its time */
+    CHECK(count->half_open == n - refused && count->accept_refused + count->handshakes_late == refused);
+  CHECK(a.connected == 1);
   transfer(pair, 2, &a, &b, 0, 200, KIB);
-  node_dial(&c, &a); /* waits for a place, not for long */
-  CHECK(turn_until(all, 3, has_joins, &c, 1900));
-  CHECK(turn_until(all, 3, all_closed, &s, 4000));
+  node_dial(&c, &a); /* waits for a place, not for the end of those that have one */
+  WAIT(all, has_joins, &c);
+  if (now_ms() - begun < HALF_OPEN_MS) CHECK(msub_host_count(a.host)->half_open > 0);
+  WAIT(all, all_closed, &s);
   for (size_t i = 0; i < s.n; i++) (void)close(s.fd[i]);
   count = msub_host_count(a.host);
   CHECK(count->half_open == 0 && count->handshakes_late + count->accept_refused == n &&
         count->connections == 2);
   transfer(pair, 2, &b, &a, 200, 200, KIB);
-  turn_for(all, 3, 100);
-  CHECK(open_fds() == fds + 2); /* both ends of c's */
+  UNTIL(turn_for(all, 3, 5), open_fds() == fds + 2); /* both ends of c's */
   node_free(&a);
   node_free(&b);
   node_free(&c);
@@ -406,7 +409,7 @@ static void test_half_open(void) {
   raw_connect(fd, &a);
   CHECK(send(fd, "\x05hello", 6, 0) == 6); /* a line without its newline */
   socks s = { .n = 1, .fd = { fd } };
-  CHECK(turn_until(pair, 2, all_closed, &s, 5000)); /* long before its deadline */
+  WAIT(pair, all_closed, &s);
   (void)close(fd);
   CHECK(msub_host_count(a.host)->handshakes_failed > 0);
   node_free(&a);
@@ -414,13 +417,11 @@ static void test_half_open(void) {
 }
 
 static bool paused(void *ud) { return msub_host_count(((const node *)ud)->host)->accept_paused > 0; }
-static bool answered(void *ud) { /* or closed */
+/* 1: it was greeted; 0: it was turned away; -1: nothing yet. */
+static int greeted(int fd) {
   char byte;
-  return recv(*(const int *)ud, &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0 || (errno != EAGAIN && errno != EINTR);
-}
-static bool heard_header(void *ud) {
-  char byte;
-  return recv(*(const int *)ud, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
+  ssize_t n = recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK);
+  return n == 1 ? 1 : n == 0 || errno != EAGAIN ? 0 : -1;
 }
 
 static void test_no_descriptors(void) {
@@ -444,16 +445,17 @@ static void test_no_descriptors(void) {
   transfer(pair, 2, &b, &a, 500, 500, KIB);
   CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
   while (n > 0) (void)close(spare[--n]);
+  /* turned away while there were none, or accepted after all */
   (void)send(fd, "\x13/multistream/1.0.0\n", 20, MSG_NOSIGNAL);
-  WAIT(pair, answered, &fd);
-  if (!heard_header(&fd)) { /* a try in the meantime found none either and let it go; the next one is accepted */
-    (void)close(fd);
-    fd = raw_socket();
-    raw_connect(fd, &a);
-    CHECK(send(fd, "\x13/multistream/1.0.0\n", 20, 0) == 20);
-  }
-  WAIT(pair, heard_header, &fd);
+  UNTIL(turn_for(pair, 2, 1), greeted(fd) >= 0);
   (void)close(fd);
+  fd = raw_socket();
+  raw_connect(fd, &a);
+  CHECK(send(fd, "\x13/multistream/1.0.0\n", 20, 0) == 20);
+  UNTIL(turn_for(pair, 2, 1), greeted(fd) >= 0);
+  CHECK(greeted(fd) == 1);
+  (void)close(fd);
+  CHECK(a.disconnected == 0 && b.disconnected == 0);
   node_free(&a);
   node_free(&b);
 }
@@ -465,6 +467,9 @@ static void *run(void *arg) {
   MUST(msub_host_run(n->host));
   return NULL;
 }
+
+/* One second at most for what is queued; the rest is for a machine that does other things too. */
+#define STOP_MS ((MSUB__HOST_STOP_NS + MSUB__HOST_RUN_TURN_NS) / 1000000u + 3000u)
 
 static void test_stop(void) {
   node a, b;
@@ -494,7 +499,7 @@ static void test_stop(void) {
   node_free(&b);
   printf("%u published; stopped in %llu and %llu ms\n", i, (unsigned long long)one,
          (unsigned long long)(both - one));
-  CHECK(one < 2000 && both - one < 2000 && now_ms() - begun < 5000);
+  CHECK(one < STOP_MS && both - one < STOP_MS && now_ms() - begun < 3 * STOP_MS);
 }
 
 /* ---- what a connection costs ---- */
@@ -524,11 +529,6 @@ static bool crowd_ready(void *ud) {
   return c->hub.joins == c->n && c->hub.pubsub == c->n && c->hub.identified == c->n;
 }
 
-static bool hub_has_five(void *ud) {
-  const node *n = ud;
-  return n->joins == 5 && n->pubsub == 5;
-}
-
 static void test_idle(void) {
   static const msub_mem hub_mem = { hub_alloc, hub_free, NULL };
   static crowd c;
@@ -544,7 +544,7 @@ static void test_idle(void) {
     node_start(p, false, true);
     nodes[c.n] = p;
     node_dial(p, &c.hub);
-    CHECK(turn_until(nodes, c.n + 1, crowd_ready, &c, 20000));
+    CHECK(turn_until(nodes, c.n + 1, crowd_ready, &c, WITHIN_MS));
     turn_for(nodes, c.n + 1, 5);
   }
   size_t each = (hub_live - before[4]) / (c.n - 4);
@@ -555,45 +555,68 @@ static void test_idle(void) {
   CHECK(hub_live == 0);
 }
 
-/* Of four subscribers one stops reading. What is held for it has a bound, and the others get everything. */
+static bool hub_has_all(void *ud) {
+  const crowd *c = ud;
+  return c->hub.joins == c->n && c->hub.pubsub == c->n;
+}
+
+/* Publishes, waits for the last one of each fifty at the last peer; returns messages a second. */
+static unsigned feed(node *const *nodes, size_t n, node *pub, node *last, uint32_t from, uint32_t to) {
+  uint64_t begun = now_ms();
+  for (uint32_t i = from; i < to; i += 50) {
+    for (uint32_t k = 0; k < 50; k++) CHECK(node_publish(pub, i + k, KIB));
+    want w = { last, i + 49 };
+    CHECK(turn_until(nodes, n, got, &w, WITHIN_MS));
+  }
+  return (unsigned)((to - from) * 1000u / (now_ms() - begun + 1));
+}
+
+static long kept_by(const node *hub) {
+  msub_usage u;
+  msub_usage_of(msub_host_engine(hub->host), &u);
+  return (long)hub_live - (long)u.seen_bytes;
+}
+
+/* Of twenty subscribers one stops reading. What is held for it has a bound, and the others get everything. */
 static void test_stalled(void) {
+  enum { PEERS = 20 };
   static const msub_mem hub_mem = { hub_alloc, hub_free, NULL };
   static crowd c;
-  node pub, *nodes[6] = { &c.hub }, *moving[5] = { &c.hub };
+  node pub, *nodes[PEERS + 2] = { &c.hub }, *moving[PEERS + 1] = { &c.hub };
   node_init(&c.hub, "hub", 100);
   c.hub.opts.mem = &hub_mem;
+  c.hub.opts.write_timeout_ns = MSUB_NEVER; /* however long it takes: it stays */
   node_start(&c.hub, true, true);
-  for (c.n = 0; c.n < 5;) {
-    node *p = c.n == 4 ? &pub : &c.peers[c.n];
+  for (c.n = 0; c.n <= PEERS;) {
+    node *p = c.n == PEERS ? &pub : &c.peers[c.n];
     node_init(p, "peer", (uint8_t)(++c.n));
     node_start(p, false, true);
     nodes[c.n] = p;
     node_dial(p, &c.hub);
-    turn_for(nodes, c.n + 1, 30);
+    turn_for(nodes, c.n + 1, 10);
   }
-  for (unsigned i = 0; i < 3; i++) moving[i + 1] = &c.peers[i + 1];
-  moving[4] = &pub;
-  WAIT(nodes, hub_has_five, &c.hub);
-  transfer(nodes, 6, &pub, &c.peers[0], 0, 200, KIB);
-  turn_for(nodes, 6, 100);
-  size_t before = hub_live;
-  msub_usage u;
-  msub_usage_of(msub_host_engine(c.hub.host), &u);
-  before -= u.seen_bytes;
-  for (uint32_t i = 200; i < 4000; i += 50) { /* peers[0] is not turned */
-    for (uint32_t k = 0; k < 50; k++) CHECK(node_publish(&pub, i + k, KIB));
-    want w = { &c.peers[3], i + 49 };
+  for (unsigned i = 1; i <= PEERS; i++) moving[i] = i < PEERS ? &c.peers[i] : &pub;
+  WAIT(nodes, hub_has_all, &c);
+  node *last = &c.peers[PEERS - 1];
+  unsigned with = feed(nodes, PEERS + 2, &pub, last, 0, 2000);
+  want all = { &c.peers[0], 1999 };
+  WAIT(nodes, got, &all);
+  turn_for(nodes, PEERS + 2, 100);
+  long before = kept_by(&c.hub);
+  unsigned without = feed(moving, PEERS + 1, &pub, last, 2000, 6000); /* peers[0] is not turned */
+  for (unsigned k = 1; k < PEERS; k++) {
+    want w = { &c.peers[k], 5999 };
     WAIT(moving, got, &w);
   }
-  turn_for(moving, 5, 50);
-  msub_usage_of(msub_host_engine(c.hub.host), &u);
-  size_t held = hub_live - u.seen_bytes - before;
-  printf("%zu KiB held for the one that does not read\n", held / KIB);
-  CHECK(held <= 320 * KIB && msub_host_count(c.hub.host)->lane_dropped > 0);
-  for (unsigned k = 1; k < 4; k++) {
-    for (uint32_t i = 200; i < 4000; i++) CHECK(c.peers[k].seen[i] == 1);
+  turn_for(moving, PEERS + 1, 50);
+  long held = kept_by(&c.hub) - before; /* buffers kept for the next time may have gone meanwhile */
+  printf("%u messages/s with all of them, %u with one that does not read; %ld bytes held for it\n", with, without,
+         held);
+  CHECK(held <= 320 * (long)KIB && msub_host_count(c.hub.host)->lane_dropped > 0 && c.hub.disconnected == 0);
+  for (unsigned k = 1; k < PEERS; k++) {
+    for (uint32_t i = 0; i < 6000; i++) CHECK(c.peers[k].seen[i] == 1);
   }
-  for (unsigned i = 0; i < 4; i++) node_free(&c.peers[i]);
+  for (unsigned i = 0; i < PEERS; i++) node_free(&c.peers[i]);
   node_free(&pub);
   node_free(&c.hub);
   CHECK(hub_live == 0);
@@ -614,6 +637,17 @@ static bool settled(void *ud) {
   const ready_or_dead *r = ud;
   return (r->a->joins && r->b->joins && r->a->pubsub && r->b->pubsub) || r->a->disconnected ||
          r->b->disconnected || r->b->dial_failed;
+}
+
+/* What is still being made ends as well. */
+static void part(node *a, node *b) {
+  node *both[2] = { a, b };
+  (void)msub_host_disconnect(b->host, msub_host_peer_id(a->host));
+  turn_for(both, 2, 1);
+}
+static bool nobody_left(const node *n) {
+  const msub_host_counts *c = msub_host_count(n->host);
+  return c->connections == 0 && c->half_open == 0;
 }
 
 /* A life of a host in which one allocation fails: something may not happen, but the host lives and works
@@ -646,7 +680,7 @@ static void frail_life(node *b, unsigned long at) {
       (void)msub_publish(e, a.topic, (msub_bytes){ small, sizeof small }, msub_host_now(a.host), NULL);
     turn_for(both, 2, 3);
     fail_at = 0;
-    if (msub_host_disconnect(b->host, msub_host_peer_id(a.host)) == MSUB_OK) turn_for(both, 2, 3);
+    UNTIL(part(&a, b), nobody_left(&a) && nobody_left(b));
     a.joins = a.pubsub = b->joins = b->pubsub = 0;
     a.disconnected = b->disconnected = b->dial_failed = 0;
     node_dial(b, &a);
@@ -675,7 +709,7 @@ static void test_no_memory(void) {
 /* ---- nothing stays behind ---- */
 
 /* Record buffers that the host and its transport keep for the next time. */
-#define SPARE (700 * KIB)
+#define SPARE (MSUB__HOST_SPARE_BLOCKS * 88 * KIB)
 
 static void test_baseline(void) {
   node a, b, *pair[2] = { &a, &b };
@@ -693,13 +727,14 @@ static void test_baseline(void) {
     node_stop(&b);
     WAIT(pair, alone, &a);
     turn_for(pair, 2, 100);
+    if (round > 2) UNTIL(turn_for(pair, 1, 5), open_fds() <= fds);
     msub_usage u;
     msub_usage_of(msub_host_engine(a.host), &u);
     CHECK(u.sessions == 0 && u.peers <= 1);
     size_t bytes = counted_bytes() - u.seen_bytes;
     if (round == 2) idle = bytes, fds = open_fds();
     if (round > 2) printf("round %u: %zu bytes, at first %zu\n", round, bytes, idle);
-    if (round > 2) CHECK(bytes < idle + SPARE && open_fds() <= fds);
+    if (round > 2) CHECK(bytes < idle + SPARE);
   }
   node_free(&a);
   node_free(&b);

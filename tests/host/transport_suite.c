@@ -19,8 +19,9 @@
 #define MIB ((size_t)1024 * 1024)
 #define MAX_SEND (4 * MIB) /* as transport.h says */
 #define CONNS 2048u
-#define WITHIN 5000u /* ms: for what has to happen */
-#define QUIET 150u   /* ms: long enough for what must not happen */
+#define WITHIN WITHIN_MS
+#define QUIET 150u     /* ms: long enough for what must not happen */
+#define BLOCKED 10000u /* ms: a call that waits for a peer which does nothing takes longer */
 
 static const msub_transport_ops *ops;
 
@@ -424,6 +425,12 @@ static void test_refused(void) {
   CHECK(ops->dial(s->tr, &no_port, 1, &conn) == MSUB_ERR_INVAL);
   side_for(s, QUIET);
   CHECK(s->failed == 1 && s->connected == 0 && s->closed == 0);
+  for (unsigned i = 0; i < 100; i++) {
+    s->failed = 0;
+    (void)side_dial(s, port, i);
+    CHECK(side_until(s, has_failed, &w));
+    CHECK(s->err == MSUB_ERR_REFUSED && s->connected == 0 && s->cookie == i);
+  }
   side_free(s);
   (void)close(fd);
 }
@@ -487,7 +494,7 @@ static void test_partial(void) {
   CHECK(ops->send(r.s->tr, r.conn, iov, MSUB__TRANSPORT_IOV + 1) == MSUB_ERR_INVAL);
   iov[0] = (msub_bytes){ bytes, MAX_SEND };
   CHECK(ops->send(r.s->tr, r.conn, iov, 2) == MSUB_ERR_INVAL);
-  CHECK(run_until(&r.s, 1, slow_done, &r, 15000, slow_step));
+  CHECK(run_until(&r.s, 1, slow_done, &r, WITHIN, slow_step));
   CHECK(life_of(r.s, r.conn)->out == r.all && r.s->sent == r.all / MAX_SEND);
   (void)close(r.fd);
   side_free(r.s);
@@ -525,7 +532,7 @@ static void test_one_byte(void) {
   d.s = accepted_one(&d.fd, &d.conn);
   set_int(d.fd, IPPROTO_TCP, TCP_NODELAY, 1);
   side_read_on(d.s, d.conn);
-  CHECK(run_until(&d.s, 1, drip_done, &d, 15000, drip_step));
+  CHECK(run_until(&d.s, 1, drip_done, &d, WITHIN, drip_step));
   (void)close(d.fd);
   side_free(d.s);
 }
@@ -586,7 +593,7 @@ static void test_ordering(void) {
     CHECK(run_until(both, 2, has_accepted, &d, WITHIN, NULL));
     w.conn[1][i] = w.b->last_accepted;
   }
-  CHECK(run_until(both, 2, weave_done, &w, 15000, weave_step));
+  CHECK(run_until(both, 2, weave_done, &w, WITHIN, weave_step));
   side_free(w.a);
   side_free(w.b);
   free(w.bytes);
@@ -612,15 +619,49 @@ static void test_back_pressure(void) {
     want w = { .s = s, .conn = from };
     (void)run_until(&s, 1, was_sent, &w, 10, NULL);
   }
-  CHECK(s->readable == 0 && life_of(s, from)->sending);
+  CHECK(s->readable == 0 && all - sent <= MIB);
   side_recv(s, to); /* credit for one */
   CHECK(ops->recv(s->tr, to) == MSUB_ERR_STATE);
+  want w = { .s = s, .conn = to, .bytes = 1 };
+  CHECK(side_until(s, has_bytes, &w));
   side_for(s, QUIET);
   CHECK(life_of(s, to)->readables == 1);
   side_read_on(s, to);
-  want w = { .s = s, .conn = to, .bytes = all };
+  w.bytes = all;
   CHECK(side_until(s, has_bytes, &w));
+  w.conn = from;
+  CHECK(side_until(s, was_sent, &w));
   CHECK(life_of(s, from)->out == all && life_of(s, to)->in == all);
+  side_free(s);
+  free(bytes);
+}
+
+/* Both ends send and neither reads: both stop. Then each gets all of the other's. */
+static void test_both_ways(void) {
+  uint32_t end[2];
+  side *s = connected_pair(&end[0], &end[1]);
+  uint8_t *bytes = malloc(64 * MIB);
+  CHECK(bytes);
+  fill(bytes, 64 * MIB, 0);
+  size_t all[2] = { 0, 0 }, out = SIZE_MAX;
+  while (life_of(s, end[0])->out + life_of(s, end[1])->out != out) {
+    out = life_of(s, end[0])->out + life_of(s, end[1])->out;
+    for (unsigned k = 0; k < 2; k++) {
+      if (life_of(s, end[k])->sending) continue;
+      CHECK(all[k] < 64 * MIB); /* what the system's buffers take is far less */
+      side_send(s, end[k], &(msub_bytes){ bytes + all[k], MIB }, 1);
+      all[k] += MIB;
+    }
+    side_for(s, QUIET);
+  }
+  CHECK(s->readable == 0);
+  for (unsigned k = 0; k < 2; k++) side_read_on(s, end[k]);
+  for (unsigned k = 0; k < 2; k++) {
+    want got = { .s = s, .conn = end[k], .bytes = all[1 - k] }, sent = { .s = s, .conn = end[k] };
+    CHECK(side_until(s, has_bytes, &got) && side_until(s, was_sent, &sent));
+    CHECK(life_of(s, end[k])->in == all[1 - k] && life_of(s, end[k])->out == all[k]);
+  }
+  CHECK(s->closed == 0);
   side_free(s);
   free(bytes);
 }
@@ -653,7 +694,7 @@ static void close_case(unsigned what, const uint8_t *bytes) {
   uint64_t begun = now_ms();
   side_close(s, conn);
   if (what & TWICE) side_close(s, conn);
-  CHECK(now_ms() - begun < 100); /* never waits */
+  CHECK(now_ms() - begun < BLOCKED); /* never waits */
   const msub_bytes hi = { bytes, 1 };
   CHECK(ops->recv(s->tr, conn) == MSUB_ERR_STALE && ops->send(s->tr, conn, &hi, 1) == MSUB_ERR_STALE);
   want w = { .s = s, .conn = conn };
@@ -677,6 +718,22 @@ static void test_close(void) {
   free(bytes);
 }
 
+typedef struct open_door {
+  side *s;
+  int fd, in[32];
+  size_t n;
+} open_door;
+static void set_nonblocking(int fd) { CHECK(fcntl(fd, F_SETFL, O_NONBLOCK) == 0); }
+static void open_step(void *ud) {
+  open_door *d = ud;
+  int fd = accept(d->fd, NULL, NULL);
+  if (fd >= 0) {
+    CHECK(d->n < 32);
+    d->in[d->n++] = fd;
+  }
+}
+static bool door_passed(void *ud) { return ((const open_door *)ud)->s->connected > 0; }
+
 /* A dial that hangs (the peer's backlog is full), one that may already stand, and one of which the event
  * waits to be fetched. */
 static void test_close_dialing(void) {
@@ -692,6 +749,15 @@ static void test_close_dialing(void) {
     (void)connect(in_line[n], (const struct sockaddr *)(const void *)&a, sizeof a);
   }
   sleep_ms(50);
+  for (unsigned i = 0; i < 20; i++) { /* a dial that hangs is not told as one that stands */
+    uint32_t hanging = side_dial(s, port, 5);
+    side_for(s, 20);
+    CHECK(s->connected == 0 && s->failed == 0 && life_of(s, hanging)->dialing);
+    side_close(s, hanging);
+    want over = { .s = s, .n = 1 };
+    CHECK(side_until(s, has_failed, &over) && s->err == MSUB_OK);
+    s->failed = 0;
+  }
   uint32_t conn = side_dial(s, port, 5);
   side_for(s, QUIET);
   CHECK(s->connected == 0 && s->failed == 0 && life_of(s, conn)->dialing);
@@ -701,9 +767,26 @@ static void test_close_dialing(void) {
   side_close(s, conn);
   want w = { .s = s, .conn = conn };
   CHECK(side_until(s, is_over, &w));
-  CHECK(now_ms() - begun < 1000 && s->failed == 1 && s->err == MSUB_OK && s->cookie == 5);
+  CHECK(now_ms() - begun < BLOCKED && s->failed == 1 && s->err == MSUB_OK && s->cookie == 5);
+  /* … and stands when there is room: */
+  s->failed = 0;
+  conn = side_dial(s, port, 6);
+  side_for(s, QUIET);
+  CHECK(s->connected == 0 && s->failed == 0);
+  set_nonblocking(door);
+  open_door d = { .s = s, .fd = door };
+  CHECK(run_until(&s, 1, door_passed, &d, WITHIN, open_step));
+  CHECK(s->last_connected == conn && s->cookie == 6 && s->failed == 0 && s->remote.port == port);
+  uint8_t hi = pattern(0);
+  side_send(s, conn, &(msub_bytes){ &hi, 1 }, 1);
+  w.conn = conn;
+  CHECK(side_until(s, was_sent, &w));
+  side_close(s, conn);
+  CHECK(side_until(s, is_over, &w));
+  while (d.n > 0) (void)close(d.in[--d.n]);
   while (n > 0) (void)close(in_line[--n]);
   (void)close(door);
+  s->closed = 0;
 
   side_listen(s);
   for (unsigned i = 0; i < 40; i++) {
@@ -712,8 +795,8 @@ static void test_close_dialing(void) {
     if (i % 4 == 1) sleep_ms(10); /* connected, not fetched */
     if (i % 4 == 2) sleep_ms(1);
     side_close(s, conn);
-    w = (want){ .s = s, .conn = conn };
-    CHECK(side_until(s, is_over, &w));
+    w = (want){ .s = s, .n = 1 }; /* not its life by number: that may be another one's already */
+    CHECK(side_until(s, has_failed, &w));
     CHECK(s->failed == 1 && s->connected == 0 && s->cookie == i && s->err == MSUB_OK);
   }
   s->read_new = true; /* those that were accepted hear of their end */
@@ -778,7 +861,17 @@ static void rst_case(unsigned what, const uint8_t *bytes) {
   side *s = accepted_one(&fd, &conn);
   if (what & RECV) side_recv(s, conn);
   if (what & SEND) stuff(s, conn, bytes);
+  if (what & UNREAD) {
+    uint8_t b[3000];
+    fill(b, sizeof b, 0);
+    CHECK(send(fd, b, sizeof b, 0) == sizeof b);
+    side_for(s, 20);
+  }
   raw_reset(fd);
+  if (!(what & (RECV | SEND))) { /* nobody listens: it is told with the next credit */
+    side_for(s, 20);
+    side_read_on(s, conn);
+  }
   want w = { .s = s, .conn = conn };
   CHECK(side_until(s, is_over, &w));
   CHECK(life_of(s, conn)->err == MSUB_ERR_CLOSED);
@@ -795,6 +888,9 @@ static void test_peer_reset(void) {
     rst_case(RECV, bytes);
     rst_case(SEND, bytes);
     rst_case(RECV | SEND, bytes);
+    rst_case(0, bytes);
+    rst_case(UNREAD, bytes);
+    rst_case(UNREAD | SEND, bytes);
   }
   free(bytes);
 }
@@ -816,7 +912,7 @@ static void test_fini(void) {
     if (i == 1) sleep_ms(20);
     uint64_t begun = now_ms();
     side_free(s);
-    CHECK(now_ms() - begun < 1000);
+    CHECK(now_ms() - begun < BLOCKED);
     (void)close(fd);
   }
   free(bytes);
@@ -842,7 +938,13 @@ static bool accepted_or_ended(void *ud) {
   return b->s->accepted > 0 || raw_ended(b->fd);
 }
 
+static size_t first_fds; /* of the program, before any case */
+static void fds_are(size_t n) {
+  for (uint64_t end = now_ms() + WITHIN; open_fds() != n; sleep_ms(2)) CHECK(now_ms() < end);
+}
+
 static void test_no_descriptors(void) {
+  fds_are(first_fds); /* none is given back while they have to be out */
   uint32_t dialer, acceptor;
   side *s = connected_pair(&dialer, &acceptor);
   side_read_on(s, dialer);
@@ -887,6 +989,41 @@ static void test_no_descriptors(void) {
   side_free(s);
 }
 
+/* Nor can one dial then; later one can. */
+static void test_dial_no_descriptors(void) {
+  fds_are(first_fds);
+  uint32_t dialer, acceptor;
+  side *s = connected_pair(&dialer, &acceptor);
+  side_read_on(s, dialer);
+  side_read_on(s, acceptor);
+  struct rlimit before, low;
+  CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  low = before;
+  low.rlim_cur = 3;
+  CHECK(setrlimit(RLIMIT_NOFILE, &low) == 0);
+  for (unsigned i = 0; i < 3; i++) {
+    s->failed = 0;
+    (void)side_dial(s, s->port, i);
+    want w = { .s = s, .n = 1 };
+    CHECK(side_until(s, has_failed, &w));
+    CHECK(s->err == MSUB_ERR_IO && s->cookie == i);
+    exchange_one(s, i % 2 ? dialer : acceptor, i % 2 ? acceptor : dialer);
+  }
+  CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  s->connected = 0;
+  (void)side_dial(s, s->port, 9);
+  want w = { .s = s, .n = 1 };
+  CHECK(side_until(s, has_connected, &w) && s->cookie == 9 && s->closed == 0);
+  side_free(s);
+}
+
+static bool all_in(void *ud) {
+  const want *w = ud;
+  size_t sum = 0;
+  for (uint32_t i = 1; i < CONNS; i++) sum += w->s->c[i].live ? w->s->c[i].in : 0;
+  return sum == w->bytes && w->s->sent == w->n;
+}
+
 static void test_many(void) {
   struct rlimit lim;
   CHECK(getrlimit(RLIMIT_NOFILE, &lim) == 0);
@@ -894,6 +1031,7 @@ static void test_many(void) {
     lim.rlim_cur = lim.rlim_max < 2048 ? lim.rlim_max : 2048;
     CHECK(setrlimit(RLIMIT_NOFILE, &lim) == 0);
   }
+  fds_are(first_fds);
   side *s = side_new();
   side_listen(s);
   s->read_new = true;
@@ -909,6 +1047,12 @@ static void test_many(void) {
     }
     want w = { .s = s, .n = 500 };
     CHECK(side_until(s, has_connected, &w) && side_until(s, has_accepted, &w));
+    uint8_t bytes[1000];
+    fill(bytes, sizeof bytes, 0);
+    s->sent = 0;
+    for (unsigned i = 0; i < 500; i++) side_send(s, conn[i], &(msub_bytes){ bytes, sizeof bytes }, 1);
+    w = (want){ .s = s, .n = 500, .bytes = 500 * sizeof bytes };
+    CHECK(side_until(s, all_in, &w));
     for (unsigned i = 0; i < 500; i++) side_close(s, conn[i]);
     w.n = 1000; /* ours, and the other ends of them */
     CHECK(side_until(s, has_closed, &w));
@@ -928,6 +1072,7 @@ static const test_case cases[] = {
   { "one-byte", test_one_byte },
   { "ordering", test_ordering },
   { "back-pressure", test_back_pressure },
+  { "both-ways", test_both_ways },
   { "close", test_close },
   { "close-dialing", test_close_dialing },
   { "close-accepted", test_close_accepted },
@@ -935,6 +1080,7 @@ static const test_case cases[] = {
   { "peer-reset", test_peer_reset },
   { "fini", test_fini },
   { "no-descriptors", test_no_descriptors },
+  { "dial-no-descriptors", test_dial_no_descriptors },
   { "many", test_many },
 };
 
@@ -942,9 +1088,9 @@ int transport_suite(const msub_transport_ops *which, int argc, char **argv) {
   ops = which;
   CHECK(ops->abi == MSUB_ABI && ops->size == sizeof *ops);
   side_free(side_new()); /* what an implementation sets up once for the process stays */
-  size_t fds = open_fds();
+  first_fds = open_fds();
   int rc = run_cases(cases, sizeof cases / sizeof *cases, argc, argv);
   CHECK(live_bytes == 0);
-  for (uint64_t end = now_ms() + WITHIN; open_fds() != fds; sleep_ms(5)) CHECK(now_ms() < end);
+  fds_are(first_fds);
   return rc;
 }

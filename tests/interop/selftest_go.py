@@ -89,7 +89,9 @@ def policies(binary):
             sub.request("reset", seed=1, size=64, expect=1, ack_every=1, credit=pub.credit, lat=False)
             pub.request("publish", seed=1, count=1, size=64, window=1, rate=0, receivers=1)
             sub.event("done", seed=1)
-            (message,) = inbox_of_one(sub)
+            messages = inbox_of_one(sub)
+            check(len(messages) == 1, f"{policy}: {len(messages)} messages in the inbox after 5 s")
+            (message,) = messages
             check(bool(message["from"]) == authored and bool(message["seqno"]) == authored, f"{policy}: {message}")
 
 

@@ -5,12 +5,15 @@ usage: cli_errors.py PATH OF meshsub
 """
 
 import os
+import select
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 FAILED, USAGE, LATE = 1, 2, 3
+WITHIN = 30  # seconds for whatever is awaited
 
 USAGES = {
     "pub": "meshsub pub TOPIC TEXT | - [options]",
@@ -78,7 +81,8 @@ def free_port():
 def key_cases(binary):
     with open("bad.key", "wb") as f:
         f.write(b"no key at all")
-    subprocess.run([binary, "key", "new", "good.key"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([binary, "key", "new", "good.key"], check=True, stdout=subprocess.DEVNULL,
+                   timeout=WITHIN)
     to = ["--connect", f"/ip4/127.0.0.1/tcp/{free_port()}"]
     yield ["key", "new", "good.key"], FAILED, (
         'meshsub key new: "good.key": exists, and a key is never overwritten; choose another name\n')
@@ -115,7 +119,11 @@ def network_cases(node, peer):
 
 
 def check(binary, arguments, code, text):
-    done = subprocess.run([binary, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+    try:
+        done = subprocess.run([binary, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=WITHIN)
+    except subprocess.TimeoutExpired as e:
+        print(f"not ok: meshsub {' '.join(arguments)[:100]}: did not end within {WITHIN} s, stderr {e.stderr!r}")
+        return False
     stderr = done.stderr.decode("utf-8", "replace")
     if done.returncode == code and stderr == text and not done.stdout:
         return True
@@ -127,8 +135,16 @@ def check(binary, arguments, code, text):
 def run_node(binary):
     """A node that subscribes to t; yields it with its address and peer id."""
     process = subprocess.Popen([binary, "node", "--quiet", "--topic", "t"], stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, text=True)
-    address, _, peer = process.stdout.readline().strip().partition("/p2p/")
+                               stdout=subprocess.PIPE)
+    line, end = b"", time.monotonic() + WITHIN
+    while not line.endswith(b"\n"):
+        ready, _, _ = select.select([process.stdout], [], [], max(0, end - time.monotonic()))
+        more = os.read(process.stdout.fileno(), 4096) if ready else b""
+        if not more:
+            process.kill()
+            raise RuntimeError(f"meshsub node: no address within {WITHIN} s, stdout {line!r}")
+        line += more
+    address, _, peer = line.decode().strip().partition("/p2p/")
     return process, address, peer
 
 
@@ -145,7 +161,12 @@ def main():
                 results.append(check(binary, *case))
         finally:
             process.terminate()
-            process.wait(10)
+            try:
+                process.wait(WITHIN)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                print(f"not ok: meshsub node did not end within {WITHIN} s of SIGTERM")
+                results.append(False)
         os.chdir("/")
     print(f"{sum(results)} of {len(results)} messages as expected")
     return 0 if all(results) else 1

@@ -9,22 +9,58 @@ import contextlib
 import hashlib
 import json
 import os
+import select
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
+
+
+WITHIN = 20  # seconds for whatever is awaited, on a machine that does much else
+
+
+class Late(Exception):
+    """What was awaited did not come."""
+
+
+class Lines:
+    """A pipe of a child, read line by line; every wait has a deadline."""
+
+    def __init__(self, pipe, what):
+        self.fd = pipe.fileno()
+        self.what = what
+        self.bytes = b""
+
+    def line(self, wanted, deadline=None):
+        """The next line with its newline; what is left at the end, then b""."""
+        end = deadline or time.monotonic() + WITHIN
+        while b"\n" not in self.bytes:
+            ready, _, _ = select.select([self.fd], [], [], max(0, end - time.monotonic()))
+            if not ready:
+                raise Late(f"no {wanted} on {self.what} in time; the line so far: {self.bytes[:200]!r}")
+            more = os.read(self.fd, 1 << 16)
+            if not more:
+                rest, self.bytes = self.bytes, b""
+                return rest
+            self.bytes += more
+        line, _, self.bytes = self.bytes.partition(b"\n")
+        return line + b"\n"
 
 
 class Command:
     """The command as a child process with an address to connect to; killed at the end of the block."""
 
     def __init__(self, binary, *arguments, stdin=subprocess.DEVNULL):
+        self.name = f"meshsub {arguments[0]}"
         self.process = subprocess.Popen([binary, *arguments], stdin=stdin, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE)
+                                        stderr=subprocess.PIPE, bufsize=0)
+        self.out = Lines(self.process.stdout, f"{self.name}'s stdout")
+        self.err = Lines(self.process.stderr, f"{self.name}'s stderr")
 
     def __enter__(self):
         return self
@@ -32,21 +68,46 @@ class Command:
     def __exit__(self, *_):
         if self.process.poll() is None:
             self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe:
+                with contextlib.suppress(OSError):
+                    pipe.close()
 
     def listening(self):
         """A subscriber says on stderr where it listens."""
-        line = self.process.stderr.readline().decode()
+        line = self.err.line("address").decode()
         assert ": listening on /ip4/" in line, f"stderr: {line!r}"
         return line.split()[-1]
 
-    def line(self):
-        return self.process.stdout.readline().decode().rstrip("\n")
+    def line(self, wanted):
+        line = self.out.line(wanted).decode()
+        assert line, f"{self.name} ended before its {wanted}"
+        return line.rstrip("\n")
 
-    def end(self, code=0, timeout=10):
-        out, err = self.process.communicate(timeout=timeout)
-        assert self.process.returncode == code, f"exit code {self.process.returncode}, stderr: {err.decode()!r}"
-        return out
+    def feed(self, data):
+        """Writes to stdin from a thread, then closes it; a child that ends early is noticed elsewhere."""
+        pipe, self.process.stdin = self.process.stdin, None
+
+        def write():
+            with contextlib.suppress(OSError), open(pipe.fileno(), "wb", closefd=False) as f:
+                f.write(data)
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+        threading.Thread(target=write, daemon=True).start()
+
+    def end(self, code=0, within=WITHIN):
+        """Waits for its end; what it wrote on stdout and nobody has read."""
+        try:
+            out, err = self.process.communicate(timeout=within)
+        except subprocess.TimeoutExpired as e:
+            wrote = {"stdout": self.out.bytes + (e.stdout or b""), "stderr": self.err.bytes + (e.stderr or b"")}
+            raise Late(f"{self.name} did not end within {within} s; " +
+                       ", ".join(f"{k}: {len(v)} bytes ending in {v[-100:]!r}" for k, v in wrote.items())) from None
+        err = self.err.bytes + err
+        assert self.process.returncode == code, f"{self.name}: exit code {self.process.returncode}, stderr: {err.decode()!r}"
+        return self.out.bytes + out
 
 
 class Flow:
@@ -57,7 +118,10 @@ class Flow:
         return Command(self.binary, *arguments, **more)
 
     def run(self, *arguments, code=0, stdin=b""):
-        done = subprocess.run([self.binary, *arguments], input=stdin, capture_output=True, timeout=60)
+        try:
+            done = subprocess.run([self.binary, *arguments], input=stdin, capture_output=True, timeout=WITHIN)
+        except subprocess.TimeoutExpired as e:
+            raise Late(f"meshsub {' '.join(arguments)[:80]} did not end within {WITHIN} s, stderr: {e.stderr!r}") from None
         assert done.returncode == code, f"{arguments[:2]}: exit code {done.returncode}: {done.stderr.decode()!r}"
         return done.stdout.decode()
 
@@ -73,7 +137,8 @@ class Flow:
         assert shown["peer"] == peer and shown["type"] == "ed25519", shown
         assert shown["public_key"].startswith("08011220") and len(shown["public_key"]) == 72, shown
         assert peer in self.run("key", "show", "a.key")
-        raw = subprocess.run([self.binary, "key", "new", "--stdout"], capture_output=True, check=True).stdout
+        raw = subprocess.run([self.binary, "key", "new", "--stdout"], capture_output=True, check=True,
+                             timeout=WITHIN).stdout
         assert raw.startswith(b"\x08\x01\x12\x40") and len(raw) == 68, raw
 
     def text(self):
@@ -117,43 +182,53 @@ class Flow:
         with self.start("sub", "flood", "--listen", LOOPBACK, "--count", str(count)) as sub:
             to = sub.listening()
             with self.start("pub", "flood", "-", "--timeout", "30s", "--connect", to, stdin=subprocess.PIPE) as pub:
-                pid = os.fork()
-                if pid == 0:
-                    with contextlib.suppress(OSError):
-                        pub.process.stdin.write(text)
-                        pub.process.stdin.close()
-                    os._exit(0)
-                pub.process.stdin.close()
+                pub.feed(text)
                 time.sleep(1.5)
-                numbers = sorted(int(line[:6]) for line in sub.process.stdout)
-                os.waitpid(pid, 0)
-                pub.process.stdin = None
+                end = time.monotonic() + 2 * WITHIN
+                got = [False] * count
+                for i in range(count):
+                    line = sub.out.line(f"line {i + 1} of {count}", end)
+                    assert line, f"the subscriber ended after {i} of {count} lines"
+                    assert not got[int(line[:6])], f"line {line[:6]!r} came twice"
+                    got[int(line[:6])] = True
                 assert pub.end() == b"published %d messages to 1 peer\n" % count
-            assert numbers == list(range(count)), f"{len(numbers)} of {count} lines"
-            sub.process.stdout = None
-            assert sub.process.wait(10) == 0
+            assert sub.end() == b""
+
+    def last_words(self):
+        """What a publisher sent before it ended arrives, although the subscriber was busy and verifies it late."""
+        count = 6000  # more than are verified at a time; their text fits a pipe
+        with self.start("sub", "t", "--listen", LOOPBACK, f"--count={count}") as sub:
+            with self.start("pub", "t", "-", "--connect", sub.listening(), stdin=subprocess.PIPE) as pub:
+                time.sleep(0.5)  # they connect
+                sub.process.send_signal(signal.SIGSTOP)
+                pub.feed(b"".join(b"%06d\n" % i for i in range(count)))
+                time.sleep(0.5)
+                sub.process.send_signal(signal.SIGCONT)
+                end = time.monotonic() + WITHIN
+                numbers = sorted(int(sub.out.line(f"line {i + 1} of {count}", end)[:6]) for i in range(count))
+                assert numbers == list(range(count)), "not each line once"
+                assert pub.end() == b"published %d messages to 1 peer\n" % count
+            assert sub.end() == b""
 
     def relay(self):
         """Lines from a node's stdin pass another node to a subscriber; both nodes run on until SIGTERM."""
         with contextlib.ExitStack() as stack:
             middle = stack.enter_context(self.start("node", "--topic", "t", "--json"))
-            listening = json.loads(middle.line())
+            listening = json.loads(middle.line("address"))
             assert listening["ev"] == "listening" and listening["addr"].endswith("/p2p/" + listening["peer"])
             to = listening["addr"]
             sub = stack.enter_context(self.start("sub", "t", "--connect", to, "--count", "50"))
-            while json.loads(middle.line())["ev"] != "topic_join":
+            while json.loads(middle.line("subscription"))["ev"] != "topic_join":
                 pass
             first = stack.enter_context(self.start("node", "--publish", "t", "--connect", to, stdin=subprocess.PIPE))
-            assert first.line().startswith("/p2p/12D3")
-            while not first.line().startswith("joined "):
+            assert first.line("peer id").startswith("/p2p/12D3")
+            while not first.line("subscription").startswith("joined "):
                 pass
-            first.process.stdin.write(b"".join(b"line %d\n" % i for i in range(50)))
-            first.process.stdin.close()
-            first.process.stdin = None
+            first.feed(b"".join(b"line %d\n" % i for i in range(50)))
             assert sorted(sub.end().split(b"\n")[:-1]) == sorted(b"line %d" % i for i in range(50))
             events = []
             while len([e for e in events if e["ev"] == "message"]) < 50:
-                events.append(json.loads(middle.line()))
+                events.append(json.loads(middle.line("message")))
             assert {"connected", "pubsub", "topic_join"} <= {e["ev"] for e in events}, events
             time.sleep(0.2)
             for node in (first, middle):
@@ -172,7 +247,7 @@ class Flow:
             assert pub.end() == b"published 1 message to 1 peer\n"
         port = to.split("/")[4]
         with self.start("sub", "t", "--connect", f"/ip4/127.0.0.1/tcp/{port}", "--count", "1") as sub:
-            assert b"trying again" in sub.process.stderr.readline()
+            assert b"trying again" in sub.err.line("failed connection")
             self.run("pub", "t", "x", "--listen", f"/ip4/127.0.0.1/tcp/{port}")
             assert sub.end() == b"x\n"
 
@@ -180,8 +255,10 @@ class Flow:
         with self.start("sub", "t", "--listen", LOOPBACK) as sub:
             to = sub.listening()
             self.run("pub", "t", "-", "--connect", to, code=1, stdin=b"y" * (1 << 20) + b"yy\n")
-            self.run("pub", "t", "-", "--connect", to, stdin=b"y" * 1000000)
-            assert len(sub.process.stdout.readline()) == 1000001
+            with self.start("pub", "t", "-", "--connect", to, stdin=subprocess.PIPE) as pub:
+                pub.feed(b"y" * 1000000)
+                assert len(sub.out.line("long line")) == 1000001
+                pub.end()
             sub.process.send_signal(signal.SIGINT)
             sub.end()
         began = time.monotonic()
@@ -192,7 +269,7 @@ class Flow:
 def main():
     flow = Flow(os.path.abspath(sys.argv[1]))
     parts = [flow.keys, flow.text, flow.signed_json, flow.anonymous, flow.relay, flow.patience, flow.limits,
-             flow.slow_reader]
+             flow.last_words, flow.slow_reader]
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
