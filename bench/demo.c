@@ -1,5 +1,6 @@
-/* meshsub-demo: nodes of ours and of go-libp2p-pubsub in a line with two cross links; one publishes every
- * line of a text, all others must get every line exactly once, whoever relayed it. */
+/* meshsub-demo: nodes of ours and of go-libp2p-pubsub, each connected to its neighbours in a ring; they build
+ * a gossipsub mesh over some of these connections. One publishes every line of a text, all others must get
+ * every line exactly once, whoever relayed it. */
 #include "bench/control.h"
 #include "bench/measure.h"
 #include "cli/options.h"
@@ -16,7 +17,11 @@
 #define TOPIC "demo"
 #define NODES_MAX 64
 #define WINDOW 64 /* lines that the slowest node may be behind */
-#define READY_NS 10000000000
+#define READY_NS 30000000000
+#define REACH 3 /* each connects to so many behind it in the ring */
+#define MESH_D 4
+#define MESH_LOW 3
+#define MESH_HIGH 8 /* above the connections of a node: nobody is put out again */
 #define PORTION 256    /* messages of one `inbox` */
 #define NAMED_MAX 12   /* line numbers in a cell of the table */
 #define PING_COUNT 500 /* messages of the latency phase */
@@ -31,6 +36,8 @@ typedef struct demo_node {
   control c;
   bool go;
   unsigned links;
+  bool mesh[NODES_MAX]; /* who is in its mesh */
+  unsigned n_mesh;
   uint16_t *got; /* per line: how often */
   size_t distinct, again, wrong, unknown;
   int64_t dropped; /* by the inbox */
@@ -105,12 +112,12 @@ static bool failed(const control *c) {
 }
 
 static json_t *make_cfg(const demo *d) {
-  return json_pack("{s:[s], s:b, s:s, s:s, s:[s], s:I}", "topics", TOPIC, "signed", 1, "policy",
-                   "strict_sign", "router", "floodsub", "protocols", "/floodsub/1.0.0", "inbox",
-                   (json_int_t)(2 * d->n_lines + 4 * PING_COUNT));
+  return json_pack("{s:[s], s:b, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:I}", "topics", TOPIC, "signed", 1, "policy",
+                   "strict_sign", "router", "gossipsub", "D", MESH_D, "Dlo", MESH_LOW, "Dhi", MESH_HIGH, "Dout", 1,
+                   "Dscore", 2, "inbox", (json_int_t)(2 * d->n_lines + 4 * PING_COUNT));
 }
 
-/* Go nodes stand inside the line, so that they relay: behind a third and two thirds of ours. */
+/* Go nodes stand among ours: behind a third and two thirds of them. */
 static bool start_nodes(demo *d) {
   size_t total = d->ours + d->go_nodes, ours = 0, go = 0;
   for (; d->n < total; d->n++) {
@@ -135,14 +142,77 @@ static bool link_nodes(demo *d, size_t a, size_t b) {
   return control_do(c, "dial", json_pack("{s:s}", "addr", d->nodes[b].c.addr)) || failed(c);
 }
 
-/* The line, and two links across it: messages come to some nodes on two ways. */
+/* A ring, in which each knows REACH nodes on either side. */
 static bool connect_nodes(demo *d) {
-  for (size_t i = 0; i + 1 < d->n; i++)
-    if (!link_nodes(d, i, i + 1)) return false;
-  if (d->n >= 6 && (!link_nodes(d, 1, d->n / 2) || !link_nodes(d, d->n / 2 - 1, d->n - 2))) return false;
+  size_t reach = d->n > 2 * REACH ? REACH : (d->n - 1) / 2;
+  if (d->n == 2) return link_nodes(d, 0, 1);
   for (size_t i = 0; i < d->n; i++)
-    if (!control_wait_mesh(&d->nodes[i].c, TOPIC, d->nodes[i].links, READY_NS)) return failed(&d->nodes[i].c);
+    for (size_t k = 1; k <= reach; k++)
+      if (!link_nodes(d, i, (i + k) % d->n)) return false;
   return true;
+}
+
+/* ---- the mesh ---- */
+
+static bool ask_mesh(demo *d, demo_node *n) {
+  json_t *reply = control_request(&n->c, "mesh", json_pack("{s:s}", "topic", TOPIC), READY_NS), *list, *each;
+  size_t i;
+  if (!reply) return failed(&n->c);
+  n->n_mesh = 0;
+  memset(n->mesh, 0, sizeof n->mesh);
+  list = json_object_get(reply, "mesh_peers");
+  json_array_foreach(list, i, each) {
+    const char *id = json_string_value(each);
+    size_t k = 0;
+    while (k < d->n && (!id || strcmp(id, d->nodes[k].c.peer) != 0)) k++;
+    if (k == d->n) continue;
+    n->mesh[k] = true;
+    n->n_mesh++;
+  }
+  json_decref(reply);
+  return true;
+}
+
+/* Everybody has enough, and what one end says the other says, too. */
+static bool mesh_stands(const demo *d) {
+  for (size_t i = 0; i < d->n; i++) {
+    const demo_node *n = &d->nodes[i];
+    if (n->n_mesh < (n->links < MESH_LOW ? n->links : MESH_LOW)) return false;
+    for (size_t k = 0; k < d->n; k++)
+      if (n->mesh[k] != d->nodes[k].mesh[i]) return false;
+  }
+  return true;
+}
+
+static void print_mesh(const demo *d) {
+  unsigned links = 0, pairs = 0;
+  printf("\n%-12s %5s  %s\n", "node", "mesh", "its mesh peers");
+  for (size_t i = 0; i < d->n; i++) {
+    const demo_node *n = &d->nodes[i];
+    printf("%-12s %5u ", n->c.name, n->n_mesh);
+    for (size_t k = 0; k < d->n; k++)
+      if (n->mesh[k]) printf(" %s", d->nodes[k].c.name);
+    putchar('\n');
+    links += n->links;
+    pairs += n->n_mesh;
+  }
+  printf("%u of %u connections are in the mesh; the others carry gossip\n\n", pairs / 2, links / 2);
+  fflush(stdout);
+}
+
+static bool await_mesh(demo *d) {
+  uint64_t deadline = mono_ns() + READY_NS;
+  for (;;) {
+    for (size_t i = 0; i < d->n; i++)
+      if (!ask_mesh(d, &d->nodes[i])) return false;
+    if (mesh_stands(d)) return true;
+    if (mono_ns() > deadline) {
+      print_mesh(d);
+      say_error(PROGRAM, "the mesh is not whole within %s", duration_text(READY_NS));
+      return false;
+    }
+    nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
+  }
 }
 
 /* ---- the text through the network ---- */
@@ -347,9 +417,12 @@ static bool run(demo *d) {
   if (!read_file(d)) return false;
   printf("starting %zu nodes of meshsub and %zu of go-libp2p-pubsub\n", (size_t)d->ours, (size_t)d->go_nodes);
   fflush(stdout);
-  if (!start_nodes(d) || !connect_nodes(d)) return false;
-  printf("connected in a line with two cross links; %s publishes %zu lines of %s\n", d->nodes[0].c.name,
-         d->n_lines, d->file);
+  uint64_t began = mono_ns();
+  if (!start_nodes(d) || !connect_nodes(d) || !await_mesh(d)) return false;
+  printf("connected in a ring, each to %u others; the gossipsub mesh stands after %.2f s:\n", d->nodes[0].links,
+         (double)(mono_ns() - began) / 1e9);
+  print_mesh(d);
+  printf("%s publishes %zu lines of %s\n", d->nodes[0].c.name, d->n_lines, d->file);
   fflush(stdout);
   uint64_t from = mono_ns();
   if (!publish_text(d)) return false;
@@ -381,8 +454,9 @@ static void clean(demo *d) {
 int main(int argc, char **argv) {
   static const command c = {
     PROGRAM, "[options]",
-    "Starts nodes on loopback, connects them in a line with two cross links, publishes every line\n"
-    "of a text at one end and says who received what. The last line counts the deliveries.",
+    "Starts nodes on loopback, connects them in a ring, each to its neighbours, waits for their\n"
+    "gossipsub mesh and shows it, publishes every line of a text at one of them and says who\n"
+    "received what. The last line counts the deliveries.",
     "Exit codes: 0 every node got every line exactly once, 1 it did not, 2 wrong usage."
   };
   static demo d = {
@@ -394,7 +468,7 @@ int main(int argc, char **argv) {
     { "--peer", 0, OPT_TEXT, "CMD", "Our node. Default: meshsub-peer beside this program.", &d.peer, 0, 0,
       NULL },
     { "--nodes", 0, OPT_NUMBER, "N", "How many of them. Default 8.", &d.ours, 2, NODES_MAX / 2, NULL },
-    { "--go", 0, OPT_TEXT, "CMD", "A node of go-libp2p-pubsub; some are put into the line.", &d.go, 0, 0,
+    { "--go", 0, OPT_TEXT, "CMD", "A node of go-libp2p-pubsub; some are put among ours.", &d.go, 0, 0,
       NULL },
     { "--go-nodes", 0, OPT_NUMBER, "N", "How many of them. Default 2.", &d.go_nodes, 1, NODES_MAX / 2, NULL },
     { "--no-go", 0, OPT_TEXT, "REASON", "Why there are none; it is printed.", &d.no_go, 0, 0, NULL },

@@ -57,10 +57,12 @@ static int check_address(const node *n, const char *option, const char *text) {
   return -1;
 }
 
-int node_check(const node *n, const text_list *topics) {
+int node_check(node *n, const text_list *topics) {
   int code = -1;
   for (size_t i = 0; i < n->listen.n && code < 0; i++) code = check_address(n, "--listen", n->listen.v[i]);
   for (size_t i = 0; i < n->connect.n && code < 0; i++) code = check_address(n, "--connect", n->connect.v[i]);
+  for (size_t i = 0; i < n->router.direct.n && code < 0; i++)
+    code = check_address(n, "--direct", n->router.direct.v[i]);
   for (size_t i = 0; i < topics->n && code < 0; i++) {
     size_t len = strlen(topics->v[i]);
     if (len > TOPIC_MAX)
@@ -69,7 +71,7 @@ int node_check(const node *n, const text_list *topics) {
     else if (len == 0)
       code = usage_error(n->cmd, "topic \"\": an empty name; give at least one byte");
   }
-  return code;
+  return code < 0 ? router_make(&n->router, n->cmd) : code;
 }
 
 /* ---- callbacks ---- */
@@ -80,7 +82,7 @@ static void log_line(void *ud, msub_log_level level, const char *module, const c
   fprintf(stderr, "%s: %s %s: %s\n", n->cmd->program, names[level], module, line);
 }
 
-static size_t topic_index(const node *n, msub_topic t) {
+size_t node_topic_index(const node *n, msub_topic t) {
   size_t i = 0;
   while (i < n->n_topics && n->topics[i].v != t.v) i++;
   return i;
@@ -89,7 +91,7 @@ static size_t topic_index(const node *n, msub_topic t) {
 static bool heard(void *ud, msub_host *h, msub_topic t, const msub_msg *m, msub_bytes from) {
   node *n = ud;
   (void)h;
-  size_t i = topic_index(n, t);
+  size_t i = node_topic_index(n, t);
   return i == n->n_topics || !n->on_message || n->on_message(n, i, m, from);
 }
 
@@ -107,22 +109,28 @@ static void result(void *ud, msub_host *h, msub_token ticket, int err, uint32_t 
   if (n->on_result) n->on_result(n, err, recipients);
 }
 
+static void traced(void *ud, msub_host *h, const msub_event *ev) {
+  node *n = ud;
+  (void)h;
+  n->on_trace(n, ev);
+}
+
 /* ---- opening ---- */
 
 static const msub_channel_policy anonymous_policy = {
   .abi = MSUB_ABI, .size = sizeof(msub_channel_policy), .name = "anonymous", .message_id = msub_id_sha256
 };
 
-static int join(node *n, const text_list *topics) {
+static int join(node *n, const text_list *topics, bool publish_only) {
   n->names = take(topics->n * sizeof *n->names);
   n->topics = take(topics->n * sizeof *n->topics);
   for (size_t i = 0; i < topics->n; i++) {
     size_t same = 0;
     while (same < n->n_topics && strcmp(n->names[same], topics->v[i]) != 0) same++;
     if (same < n->n_topics) continue; /* named twice */
-    int err =
-        msub_join(msub_host_engine(n->host), 0, msub_str(topics->v[i]),
-                  n->anonymous ? &anonymous_policy : NULL, NULL, msub_host_now(n->host), &n->topics[n->n_topics]);
+    int err = (publish_only ? msub_open : msub_join)(
+        msub_host_engine(n->host), 0, msub_str(topics->v[i]), n->anonymous ? &anonymous_policy : NULL, NULL,
+        msub_host_now(n->host), &n->topics[n->n_topics]);
     if (err != MSUB_OK) {
       say_error(n->cmd->program, "topic %s: cannot be joined: %s", quoted(topics->v[i]), msub_err_text(err));
       return EXIT_FAILED;
@@ -143,7 +151,7 @@ static int listen_all(node *n) {
   return -1;
 }
 
-int node_open(node *n, const text_list *topics) {
+int node_open(node *n, const text_list *topics, bool publish_only) {
   n->stop_fd = stop_signals();
   if (n->stop_fd < 0) {
     say_error(n->cmd->program, "no pipe: %s", strerror(errno));
@@ -165,6 +173,8 @@ int node_open(node *n, const text_list *topics) {
   o.on_message = heard;
   o.on_event = happened;
   o.on_result = result;
+  if (n->on_trace) o.on_trace = traced;
+  router_use(&n->router, &o);
   unsigned level = n->verbose < 4 ? n->verbose : 4;
   o.log = (msub_log){ .fn = log_line, .ud = n, .level = (msub_log_level)level };
   const char *why = NULL;
@@ -174,15 +184,15 @@ int node_open(node *n, const text_list *topics) {
     return EXIT_FAILED;
   }
   code = listen_all(n);
-  return code < 0 ? join(n, topics) : code;
+  return code < 0 ? join(n, topics, publish_only) : code;
 }
 
-int node_connect(node *n, bool keep) {
-  for (size_t i = 0; i < n->connect.n; i++) {
-    const char *addr = n->connect.v[i];
+static int connect_all(node *n, const char *option, const text_list *addrs, bool keep) {
+  for (size_t i = 0; i < addrs->n; i++) {
+    const char *addr = addrs->v[i];
     int err = keep ? msub_host_keep(n->host, addr) : msub_host_dial(n->host, addr, i);
     if (err != MSUB_OK) {
-      say_error(n->cmd->program, "--connect %s: %s", quoted(addr),
+      say_error(n->cmd->program, "%s %s: %s", option, quoted(addr),
                 err == MSUB_ERR_REFUSED       ? "the address of this node itself; name another one"
                 : err == MSUB_ERR_UNSUPPORTED ? "only TCP over IP is spoken here; write /ip4/HOST/tcp/PORT"
                                               : msub_err_text(err));
@@ -193,6 +203,13 @@ int node_connect(node *n, bool keep) {
   return -1;
 }
 
+int node_connect(node *n, bool keep) {
+  int code = connect_all(n, "--connect", &n->connect, keep);
+  return code < 0 ? connect_all(n, "--direct", &n->router.direct, keep) : code;
+}
+
+bool node_has_way(const node *n) { return n->connect.n || n->listen.n || n->router.direct.n; }
+
 void node_close(node *n) {
   close_host(n->host);
   n->host = NULL;
@@ -202,6 +219,7 @@ void node_close(node *n) {
   free(n->topics);
   free(n->listen.v);
   free(n->connect.v);
+  router_free(&n->router);
 }
 
 /* ---- texts ---- */

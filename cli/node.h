@@ -3,6 +3,7 @@
 #define CLI_NODE_H
 #include "cli/loop.h"
 #include "cli/options.h"
+#include "cli/router.h"
 
 typedef struct node node;
 struct node {
@@ -12,6 +13,7 @@ struct node {
   const char *key_file;
   bool anonymous, json;
   unsigned verbose;
+  router_options router;
   /* what runs */
   msub_key *key;
   msub_host *host;
@@ -26,6 +28,7 @@ struct node {
   bool (*on_message)(node *n, size_t topic, const msub_msg *m, msub_bytes from);
   void (*on_event)(node *n, const msub_host_event *ev);
   void (*on_result)(node *n, int err, uint32_t recipients);
+  void (*on_trace)(node *n, const msub_event *ev);
 };
 
 /* Rows of an option table. `n` is a node *. */
@@ -35,6 +38,7 @@ struct node {
     "insist on its identity. Repeatable.", &(n)->connect, 0, 0, NULL },                                      \
   { "--listen", 0, OPT_LIST, "ADDR", "Listen there: /ip4/HOST/tcp/PORT (port 0: any free one).\n"            \
     "Repeatable.", &(n)->listen, 0, 0, NULL },                                                               \
+  ROUTER_OPTIONS(&(n)->router),                                                                              \
   { "--key", 0, OPT_TEXT, "FILE", "Identity, made by \"meshsub key new\". Default: a fresh one.",            \
     &(n)->key_file, 0, 0, NULL },                                                                            \
   { "--unsigned", 0, OPT_FLAG, NULL, "Anonymous messages: no author, no sequence number, no\n"               \
@@ -46,18 +50,22 @@ struct node {
 
 /* Reads a key file. -1 and *out, or an exit code with the error said. `option`: "--key " or "". */
 int key_read(const char *program, const char *option, const char *file, msub_key **out);
-/* Checks addresses and topics before anything is begun. -1, or EXIT_USAGE. */
-int node_check(const node *n, const text_list *topics);
-/* Key, host, listening, joined topics. -1, or an exit code. */
-int node_open(node *n, const text_list *topics);
-/* Begins every --connect; keep: again whenever the connection is lost. -1, or an exit code. */
+/* Checks addresses, topics and the router's options before anything is begun. -1, or EXIT_USAGE. */
+int node_check(node *n, const text_list *topics);
+/* Key, host, listening, topics: joined, or (publish_only) opened. -1, or an exit code. */
+int node_open(node *n, const text_list *topics, bool publish_only);
+/* Begins every --connect and --direct; keep: again whenever the connection is lost. -1, or an exit code. */
 int node_connect(node *n, bool keep);
+/* Can a peer come in or be reached at all? */
+bool node_has_way(const node *n);
 /* Says on stderr why a dial failed, and what to do. */
 void node_dial_failed(const node *n, const msub_host_event *ev, const char *then);
 /* "listening on ADDR" on stderr for each address; for subcommands whose stdout is data. */
 void node_say_listening(const node *n);
 void node_close(node *n);
 
+/* Position in n->names; n->n_topics: of none of them. */
+size_t node_topic_index(const node *n, msub_topic t);
 size_t node_topic_peers(const node *n, size_t topic);
 size_t node_peer_count(const node *n);
 /* The largest number of bytes that waits for one peer. */

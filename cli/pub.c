@@ -177,7 +177,7 @@ static int report(const node *n, const pub *p) {
 }
 
 static int open_and_run(node *n, pub *p, const char *topic) {
-  int code = node_open(n, &(text_list){ .v = &topic, .n = 1 });
+  int code = node_open(n, &(text_list){ .v = &topic, .n = 1 }, true);
   if (code < 0) {
     if (n->listen.n) node_say_listening(n);
     code = node_connect(n, false);
@@ -223,7 +223,7 @@ int cmd_pub(int argc, char **argv) {
   if (code < 0 && args.n > 2)
     code = usage_error(&c, "%s is one word too many; put a text with spaces in quotes", quoted(args.v[2]));
   if (code < 0) code = node_check(&n, &(text_list){ .v = args.v, .n = 1 });
-  if (code < 0 && !n.connect.n && !n.listen.n)
+  if (code < 0 && !node_has_way(&n))
     code = usage_error(&c, "no way to peers; give --connect ADDR or --listen ADDR");
   if (code < 0) {
     p.text = strcmp(args.v[1], "-") == 0 ? NULL : args.v[1];

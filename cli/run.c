@@ -15,7 +15,7 @@ typedef struct run_state {
   const char *publish;
   text_list topics;
   uint64_t seconds;
-  bool limited, quiet;
+  bool limited, quiet, trace;
   size_t publish_topic;
   lines in;
 } run_state;
@@ -29,9 +29,15 @@ static bool heard(node *n, size_t topic, const msub_msg *m, msub_bytes from) {
 /* ---- events ---- */
 
 static const char *topic_name(const node *n, msub_topic t) {
-  for (size_t i = 0; i < n->n_topics; i++)
-    if (n->topics[i].v == t.v) return n->names[i];
-  return "";
+  size_t i = node_topic_index(n, t);
+  return i < n->n_topics ? n->names[i] : "";
+}
+
+static void set_topic(json_t *j, const char *topic) {
+  if (is_text(msub_str(topic)))
+    json_object_set_new(j, "topic", json_string(topic));
+  else
+    json_object_set_new(j, "topic_hex", json_hex(msub_str(topic)));
 }
 
 static void print_event_json(const node *n, const msub_host_event *ev, const char *name) {
@@ -51,14 +57,7 @@ static void print_event_json(const node *n, const msub_host_event *ev, const cha
   case MSUB_EV_IDENTIFIED: json_object_set_new(j, "agent", json_string(ev->text ? ev->text : "")); break;
   case MSUB_EV_PUBSUB: json_object_set_new(j, "protocol", json_string(ev->text ? ev->text : "")); break;
   case MSUB_EV_TOPIC_JOIN:
-  case MSUB_EV_TOPIC_LEAVE: {
-    const char *topic = topic_name(n, ev->topic);
-    if (is_text(msub_str(topic)))
-      json_object_set_new(j, "topic", json_string(topic));
-    else
-      json_object_set_new(j, "topic_hex", json_hex(msub_str(topic)));
-    break;
-  }
+  case MSUB_EV_TOPIC_LEAVE: set_topic(j, topic_name(n, ev->topic)); break;
   case MSUB_EV_LISTENING: break;
   }
   put_json(stdout, j);
@@ -94,6 +93,22 @@ static void happened(node *n, const msub_host_event *ev) {
     print_event_json(n, ev, names[ev->kind]);
   else
     print_event_text(n, ev);
+}
+
+/* Who comes into a topic's mesh, and who leaves it. */
+static void traced(node *n, const msub_event *ev) {
+  if (n->broken || (ev->kind != MSUB_T_GRAFT && ev->kind != MSUB_T_PRUNE)) return;
+  bool in = ev->kind == MSUB_T_GRAFT;
+  msub_bytes peer = msub_peer_bytes(msub_engine_shared(msub_host_engine(n->host)), ev->peer);
+  if (!n->json) {
+    printf("%s %s: %s\n", in ? "grafted" : "pruned", peer_text(peer), quoted(topic_name(n, ev->topic)));
+    return;
+  }
+  json_t *j = json_object();
+  json_object_set_new(j, "ev", json_string(in ? "graft" : "prune"));
+  json_object_set_new(j, "peer", json_peer(peer));
+  set_topic(j, topic_name(n, ev->topic));
+  put_json(stdout, j);
 }
 
 static void print_start(const node *n) {
@@ -159,7 +174,7 @@ static int run(node *n, run_state *r) {
 }
 
 static int open_and_run(node *n, run_state *r) {
-  int code = node_open(n, &r->topics);
+  int code = node_open(n, &r->topics, false);
   if (code >= 0) return code;
   for (size_t i = 0; r->publish && i < n->n_topics; i++)
     if (strcmp(n->names[i], r->publish) == 0) r->publish_topic = i;
@@ -180,7 +195,7 @@ int cmd_node(int argc, char **argv) {
     "happens: connections, subscriptions of peers, messages. It forwards the messages of the\n"
     "topics that it subscribes to. Without --listen and --connect it listens on loopback.",
     "JSON: {\"ev\":…} with ev listening, connected, disconnected, dial_failed, identified, pubsub,\n"
-    "topic_join, topic_leave, message (as \"meshsub sub\" prints it).\n\n"
+    "topic_join, topic_leave, message (as \"meshsub sub\" prints it); with --trace graft, prune.\n\n"
     "Exit codes: 0 stopped by a signal or by --seconds, 1 failed, 2 wrong usage."
   };
   run_state r = { 0 };
@@ -193,7 +208,11 @@ int cmd_node(int argc, char **argv) {
       &r.publish, 0, 0, NULL },
     { "--seconds", 0, OPT_NUMBER, "N", "Stop by itself after N seconds.", &r.seconds, 1, 1000000000,
       &r.limited },
-    { "--quiet", 'q', OPT_FLAG, NULL, "Print the addresses only.", &r.quiet, 0, 0, NULL },
+    { "--quiet", 'q', OPT_FLAG, NULL, "Print the addresses only (and what --trace asks for).", &r.quiet, 0, 0,
+      NULL },
+    { "--trace", 0, OPT_FLAG, NULL, "Print who comes into the mesh of a topic and who leaves it.", &r.trace, 0,
+      0, NULL },
+    MESH_OPTIONS(&n.router),
     NODE_OPTIONS(&n),
     { 0 },
   };
@@ -202,7 +221,8 @@ int cmd_node(int argc, char **argv) {
   if (code < 0 && args.n)
     code = usage_error(&c, "%s is no option; topics are named by --topic", quoted(args.v[0]));
   if (code < 0 && r.publish) list_add(&r.topics, r.publish);
-  if (code < 0 && !n.listen.n && !n.connect.n) list_add(&n.listen, "/ip4/127.0.0.1/tcp/0");
+  if (r.trace) n.on_trace = traced;
+  if (code < 0 && !node_has_way(&n)) list_add(&n.listen, "/ip4/127.0.0.1/tcp/0");
   if (code < 0) code = node_check(&n, &r.topics);
   if (code < 0) code = open_and_run(&n, &r);
   node_close(&n);

@@ -70,7 +70,7 @@ static int run(node *n, sub *s) {
 }
 
 static int open_and_run(node *n, sub *s, const text_list *topics) {
-  int code = node_open(n, topics);
+  int code = node_open(n, topics, false);
   if (code < 0) {
     if (n->listen.n) node_say_listening(n);
     code = node_connect(n, true);
@@ -105,7 +105,7 @@ int cmd_sub(int argc, char **argv) {
   int code = options_read(&c, rows, argc, argv, &topics);
   if (code < 0 && !topics.n) code = usage_error(&c, "TOPIC is missing; name at least one topic");
   if (code < 0) code = node_check(&n, &topics);
-  if (code < 0 && !n.connect.n && !n.listen.n)
+  if (code < 0 && !node_has_way(&n))
     code = usage_error(&c, "no way to peers; give --connect ADDR or --listen ADDR");
   if (code < 0 && s.limited && !s.counts && !s.waits)
     code = usage_error(&c, "--timeout is for --wait or --count; give one of them");

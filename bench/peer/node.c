@@ -48,9 +48,8 @@ static const char *config_policy(config *c, const json_t *q) {
 
 const char *node_config(config *c, const json_t *q) {
   *c = (config){ .listen = "/ip4/127.0.0.1/tcp/0", .transport = text_of(q, "transport", NULL) };
-  const char *router = text_of(q, "router", "floodsub"), *why = config_policy(c, q);
+  const char *why = config_policy(c, q);
   if (why) return why;
-  if (strcmp(router, "floodsub") != 0) return "router: floodsub is supported";
   if (strcmp(text_of(q, "key_type", "ed25519"), "ed25519") != 0) return "key_type: ed25519 is supported";
   if (json_object_get(q, "listen")) c->listen = text_of(q, "listen", NULL);
   c->key_hex = text_of(q, "key", NULL);
@@ -60,11 +59,14 @@ const char *node_config(config *c, const json_t *q) {
   c->threads = number_of(q, "threads", 0);
   c->inbox = number_of(q, "inbox", 4096);
   c->seen_ns = number_of(q, "seen_ms", 120000) * 1000000;
+  c->rpc_log = number_of(q, "rpc_log", 0);
+  c->trace = flag_of(q, "trace", false) || c->rpc_log;
   if (c->queue < 1 || c->queue > 1u << 20) return "queue: 1 to 1048576";
   if (c->max_message < 4096 || c->max_message > 16u << 20) return "max_msg: 4096 to 16777216";
   if (c->nodes < 1 || c->nodes > 10000) return "nodes: 1 to 10000";
   if (c->threads > 64) return "threads: at most 64";
   if (c->inbox > 1u << 20) return "inbox: at most 1048576";
+  if (c->rpc_log > 1u << 20) return "rpc_log: at most 1048576";
   if (c->key_hex && c->nodes > 1) return "key: one key cannot serve several nodes";
   json_t *protocols = json_object_get(q, "protocols"), *each;
   size_t i;
@@ -97,6 +99,8 @@ static void published(void *ud, msub_host *h, msub_token ticket, int err, uint32
   (void)h, (void)ticket;
   if (err == MSUB_OK) ((peer_node *)ud)->peer->recipients = recipients;
 }
+
+static void traced(void *ud, msub_host *h, const msub_event *ev) { trace_event(&((peer_node *)ud)->peer->trace, h, ev); }
 
 static void happened(void *ud, msub_host *h, const msub_host_event *ev) {
   peer_node *n = ud;
@@ -145,12 +149,8 @@ static void set_limits(msub_host_opts *o, const config *c) {
 }
 
 static const char *check_protocols(const peer_node *n, const config *c) {
-  for (size_t i = 0; c->protocols && c->protocols[i]; i++) {
-    const char *id;
-    size_t k = 0;
-    while ((id = msub_engine_protocol(msub_host_engine(n->host), k)) && strcmp(id, c->protocols[i]) != 0) k++;
-    if (!id) return "protocols: the router speaks /floodsub/1.0.0";
-  }
+  for (size_t i = 0; c->protocols && c->protocols[i]; i++)
+    if (!router_speaks(n, c->protocols[i])) return "protocols: the router does not speak one of them";
   return NULL;
 }
 
@@ -164,6 +164,9 @@ static const char *start_one(peer_node *n, const config *c, bool first) {
   o.ud = n;
   if (c->transport) o.transport = c->transport;
   o.protocols = c->protocols;
+  o.routers = n->peer->router.ops;
+  o.router_opts = n->peer->router.opts;
+  if (first && n->peer->trace.on) o.on_trace = traced;
   o.engine.sign = c->anonymous ? MSUB_STRICT_NO_SIGN : MSUB_STRICT_SIGN;
   o.verify_threads = (unsigned)c->threads;
   o.on_message = first ? delivered : ignored;
@@ -173,9 +176,12 @@ static const char *start_one(peer_node *n, const config *c, bool first) {
   int err = msub_host_new(&o, &n->host, &why);
   if (err != MSUB_OK) return why ? why : msub_err_text(err);
   why = check_protocols(n, c);
-  if (why || !c->listen) return why;
-  err = msub_host_listen(n->host, c->listen, &why);
-  return err == MSUB_OK ? NULL : why ? why : msub_err_text(err);
+  if (!why && c->listen && (err = msub_host_listen(n->host, c->listen, &why)) != MSUB_OK)
+    return why ? why : msub_err_text(err);
+  const router_config *r = &n->peer->router;
+  for (size_t i = 0; !why && i < r->n_direct; i++)
+    if (msub_host_keep(n->host, r->direct_addrs[i]) != MSUB_OK) why = "direct: an address that cannot be dialled";
+  return why;
 }
 
 const char *nodes_start(peer *p, const config *c) {
@@ -183,6 +189,8 @@ const char *nodes_start(peer *p, const config *c) {
   p->policy = c->policy;
   p->max_message = c->max_message;
   p->inbox.limit = c->inbox;
+  p->trace.on = c->trace;
+  p->trace.limit = c->rpc_log;
   for (size_t i = 0; i < c->nodes; i++) {
     peer_node *n = &p->nodes[p->n_nodes++];
     n->peer = p;
@@ -205,6 +213,8 @@ void nodes_stop(peer *p) {
   free(p->nodes);
   p->nodes = NULL;
   p->n_nodes = 0;
+  router_clear(&p->router);
+  trace_clear(&p->trace);
   p->counted.v = 0;
 }
 

@@ -2,7 +2,8 @@
  * tests.
  *
  *   main.c      the loop          requests.c  what the driver asks
- *   node.c      hosts, topics, dialling
+ *   node.c      hosts, topics, dialling       router.c    the router's cfg, mesh, direct peers, raw control
+ *   trace.c     RPCs counted and written down
  *   counter.c   messages counted, credit sent     credit.c    credit received
  *   publish.c   closed and open loop              inbox.c     messages kept until asked for
  *
@@ -12,6 +13,7 @@
 #include "cli/loop.h"
 #include "cli/options.h"
 #include "cli/text.h"
+#include <meshsub/gossipsub.h>
 #include <sys/types.h>
 
 #define PROGRAM "meshsub-peer"
@@ -99,6 +101,37 @@ void inbox_add(inbox *b, const msub_msg *m, msub_bytes from);
 void inbox_take(inbox *b, msub_shared *sh, const json_t *request, json_t *reply);
 void inbox_clear(inbox *b, msub_shared *sh);
 
+/* ---- trace.c: RPCs, with cfg.trace ---- */
+typedef struct traffic {
+  uint64_t rpcs, messages, graft, prune, ihave, iwant, idontwant;
+} traffic;
+typedef struct trace {
+  bool on;
+  size_t limit; /* of RPCs kept; 0: only counted */
+  traffic sent, received;
+  uint64_t delivered, duplicates, dropped_rpcs, withdrawn;
+  json_t *rpcs;
+  uint64_t dropped; /* of the log */
+} trace;
+void trace_event(trace *t, msub_host *h, const msub_event *ev);
+void trace_counters(const trace *t, json_t *reply);
+void trace_take(trace *t, json_t *reply);
+void trace_clear(trace *t);
+
+/* ---- router.c ---- */
+typedef struct router_config {
+  const char *name;
+  const msub_router_ops *inner;
+  bool raw; /* the driver may send control entries */
+  msub_gossipsub_opts gossipsub;
+  const msub_router_ops *ops[2]; /* for the host, with opts beside */
+  const void *opts[2];
+  char **direct_addrs;
+  msub_peer_id *direct_ids;
+  msub_bytes *direct_bytes;
+  size_t n_direct;
+} router_config;
+
 /* ---- node.c ---- */
 typedef struct membership {
   char *name;
@@ -126,8 +159,9 @@ typedef struct config {
   const msub_channel_policy *policy;
   const char **protocols; /* NULL: all */
   const char *key_hex;
-  size_t queue, max_message, nodes, threads, inbox;
+  size_t queue, max_message, nodes, threads, inbox, rpc_log;
   uint64_t seen_ns;
+  bool trace;
 } config;
 const char *node_config(config *c, const json_t *request);
 const char *nodes_start(peer *p, const config *c);
@@ -151,6 +185,8 @@ struct peer {
   size_t n_topics;
   const msub_channel_policy *policy;
   size_t max_message;
+  router_config router; /* outlives the nodes */
+  trace trace;
   msub_topic counted;  /* topics[0] of the first node, once joined */
   uint32_t recipients; /* of the last publish */
   dial dial;
@@ -159,6 +195,18 @@ struct peer {
   publisher publisher;
   inbox inbox;
 };
+
+/* ---- router.c ---- */
+/* The cfg of `start`. NULL, or why not. */
+const char *router_read(router_config *c, const json_t *request);
+void router_clear(router_config *c);
+bool router_speaks(const peer_node *n, const char *protocol);
+/* The first node's view of a topic (m may be NULL). */
+void router_mesh(const peer *p, const membership *m, json_t *reply);
+const char *router_add_direct(peer *p, const char *addr);
+const char *router_control(peer *p, const json_t *request);
+/* The id behind /p2p. */
+bool addr_peer(const char *addr, msub_peer_id *out);
 
 /* ---- requests.c ---- */
 /* Answers one line. */

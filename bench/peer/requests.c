@@ -71,6 +71,7 @@ static const char *start(peer *p, const json_t *q, json_t *out) {
   if (json_is_object(cfg)) json_object_update(all, cfg); /* cfg's members may stand inside or beside */
   config c;
   const char *why = node_config(&c, all);
+  if (!why) why = router_read(&p->router, all);
   if (!why && !credit_open(&p->credit)) why = "no listener for credit";
   if (!why) why = nodes_start(p, &c);
   free(c.protocols);
@@ -93,7 +94,7 @@ static const char *start(peer *p, const json_t *q, json_t *out) {
   snprintf(address, sizeof address, "127.0.0.1:%u", (unsigned)p->credit.port);
   json_object_set_new(out, "peer", json_peer(msub_host_peer_id(p->nodes[0].host)));
   json_object_set_new(out, "credit", json_string(address));
-  json_object_set_new(out, "router", json_string("floodsub"));
+  json_object_set_new(out, "router", json_string(p->router.name));
   return NULL;
 }
 
@@ -133,13 +134,8 @@ static const char *unsubscribe(peer *p, const json_t *q, json_t *out) {
   return each_topic(p, q, nodes_unsubscribe);
 }
 
-/* floodsub has no mesh: whoever subscribed gets the message. */
 static const char *mesh(peer *p, const json_t *q, json_t *out) {
-  const membership *m = node_topic(p, text_of(q, "topic", p->topics[0]));
-  size_t subs = m ? msub_topic_peers(msub_host_engine(p->nodes[0].host), m->t) : 0;
-  json_object_set_new(out, "mesh", json_integer((json_int_t)subs));
-  json_object_set_new(out, "subs", json_integer((json_int_t)subs));
-  json_object_set_new(out, "conns", json_integer((json_int_t)msub_host_count(p->nodes[0].host)->connections));
+  router_mesh(p, node_topic(p, text_of(q, "topic", p->topics[0])), out);
   return NULL;
 }
 
@@ -250,7 +246,19 @@ static const char *counters(peer *p, const json_t *q, json_t *out) {
   json_object_set_new(out, "engine", engine);
   json_object_set_new(out, "host", host);
   json_object_set_new(out, "reasons", reasons);
+  if (p->trace.on) trace_counters(&p->trace, out);
   return NULL;
+}
+
+static const char *rpcs(peer *p, const json_t *q, json_t *out) {
+  (void)q;
+  trace_take(&p->trace, out);
+  return NULL;
+}
+
+static const char *control(peer *p, const json_t *q, json_t *out) {
+  (void)out;
+  return router_control(p, q);
 }
 
 /* ---- the process ---- */
@@ -296,6 +304,12 @@ static const char *dial_request(peer *p, const json_t *q, json_t *out) {
   return dial_begin(p, text_of(q, "addr", NULL));
 }
 
+static const char *connect_direct(peer *p, const json_t *q, json_t *out) {
+  (void)out;
+  const char *addr = text_of(q, "addr", NULL), *why = router_add_direct(p, addr);
+  return why ? why : dial_begin(p, addr);
+}
+
 static const struct request {
   const char *op;
   request_fn *run;
@@ -318,6 +332,9 @@ static const struct request {
   { "send", send_one, false },
   { "inbox", inbox_request, false },
   { "counters", counters, false },
+  { "connect_direct", connect_direct, false },
+  { "control", control, false },
+  { "rpcs", rpcs, false },
 };
 
 static const struct request *find_request(const char *op) {

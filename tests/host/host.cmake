@@ -1,47 +1,34 @@
 # The threaded bottom of the host, then hosts in one process over real sockets on loopback.
-# SECONDS: what a test may take, when that is more than usual. TIER: quick, when nothing else is said.
 function(msub_host_test name)
-  cmake_parse_arguments(H "" "SECONDS;TIER" "SOURCES;ARGS" ${ARGN})
+  cmake_parse_arguments(H "" "SECONDS" "SOURCES" ${ARGN})
+  msub_program_test(${name} TIER quick TIMEOUT ${H_SECONDS} SOURCES ${H_SOURCES} check.c LIBS meshsub-host_static Threads::Threads)
+endfunction()
+# SECONDS: what a case may take, when that is more than usual. TIER: quick, when nothing else is said.
+function(msub_host_cases prefix program)
+  cmake_parse_arguments(H "" "SECONDS;TIER" "CASES" ${ARGN})
   if(NOT H_TIER)
     set(H_TIER quick)
   endif()
-  msub_program_test(${name} TIER ${H_TIER} TIMEOUT ${H_SECONDS} SOURCES ${H_SOURCES} check.c
-    LIBS meshsub-host_static Threads::Threads ARGS ${H_ARGS})
+  msub_case_tests(${prefix} TIER ${H_TIER} TIMEOUT ${H_SECONDS} PROGRAM ${program} SOURCES test_${program}.c raw_peer.c host_node.c check.c
+    LIBS meshsub-host_static Threads::Threads CASES ${H_CASES})
 endfunction()
 
 if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
   msub_host_test(unit.transport SECONDS 300 SOURCES test_transport.c transport_suite.c)
   msub_host_test(unit.handoff SOURCES test_handoff.c)
   msub_host_test(unit.pool SOURCES test_pool.c)
-  foreach(case connect unsigned signed big wrong_id reconnect superseded slow second_protocol half_open no_descriptors stop
-          idle stalled no_memory baseline)
-    msub_host_test(unit.host-${case} SOURCES test_host_pair.c host_node.c ARGS ${case})
-  endforeach()
-  foreach(case refused resets half_closes replaced again faults protocols streams gone)
-    msub_host_test(unit.host-raw-${case} SOURCES test_host_raw.c raw_peer.c host_node.c ARGS ${case})
-  endforeach()
-  foreach(case echo serve open big slow_reader many crowd budget deadline unsupported gone two_connections resets finish
-          finished_early unserve freed inside no_memory)
-    msub_host_test(unit.exchange-${case} SOURCES test_exchange.c raw_peer.c host_node.c ARGS ${case})
-  endforeach()
-  foreach(case withdraw records foreign_record hint hints_off hint_of_dialled hint_addresses hint_flood star direct protect_inbound
-          protect_outbound grace discovery trace)
-    msub_host_test(unit.found-${case} SOURCES test_found.c raw_peer.c host_node.c ARGS ${case})
-  endforeach()
-  foreach(case budget lengths multistream noise records yamux identify rpc)
-    msub_host_test(unit.host-bad-${case} SOURCES test_host_bad.c raw_peer.c host_node.c ARGS ${case})
-  endforeach()
-  foreach(case half_open mute)
-    msub_host_test(unit.host-bad-${case} TIER normal SOURCES test_host_bad.c raw_peer.c host_node.c ARGS ${case})
-  endforeach()
-  foreach(case streams pings hellos listeners control steps records blame handshakes)
-    msub_host_test(unit.host-limits-${case} SOURCES test_host_limits.c raw_peer.c host_node.c ARGS ${case})
-  endforeach()
-  foreach(case seconds steady minute)
-    msub_host_test(unit.host-limits-${case} TIER normal SECONDS 300
-      SOURCES test_host_limits.c raw_peer.c host_node.c ARGS ${case})
-  endforeach()
   msub_host_test(unit.host-lanes SOURCES test_lanes.c)
+  msub_host_cases(unit.host host_pair CASES connect unsigned signed big wrong_id reconnect superseded slow second_protocol half_open
+    no_descriptors stop idle stalled no_memory baseline)
+  msub_host_cases(unit.host-raw host_raw CASES refused resets half_closes replaced again faults protocols streams gone)
+  msub_host_cases(unit.exchange exchange CASES echo serve open big slow_reader many crowd budget deadline unsupported gone two_connections
+    resets finish finished_early unserve freed inside no_memory)
+  msub_host_cases(unit.found found CASES withdraw records foreign_record hint hints_off hint_of_dialled hint_addresses hint_flood star direct
+    protect_inbound protect_outbound grace discovery trace)
+  msub_host_cases(unit.host-bad host_bad CASES budget lengths multistream noise records yamux identify rpc)
+  msub_host_cases(unit.host-bad host_bad TIER normal CASES half_open mute)
+  msub_host_cases(unit.host-limits host_limits CASES streams pings hellos listeners control steps records blame handshakes)
+  msub_host_cases(unit.host-limits host_limits TIER normal SECONDS 300 CASES seconds steady minute)
 endif()
 
 find_program(MSUB_PYTHON3 python3)

@@ -99,6 +99,7 @@ static void on_log(void *ud, msub_log_level level, const char *module, const cha
 /* ---- nodes ---- */
 
 void node_init(node *n, const char *name, uint8_t seed) {
+  static const msub_router_ops *const routers[] = { &msub_floodsub, NULL };
   uint8_t bytes[32];
   memset(bytes, seed, sizeof bytes);
   memset(n, 0, sizeof *n);
@@ -109,6 +110,7 @@ void node_init(node *n, const char *name, uint8_t seed) {
   msub_host_opts *o = &n->opts;
   msub_host_opts_init(o);
   o->key = n->key;
+  o->routers = routers; /* no heartbeats and no mesh beside what is tested */
   o->mem = &counted_mem;
   o->ud = n;
   o->on_message = on_message;

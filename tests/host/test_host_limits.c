@@ -211,7 +211,7 @@ static void join_one(unsigned i) {
   char name[16];
   msub_topic t;
   (void)snprintf(name, sizeof name, "%06u", i);
-  MUST(msub_join(msub_host_engine(a.host), 0, msub_str(name), node_policy(), msub_host_now(a.host), &t));
+  MUST(msub_join(msub_host_engine(a.host), 0, msub_str(name), node_policy(), NULL, msub_host_now(a.host), &t));
 }
 
 static void test_control(void) {

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """meshsub-peer against go-libp2p-pubsub over floodsub: exactly once, both ways, across reconnects and kills.
+What gossipsub adds is in gossipsub_go.py.
 
 usage: interop_go.py [PATH OF meshsub-peer]     (or environment MESHSUB_PEER)
 Exit status: 0 all passed, 1 a case failed, 77 the Go peer cannot be built here.
@@ -23,14 +24,18 @@ KEYS = {
                      "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
 }
 OTHER = {"ours": "go", "go": "ours"}
+FLOODSUB = {"router": "floodsub", "protocols": ["/floodsub/1.0.0"]}
 
 
 class Pair(contextlib.ExitStack):
-    """One node of each kind, connected and subscribed, by the name of its side."""
+    """One node of each kind, connected and subscribed, by the name of its side. cfg: of both, or by side; mesh: how
+    many the meshes are to hold, None where there is none."""
 
-    def __init__(self, binaries, signed, dialer):
+    def __init__(self, binaries, signed, dialer, cfg=FLOODSUB, mesh=1):
         super().__init__()
+        self.mesh = {} if mesh is None else {"mesh": mesh}
         self.binaries, self.signed, self.dialer = binaries, signed, dialer
+        self.cfg = cfg if set(cfg) == set(binaries) else {side: cfg for side in binaries}
         self.link = Link(signed)
         self.nodes = {}
         try:
@@ -43,14 +48,13 @@ class Pair(contextlib.ExitStack):
 
     def launch(self, side):
         node = self.enter_context(Node(side, self.binaries[side]))
-        node.start(router="floodsub", protocols=["/floodsub/1.0.0"], topics=["bench"],
-                   signed=self.signed, key=KEYS[side])
+        node.start(topics=["bench"], signed=self.signed, key=KEYS[side], **self.cfg[side])
         node.request("subscribe")
         return node
 
     def dial(self, side):
         self.nodes[side].request("dial", addr=self.nodes[OTHER[side]].addr())
-        self.wait(subs=1, conns=1)
+        self.wait(subs=1, conns=1, **self.mesh)
 
     def wait(self, timeout=None, **want):
         for node in self.nodes.values():
@@ -65,14 +69,14 @@ class Pair(contextlib.ExitStack):
             self.transfer(side, 5, 200 * KIB)
 
 
-def exactly_once(binaries, signed, dialer, publisher):
-    with Pair(binaries, signed, dialer) as pair:
+def exactly_once(binaries, signed, dialer, publisher, **more):
+    with Pair(binaries, signed, dialer, **more) as pair:
         pair.transfer(publisher, 1000, KIB, window=64)
         pair.transfer(publisher, 20, 200 * KIB, window=64)
 
 
-def reconnect(binaries, signed, dialer, closer):
-    with Pair(binaries, signed, dialer) as pair:
+def reconnect(binaries, signed, dialer, closer, **more):
+    with Pair(binaries, signed, dialer, **more) as pair:
         pair.both_ways()
         for _ in range(2):
             pair.nodes[closer].request("disconnect", peer=pair.nodes[OTHER[closer]].peer)
@@ -81,21 +85,21 @@ def reconnect(binaries, signed, dialer, closer):
             pair.both_ways()
 
 
-def killed(binaries, signed, victim):
+def killed(binaries, signed, victim, **more):
     """The victim's next life is started beforehand, so that it dials in the moment of the kill: the
     survivor learns of the end of the old connection and of the new one at the same time."""
-    with Pair(binaries, signed, victim) as pair:
+    with Pair(binaries, signed, victim, **more) as pair:
         pair.both_ways()
         address = pair.nodes[OTHER[victim]].addr()
         successor = pair.launch(victim)
         pair.nodes[victim].kill()
         pair.nodes[victim] = successor
         successor.request("dial", addr=address)
-        pair.wait(subs=1, conns=1)
+        pair.wait(subs=1, mesh=1, conns=1)
         pair.both_ways()
 
 
-def superseded(binaries, signed, victim):
+def superseded(binaries, signed, victim, **more):
     """The victim stops without a word (its connection stays open), its next life connects, and only
     then is the old one killed: the survivor holds two connections of one peer for a while.
 
@@ -103,7 +107,7 @@ def superseded(binaries, signed, victim):
     of the old outbound stream clears what the new inbound stream announced. It opens a new stream
     afterwards, so a peer that announces again when that stream comes is heard; Go's own does not, and
     gets help here."""
-    with Pair(binaries, signed, victim) as pair:
+    with Pair(binaries, signed, victim, **more) as pair:
         pair.both_ways()
         address = pair.nodes[OTHER[victim]].addr()
         successor = pair.launch(victim)
@@ -118,7 +122,7 @@ def superseded(binaries, signed, victim):
             successor.wait_mesh(subs=1)
             successor.request("unsubscribe")
             successor.request("subscribe")
-        pair.wait(subs=1, timeout=5)
+        pair.wait(subs=1, mesh=1)
         pair.both_ways()
 
 

@@ -47,6 +47,8 @@ static void count_free(void *ud, void *p, size_t n) {
   free(p);
 }
 
+size_t sc_memory(void) { return live_bytes; }
+
 /* ---- messages: a number, then zeroes ---- */
 
 static uint32_t number_of(msub_bytes b) { return b.n >= 4 ? (uint32_t)b.p[0] << 24 | (uint32_t)b.p[1] << 16 | (uint32_t)b.p[2] << 8 | b.p[3] : 0; }

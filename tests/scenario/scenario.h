@@ -94,6 +94,8 @@ unsigned sc_total(const sc *c, uint32_t node);
  * range before the next one is sent. */
 void sc_traffic(sc *c, uint32_t first, uint32_t n, const char *topic, uint32_t number, uint32_t count);
 
+size_t sc_memory(void); /* bytes that the simulation holds */
+
 /* The router's view. */
 uint32_t sc_roles(sc *c, uint32_t node, uint32_t peer, const char *topic); /* MSUB_ROLE_* */
 unsigned sc_with_role(sc *c, uint32_t node, const char *topic, uint32_t role);

@@ -65,6 +65,30 @@ def static_cases():
     yield ["sub", "t", "--timeout", "1s", "--listen", "/ip4/127.0.0.1/tcp/0"], USAGE, usage(
         "sub", "--timeout is for --wait or --count; give one of them")
     yield ["sub", "t", "--json=yes"], USAGE, usage("sub", '--json takes no value, but got "yes"')
+    ours = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"
+    yield ["node", "--router", "gosipsub"], USAGE, usage(
+        "node", '--router "gosipsub": there are gossipsub and floodsub; did you mean gossipsub?')
+    yield ["sub", "t", "--router", "none", "--connect", "/ip4/127.0.0.1/tcp/1"], USAGE, usage(
+        "sub", '--router "none": there are gossipsub and floodsub')
+    yield ["node", "--router", "floodsub", "--px"], USAGE, usage(
+        "node", "--px is for gossipsub; --router floodsub has no mesh")
+    yield ["pub", "t", "x", "--router=floodsub", "--direct", f"/ip4/127.0.0.1/tcp/1/p2p/{ours}"], USAGE, usage(
+        "pub", "--direct is for gossipsub; --router floodsub has no mesh")
+    yield ["node", "--d", "4", "--dlo", "5"], USAGE, usage(
+        "node", "--dlo 5, --d 4, --dhi 8: they must not fall from left to right, and --d 1 is no mesh")
+    yield ["node", "--dhi", "5"], USAGE, usage(
+        "node", "--dlo 5, --d 6, --dhi 5: they must not fall from left to right, and --d 1 is no mesh")
+    yield ["node", "--d", "1"], USAGE, usage(
+        "node", "--dlo 1, --d 1, --dhi 2: they must not fall from left to right, and --d 1 is no mesh")
+    yield ["node", "--d", "many"], USAGE, usage("node", '--d "many": not a number from 0 to 2048')
+    yield ["node", "--heartbeat", "1"], USAGE, usage(
+        "node", '--heartbeat "1": not a duration; write numbers with units, at least 1ms: 5s, 200ms, 1h30m')
+    yield ["node", "--heartbeat", "2h"], USAGE, usage("node", '--heartbeat "2h": at most 1h')
+    yield ["node", "--direct", "/ip4/127.0.0.1/tcp/1"], USAGE, usage(
+        "node", '--direct "/ip4/127.0.0.1/tcp/1": no /p2p/ID at its end; a direct peer is known by its id')
+    yield ["sub", "t", "--direct", "localhost"], USAGE, usage(
+        "sub", f'--direct "localhost": not a multiaddress; {ADDRESS} or /ip6/HOST/tcp/PORT')
+    yield ["pub", "t", "x", "--d", "4"], USAGE, usage("pub", 'unknown option "--d"')
     yield ["node", "topic"], USAGE, usage("node", '"topic" is no option; topics are named by --topic')
     yield ["key"], USAGE, usage("key", "what to do is missing; say new or show")
     yield ["key", "make"], USAGE, usage("key", 'unknown command "make"; there are new and show')

@@ -11,6 +11,7 @@ import json
 import os
 import select
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -213,12 +214,12 @@ class Flow:
     def relay(self):
         """Lines from a node's stdin pass another node to a subscriber; both nodes run on until SIGTERM."""
         with contextlib.ExitStack() as stack:
-            middle = stack.enter_context(self.start("node", "--topic", "t", "--json"))
+            middle = stack.enter_context(self.start("node", "--topic", "t", "--json", "--trace"))
             listening = json.loads(middle.line("address"))
             assert listening["ev"] == "listening" and listening["addr"].endswith("/p2p/" + listening["peer"])
             to = listening["addr"]
             sub = stack.enter_context(self.start("sub", "t", "--connect", to, "--count", "50"))
-            while json.loads(middle.line("subscription"))["ev"] != "topic_join":
+            while json.loads(middle.line("graft"))["ev"] != "graft":  # from here on the mesh carries messages on
                 pass
             first = stack.enter_context(self.start("node", "--publish", "t", "--connect", to, stdin=subprocess.PIPE))
             assert first.line("peer id").startswith("/p2p/12D3")
@@ -266,10 +267,47 @@ class Flow:
         assert 0.9 < time.monotonic() - began < 3
 
 
+    def mesh(self):
+        """A node with a peer in its mesh, a floodsub peer and a direct one: who is grafted, and that all get all."""
+        with contextlib.ExitStack() as stack:
+            peers = [self.run("key", "new", f"{name}.key").strip() for name in ("mesh", "flood", "direct")]
+            with socket.socket() as s:
+                s.bind(("127.0.0.1", 0))
+                port = s.getsockname()[1]
+            listen = f"/ip4/127.0.0.1/tcp/{port}"
+            node = stack.enter_context(self.start(
+                "node", "--topic", "t", "--trace", "--json", "--d", "2", "--dlo=1", "--dhi=3", "--heartbeat", "100ms",
+                "--px", "--listen", LOOPBACK, "--direct", f"{listen}/p2p/{peers[2]}"))
+            to = json.loads(node.process.stdout.readline())["addr"]
+            subs = [stack.enter_context(self.start("sub", "t", "--count", "2", "--key", *more)) for more in (
+                ["mesh.key", "--connect", to],
+                ["flood.key", "--connect", to, "--router=floodsub"],
+                ["direct.key", "--listen", listen, "--direct", to])]
+            joined, grafted = set(), set()
+            while joined != set(peers) or not grafted:
+                e = json.loads(node.process.stdout.readline())
+                if e["ev"] in ("topic_join", "graft"):
+                    (joined if e["ev"] == "topic_join" else grafted).add(e["peer"])
+            assert grafted == {peers[0]}, f"{grafted} of {peers}"
+            for text, more in (("one", []), ("two", ["--router", "floodsub"])):
+                self.run("pub", "t", text, "--connect", to, *more)
+            for sub in subs:
+                assert sorted(sub.end(0, 30).split()) == [b"one", b"two"]
+            while True:
+                e = json.loads(node.process.stdout.readline())
+                assert e["ev"] != "graft", e
+                if e["ev"] == "prune":
+                    break
+            assert e["peer"] == peers[0] and e["topic"] == "t", e
+            node.process.send_signal(signal.SIGTERM)
+            node.end()
+
+
 def main():
     flow = Flow(os.path.abspath(sys.argv[1]))
     parts = [flow.keys, flow.text, flow.signed_json, flow.anonymous, flow.relay, flow.patience, flow.limits,
              flow.last_words, flow.slow_reader]
+    parts.append(flow.mesh)
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)

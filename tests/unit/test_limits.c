@@ -266,7 +266,7 @@ Test(limits, topics_of_an_engine) {
   world_subscribe(&w, more, "two", true);
   cr_assert(used().topics == MSUB__TOPICS && n()->subscriptions_over_limit == 1);
   msub_topic t;
-  cr_assert_eq(msub_join(w.e, 0, msub_str("three"), NULL, &w.now, &t), MSUB_ERR_LIMIT);
+  cr_assert_eq(msub_join(w.e, 0, msub_str("three"), NULL, NULL, &w.now, &t), MSUB_ERR_LIMIT);
   world_subscribe(&w, more, "one", true); /* known ones are no new ones */
   cr_assert_eq(n()->subscriptions_over_limit, 1);
   world_subscribe(&w, last, "one", false);
@@ -298,7 +298,7 @@ Test(limits, bytes_of_all_names) {
   world_subscribe(&w, s, "b", true);
   cr_assert(used().topics == done + 2 && n()->subscriptions_over_limit == 2);
   msub_topic t;
-  cr_assert_eq(msub_join(w.e, 0, msub_str("c"), NULL, &w.now, &t), MSUB_ERR_LIMIT);
+  cr_assert_eq(msub_join(w.e, 0, msub_str("c"), NULL, NULL, &w.now, &t), MSUB_ERR_LIMIT);
   nobody_blamed();
   world_stop(&w);
 }
@@ -315,7 +315,7 @@ Test(limits, topic_name) {
     uint64_t over = n()->subscriptions_over_limit;
     subscribe(s, 0, 1, size);
     cr_assert_eq(n()->subscriptions_over_limit - over, d > 0);
-    cr_assert_eq(msub_join(w.e, 0, (msub_bytes){ (const uint8_t *)name, size }, NULL, &w.now, &t), d > 0 ? MSUB_ERR_INVAL : MSUB_OK);
+    cr_assert_eq(msub_join(w.e, 0, (msub_bytes){ (const uint8_t *)name, size }, NULL, NULL, &w.now, &t), d > 0 ? MSUB_ERR_INVAL : MSUB_OK);
   }
   nobody_blamed();
   world_stop(&w);

@@ -38,9 +38,10 @@ type config struct {
 	Policy    string   `json:"policy"`
 	Direct    []string `json:"direct"`
 
-	// Ours: messages the inbox keeps (0: none) and the network size told to randomsub.
+	// Messages the inbox keeps (0: none) and the network size told to randomsub.
 	Inbox       int `json:"inbox"`
 	NetworkSize int `json:"network_size"`
+	RPCLog      int `json:"rpc_log"` // RPCs that are written down
 }
 
 func parseConfig(line []byte) (*config, error) {

@@ -79,6 +79,8 @@ func (d *driver) run(op string, line []byte) (object, error) {
 			return nil, err
 		}
 		return n.inbox.take(q), nil
+	case "control":
+		return nil, n.sendControl(line)
 	}
 	if err := json.Unmarshal(line, &r); err != nil {
 		return nil, err
@@ -104,6 +106,8 @@ func (d *driver) run(op string, line []byte) (object, error) {
 		return object{"peers": n.peers()}, nil
 	case "topics":
 		return object{"topics": n.topicPeers()}, nil
+	case "rpcs":
+		return n.tracer.log.take(), nil
 	case "counters":
 		return n.tracer.counters(), nil
 	case "send":

@@ -32,6 +32,7 @@ type node struct {
 	out    *output
 	host   host.Host
 	ps     *pubsub.PubSub
+	gossip *pubsub.GossipSubRouter // nil: another router
 	tracer *tracer
 
 	mu     sync.Mutex
@@ -83,10 +84,10 @@ func newNode(cfg *config, out *output) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &node{cfg: cfg, out: out, host: h, tracer: newTracer(), topics: map[string]*membership{}}
+	n := &node{cfg: cfg, out: out, host: h, tracer: newTracer(cfg.RPCLog), topics: map[string]*membership{}}
 	opts, err := n.options()
 	if err == nil {
-		n.ps, err = newRouter(cfg, h, opts)
+		err = n.newRouter(opts)
 	}
 	if err == nil {
 		_, err = n.join(cfg.Topics[0])
@@ -271,23 +272,27 @@ func scoring(cfg *config) pubsub.Option {
 	)
 }
 
-func newRouter(cfg *config, h host.Host, opts []pubsub.Option) (*pubsub.PubSub, error) {
-	ctx := context.Background()
+func (n *node) newRouter(opts []pubsub.Option) (err error) {
+	ctx, cfg := context.Background(), n.cfg
 	switch cfg.Router {
 	case "gossipsub":
-		return pubsub.NewGossipSub(ctx, h, opts...)
+		n.gossip = pubsub.DefaultGossipSubRouter(n.host)
+		n.ps, err = pubsub.NewGossipSubWithRouter(ctx, n.host, n.gossip, append(opts, n.gossip.WithDefaultTagTracer())...)
 	case "floodsub":
 		if len(cfg.Protocols) > 0 {
-			return pubsub.NewFloodsubWithProtocols(ctx, h, protocolIDs(cfg.Protocols), opts...)
+			n.ps, err = pubsub.NewFloodsubWithProtocols(ctx, n.host, protocolIDs(cfg.Protocols), opts...)
+		} else {
+			n.ps, err = pubsub.NewFloodSub(ctx, n.host, opts...)
 		}
-		return pubsub.NewFloodSub(ctx, h, opts...)
 	case "randomsub":
 		if len(cfg.Protocols) > 0 {
-			return nil, errors.New("the library's randomsub has fixed protocols")
+			return errors.New("the library's randomsub has fixed protocols")
 		}
-		return pubsub.NewRandomSub(ctx, h, cfg.NetworkSize, opts...)
+		n.ps, err = pubsub.NewRandomSub(ctx, n.host, cfg.NetworkSize, opts...)
+	default:
+		return fmt.Errorf("unknown router %q", cfg.Router)
 	}
-	return nil, fmt.Errorf("unknown router %q", cfg.Router)
+	return err
 }
 
 func protocolIDs(names []string) []protocol.ID {

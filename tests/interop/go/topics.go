@@ -115,12 +115,18 @@ func (n *node) mesh(name string) (object, error) {
 	if name == "" {
 		name = n.cfg.Topics[0]
 	}
-	subs := len(n.ps.ListPeers(name))
+	subs := n.ps.ListPeers(name)
 	mesh := subs // floodsub and randomsub have no mesh: whoever subscribed may get the message
-	if n.cfg.Router == "gossipsub" {
-		mesh = n.tracer.meshSize(name)
+	if n.gossip != nil {
+		mesh = n.tracer.meshPeers(name)
 	}
-	return object{"mesh": mesh, "subs": subs, "conns": len(n.host.Network().Conns())}, nil
+	peers := make([]string, 0, len(mesh))
+	for _, p := range mesh {
+		peers = append(peers, p.String())
+	}
+	return object{
+		"mesh": len(mesh), "subs": len(subs), "conns": len(n.host.Network().Conns()), "mesh_peers": peers,
+	}, nil
 }
 
 func (n *node) topicPeers() map[string][]string {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +19,7 @@ type tracer struct {
 	mesh     map[string]map[peer.ID]struct{}
 	protocol map[peer.ID]protocol.ID
 	rejected map[string]int
+	log      rpcLog
 
 	sent, received traffic
 	delivered      atomic.Int64
@@ -29,11 +32,12 @@ type traffic struct {
 	rpcs, messages, graft, prune, ihave, iwant, idontwant atomic.Int64
 }
 
-func newTracer() *tracer {
+func newTracer(logged int) *tracer {
 	return &tracer{
 		mesh:     map[string]map[peer.ID]struct{}{},
 		protocol: map[peer.ID]protocol.ID{},
 		rejected: map[string]int{},
+		log:      rpcLog{limit: logged},
 	}
 }
 
@@ -69,10 +73,10 @@ func (t *tracer) counters() object {
 	}
 }
 
-func (t *tracer) meshSize(topic string) int {
+func (t *tracer) meshPeers(topic string) []peer.ID {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.mesh[topic])
+	return slices.Collect(maps.Keys(t.mesh[topic]))
 }
 
 func (t *tracer) protocolOf(p peer.ID) protocol.ID {
@@ -127,5 +131,13 @@ func (t *tracer) DeliverMessage(*pubsub.Message)                       { t.deliv
 func (t *tracer) DuplicateMessage(*pubsub.Message)                     { t.duplicates.Add(1) }
 func (t *tracer) UndeliverableMessage(*pubsub.Message)                 { t.undeliverable.Add(1) }
 func (t *tracer) DropRPC(*pubsub.RPC, peer.ID)                         { t.droppedRPCs.Add(1) }
-func (t *tracer) RecvRPC(rpc *pubsub.RPC)                              { t.received.add(&rpc.RPC) }
-func (t *tracer) SendRPC(rpc *pubsub.RPC, _ peer.ID)                   { t.sent.add(&rpc.RPC) }
+
+func (t *tracer) RecvRPC(rpc *pubsub.RPC) {
+	t.received.add(&rpc.RPC)
+	t.log.add(true, rpc.From(), &rpc.RPC)
+}
+
+func (t *tracer) SendRPC(rpc *pubsub.RPC, p peer.ID) {
+	t.sent.add(&rpc.RPC)
+	t.log.add(false, p, &rpc.RPC)
+}

@@ -1,0 +1,115 @@
+#include "cli/router.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define HEARTBEAT_MAX UINT64_C(3600000000000)
+
+static const struct named {
+  const char *name;
+  const msub_router_ops *ops;
+} routers[] = { { "gossipsub", &msub_gossipsub }, { "floodsub", &msub_floodsub } };
+#define ROUTERS (sizeof routers / sizeof *routers)
+
+static const char *name_at(const void *ud, size_t i) {
+  (void)ud;
+  return i < ROUTERS ? routers[i].name : NULL;
+}
+
+static int find_router(const command *c, const char *name, const struct named **out) {
+  *out = routers;
+  if (!name) return -1;
+  for (size_t i = 0; i < ROUTERS; i++) {
+    *out = &routers[i];
+    if (strcmp(routers[i].name, name) == 0) return -1;
+  }
+  const char *meant = nearest(name, name_at, NULL);
+  return usage_error(c, "--router %s: there are gossipsub and floodsub%s%s%s", quoted(name),
+                     meant ? "; did you mean " : "", meant ? meant : "", meant ? "?" : "");
+}
+
+/* The first option that only a mesh has a use for; NULL: none was given. */
+static const char *mesh_option(const router_options *r) {
+  return r->d_given           ? "--d"
+         : r->dlo_given       ? "--dlo"
+         : r->dhi_given       ? "--dhi"
+         : r->heartbeat_given ? "--heartbeat"
+         : r->px              ? "--px"
+         : r->direct.n        ? "--direct"
+                              : NULL;
+}
+
+static uint16_t least(uint64_t a, uint64_t b) { return (uint16_t)(a < b ? a : b); }
+
+/* What was not said follows from d in about the proportions of the defaults. */
+static int mesh_degrees(const router_options *r, const command *c, msub_gossipsub_mesh *m) {
+  if (!r->d_given && !r->dlo_given && !r->dhi_given) return -1;
+  uint64_t d = r->d_given ? r->d : m->d;
+  m->d = (uint16_t)d;
+  m->dlo = r->dlo_given ? (uint16_t)r->dlo : r->d_given ? (uint16_t)(d - (d + 2) / 5) : m->dlo;
+  m->dhi = r->dhi_given ? (uint16_t)r->dhi : r->d_given ? (uint16_t)(2 * d) : m->dhi;
+  m->dscore = least(m->dscore, m->dhi);
+  m->dout = least(m->dout, m->dlo ? m->dlo - 1u : 0);
+  m->dout = least(m->dout, d >= 2 ? (d - 1) / 2 : 0);
+  if (m->dlo <= m->d && m->d <= m->dhi && m->d != 1) return -1;
+  return usage_error(c, "--dlo %u, --d %u, --dhi %u: they must not fall from left to right, and --d 1 is no mesh",
+                     m->dlo, m->d, m->dhi);
+}
+
+static int direct_peers(router_options *r, const command *c) {
+  r->direct_ids = take(r->direct.n * sizeof *r->direct_ids);
+  r->direct_bytes = take(r->direct.n * sizeof *r->direct_bytes);
+  for (size_t i = 0; i < r->direct.n; i++) {
+    msub_multiaddr binary;
+    msub_addr a;
+    const char *text = r->direct.v[i];
+    if (msub_multiaddr_parse(text, &binary) != MSUB_OK ||
+        msub_multiaddr_split((msub_bytes){ binary.bytes, binary.n }, &a) != MSUB_OK)
+      return -1; /* said by node_check() */
+    if (a.peer_id.n == 0)
+      return usage_error(c, "--direct %s: no /p2p/ID at its end; a direct peer is known by its id", quoted(text));
+    r->direct_ids[i].n = (uint8_t)a.peer_id.n;
+    memcpy(r->direct_ids[i].bytes, a.peer_id.p, a.peer_id.n);
+    r->direct_bytes[i] = msub_peer_id_bytes(&r->direct_ids[i]);
+  }
+  r->gossipsub.direct = r->direct_bytes;
+  r->gossipsub.n_direct = r->direct.n;
+  return -1;
+}
+
+int router_make(router_options *r, const command *c) {
+  const struct named *found;
+  int code = find_router(c, r->name, &found);
+  if (code >= 0) return code;
+  r->ops[0] = found->ops;
+  if (found->ops != &msub_gossipsub) {
+    const char *option = mesh_option(r);
+    return option ? usage_error(c, "%s is for gossipsub; --router %s has no mesh", option, r->name) : -1;
+  }
+  msub_gossipsub_opts_init(&r->gossipsub);
+  r->gossipsub.peer_exchange = r->px;
+  if (r->heartbeat_given) {
+    if (r->heartbeat > HEARTBEAT_MAX)
+      return usage_error(c, "--heartbeat \"%s\": at most %s", duration_text(r->heartbeat), duration_text(HEARTBEAT_MAX));
+    r->gossipsub.heartbeat_ns = r->heartbeat;
+    r->gossipsub.heartbeat_delay_ns = r->heartbeat < r->gossipsub.heartbeat_delay_ns ? r->heartbeat
+                                                                                      : r->gossipsub.heartbeat_delay_ns;
+  }
+  code = mesh_degrees(r, c, &r->gossipsub.mesh);
+  if (code < 0) code = direct_peers(r, c);
+  const char *fault = code < 0 ? msub_gossipsub_opts_fault(&r->gossipsub) : NULL;
+  if (fault) code = usage_error(c, "the mesh's options do not go together: %s does not hold", fault);
+  r->opts[0] = &r->gossipsub;
+  return code;
+}
+
+void router_use(const router_options *r, msub_host_opts *o) {
+  o->routers = r->ops;
+  o->router_opts = r->opts;
+}
+
+void router_free(router_options *r) {
+  free(r->direct.v);
+  free(r->direct_ids);
+  free(r->direct_bytes);
+  *r = (router_options){ 0 };
+}
