@@ -105,6 +105,7 @@ struct msub_host {
 
   msub__wheel *wheel;
   msub__wake wake;
+  atomic_bool stop; /* not beside the flags of the loop's thread, which a compiler may read together */
   msub__inbox inbox;
   bool has_inbox;
   msub__pool *pool;
@@ -120,7 +121,6 @@ struct msub_host {
   size_t n_groups;
   unsigned in_engine; /* a call into the engine, or one of its callbacks, is on the stack */
   bool in_turn, stopping;
-  atomic_bool stop;
 
   msub__listener listeners[MSUB__HOST_LISTENERS];
   size_t n_listeners;
