@@ -254,7 +254,7 @@ static void test_slow(void) {
   node_init(&b, "b", 2);
   a.opts.write_timeout_ns = 300000000;
   start_pair(&a, &b);
-  CHECK(fill(&a, 2000) < 2000);
+  CHECK(fill(&a, 2000) < 2000 || slow_closed(&a)); /* a slow machine gives up while it fills */
   WAIT(only, slow_closed, &a);
   WAIT(only, alone, &a);
   node_free(&a);
