@@ -362,7 +362,7 @@ static void half_open(unsigned pending, size_t n, size_t refused) {
   node_init(&a, "a", 1);
   node_init(&b, "b", 2);
   node_init(&c, "c", 3);
-  a.opts.handshake_timeout_ns = 2000000000;
+  a.opts.handshake_timeout_ns = 4000000000;
   a.opts.max_pending_inbound = pending;
   start_pair(&a, &b);
   node_start(&c, false, true);
@@ -380,8 +380,8 @@ static void half_open(unsigned pending, size_t n, size_t refused) {
         a.connected == 1);
   transfer(pair, 2, &a, &b, 0, 200, KIB);
   node_dial(&c, &a); /* waits for a place, not for long */
-  CHECK(turn_until(all, 3, has_joins, &c, 1900));
-  CHECK(turn_until(all, 3, all_closed, &s, 4000));
+  CHECK(turn_until(all, 3, has_joins, &c, 3900));
+  CHECK(turn_until(all, 3, all_closed, &s, 20000));
   for (size_t i = 0; i < s.n; i++) (void)close(s.fd[i]);
   count = msub_host_count(a.host);
   CHECK(count->half_open == 0 && count->handshakes_late + count->accept_refused == n &&
