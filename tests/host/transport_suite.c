@@ -694,14 +694,16 @@ static void test_close_dialing(void) {
   sleep_ms(50);
   uint32_t conn = side_dial(s, port, 5);
   side_for(s, QUIET);
-  CHECK(s->connected == 0 && s->failed == 0 && life_of(s, conn)->dialing);
-  CHECK(ops->recv(s->tr, conn) == MSUB_ERR_STATE);
+  bool hangs = s->connected == 0; /* the kernel may have found room for it */
+  CHECK(s->failed == 0 && life_of(s, conn)->dialing == hangs);
+  if (hangs) CHECK(ops->recv(s->tr, conn) == MSUB_ERR_STATE);
   uint64_t begun = now_ms();
   side_close(s, conn);
   side_close(s, conn);
   want w = { .s = s, .conn = conn };
   CHECK(side_until(s, is_over, &w));
-  CHECK(now_ms() - begun < 1000 && s->failed == 1 && s->err == MSUB_OK && s->cookie == 5);
+  CHECK(now_ms() - begun < 1000);
+  if (hangs) CHECK(s->failed == 1 && s->err == MSUB_OK && s->cookie == 5);
   while (n > 0) (void)close(in_line[--n]);
   (void)close(door);
 
@@ -712,8 +714,8 @@ static void test_close_dialing(void) {
     if (i % 4 == 1) sleep_ms(10); /* connected, not fetched */
     if (i % 4 == 2) sleep_ms(1);
     side_close(s, conn);
-    w = (want){ .s = s, .conn = conn };
-    CHECK(side_until(s, is_over, &w));
+    w = (want){ .s = s, .n = 1 };
+    CHECK(side_until(s, has_failed, &w)); /* its number may be somebody's again already */
     CHECK(s->failed == 1 && s->connected == 0 && s->cookie == i && s->err == MSUB_OK);
   }
   s->read_new = true; /* those that were accepted hear of their end */
