@@ -75,7 +75,7 @@ static msub__topic *topic(msub_router *r, msub_topic t) {
 /* The first `want` of the candidates in a random order: the default of emit. */
 static void some_at_random(msub_router *r, size_t want, msub_list *io) {
   for (size_t i = 0; i < want && i + 1 < io->n; i++) {
-    size_t k = i + msub_r_rand(r, MSUB__RNG_EMIT, (uint32_t)(io->n - i));
+    size_t k = i + msub_r_rand(r, MSUB__RNG_STREAMS - 1, (uint32_t)(io->n - i));
     msub_session s = io->s[i];
     io->s[i] = io->s[k];
     io->s[k] = s;

@@ -36,7 +36,6 @@
 #define MSUB__OFFERS 65536                       /* ids remembered as being in a policy's cache */
 #define MSUB__OPEN_TOPICS 64                     /* topics asked for ids that nobody announced */
 #define MSUB__CACHE_ASKERS 262144                /* (cached message, peer) pairs whose IWANTs are counted */
-#define MSUB__CACHE_BYTES (64 * MSUB__MIB)       /* option of the router: messages kept for IWANT */
 #define MSUB__ASK_IDS 64                         /* of msub_ask and msub_offer, in one call of the router */
 #define MSUB__PAYLOAD_BYTES (16 * MSUB__MIB)     /* what payload_in may make of a message */
 
@@ -56,6 +55,5 @@
 #define MSUB__INBOX_CALLS 65536
 #define MSUB__INBOX_BYTES (64 * MSUB__MIB)       /* of payloads waiting in it */
 #define MSUB__SLOTS (1u << 20)                   /* sessions, and topics, of a router */
-#define MSUB__RNG_STREAMS 9                      /* of a level: 8 of its own, and the engine's for it: */
-#define MSUB__RNG_EMIT 8u
+#define MSUB__RNG_STREAMS 9                      /* of a level: 8 of its own, the last one the engine's */
 #endif
