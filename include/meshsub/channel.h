@@ -49,7 +49,7 @@ typedef enum msub_full { MSUB_FULL_DEFAULT, MSUB_FULL_DROP, MSUB_FULL_LATEST, MS
 typedef enum msub_channel_sign { MSUB_SIGN_DEFAULT, MSUB_SIGN_ALWAYS, MSUB_SIGN_NEVER } msub_channel_sign;
 
 /* The answer of cache_get. NONE. MSG: out->msg, a message that the policy holds (the engine holds it again if it needs to).
- * PAYLOAD: out->payload is copied on return and wrapped in a new message: anonymous, or by this node with a new sequence number
+ * PAYLOAD: out->payload, as it travels (payload_out is not applied), is copied on return and wrapped in a new message: anonymous, or by this node with a new sequence number
  * and signature, as the topic's signing says; its id must come out as the one that was asked for. LATER: msub_supply(later). */
 typedef enum msub_got { MSUB_GOT_NONE, MSUB_GOT_MSG, MSUB_GOT_PAYLOAD, MSUB_GOT_LATER } msub_got;
 typedef struct msub_cached {
