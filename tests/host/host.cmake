@@ -29,6 +29,8 @@ if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
   msub_host_cases(unit.host-bad host_bad TIER normal CASES half_open mute)
   msub_host_cases(unit.host-limits host_limits CASES streams pings hellos listeners control steps records blame handshakes)
   msub_host_cases(unit.host-limits host_limits TIER normal SECONDS 300 CASES seconds steady minute)
+  msub_host_cases(unit.limits-exchange limits_exchange CASES running protocols life bytes peer_bytes retry hint_dials hint_time hint_addrs
+    hint_record book_peers book_addrs seek)
 endif()
 
 find_program(MSUB_PYTHON3 python3)
