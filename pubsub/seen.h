@@ -1,13 +1,13 @@
 /* pubsub/seen.h: which messages were seen: salted 64-bit fingerprints of (topic, id) with exact expiry.
  *
- *   ring of segments, oldest first           index: fingerprint → number of the entry
+ *   ring of segments, oldest first           index: open addressing, 4 bytes a slot
  *   ┌────────────────┐ ┌────────────────┐    ┌─────┬────────┐
- *   │ fp, expiry │ … │ │ fp, expiry │ … │ ◀─ │ tag │ number │ …
- *   └────────────────┘ └────────────────┘    └─────┴────────┘
+ *   │ fp, expiry │ … │ │ fp, expiry │ … │ ◀─ │ tag │ number │ …      tag: 8 bits of the fingerprint, so that a slot of
+ *   └────────────────┘ └────────────────┘    └─────┴────────┘        something else is seldom followed into the ring
  *     first …                     … next
  *
  * All entries live equally long, so the order of insertion is the order of expiry; an entry past its time counts as absent even
- * before it is swept. 16 bytes an entry and 8 a slot at a load of at most 3/4. The salt is the shared's hash key: a peer cannot
+ * before it is swept. 16 bytes an entry and 4 a slot at a load of at most 3/4. The salt is the shared's hash key: a peer cannot
  * make an id that collides with another one; 2^-64 times the number of live ids is the chance of a false "seen". */
 #ifndef MSUB_PUBSUB_SEEN_H
 #define MSUB_PUBSUB_SEEN_H
@@ -17,9 +17,10 @@ typedef struct msub__seen_entry { uint64_t fp, expiry; } msub__seen_entry; /* lo
 typedef struct msub__seen {
   msub__seen_entry **segments; /* ring of pointers */
   uint32_t cap_segments, first_segment, n_segments;
-  uint32_t first, next; /* numbers of the oldest entry and of the next one; they wrap at 2^31 */
+  uint32_t first, next; /* numbers of the oldest entry and of the next one; they wrap at 2^24 */
   uint32_t offset;      /* of `first` in its segment */
-  msub__table index;
+  uint32_t *index;      /* slots: 8 bits of fingerprint, number */
+  uint32_t index_cap, index_n;
   uint64_t ttl_ns;
   uint32_t max_entries;
 } msub__seen;
@@ -34,6 +35,6 @@ msub__seen_state msub__seen_find(const msub__seen *s, uint64_t fp, uint64_t now_
 MSUB_MUST int msub__seen_add(msub__seen *s, const msub_mem *m, uint64_t fp, msub__seen_state state, uint64_t now_ns, uint64_t *evicted);
 /* Sweeps at most max entries that are over. */
 void msub__seen_sweep(msub__seen *s, const msub_mem *m, uint64_t now_ns, unsigned max);
-static inline uint32_t msub__seen_count(const msub__seen *s) { return (s->next - s->first) & INT32_MAX; }
+static inline uint32_t msub__seen_count(const msub__seen *s) { return (s->next - s->first) & 0xffffff; }
 size_t msub__seen_bytes(const msub__seen *s);
 #endif
