@@ -3,17 +3,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define TURN_NS 2000000 /* a turn's share before the program's own descriptors are looked at */
 
 static int stop_pipe[2] = { -1, -1 };
+static int stdout_flags = -1; /* of a pipe or socket; -1: it is something else */
 
 static void on_stop(int signal_number) {
   int saved = errno;
   ssize_t written = write(stop_pipe[1], "", 1);
   (void)written;
+  stop_asked = 1;
+  /* Somebody who does not read our output must not keep us from ending. */
+  if (stdout_flags != -1) fcntl(STDOUT_FILENO, F_SETFL, stdout_flags | O_NONBLOCK);
   signal(signal_number, SIG_DFL);
   errno = saved;
 }
@@ -24,6 +29,8 @@ int stop_signals(void) {
     fcntl(stop_pipe[i], F_SETFD, FD_CLOEXEC);
     fcntl(stop_pipe[i], F_SETFL, O_NONBLOCK);
   }
+  struct stat out;
+  if (fstat(STDOUT_FILENO, &out) == 0 && (S_ISFIFO(out.st_mode) || S_ISSOCK(out.st_mode))) stdout_flags = fcntl(STDOUT_FILENO, F_GETFL);
   struct sigaction stop = { .sa_handler = on_stop, .sa_flags = SA_RESTART },
                    ignore = { .sa_handler = SIG_IGN };
   sigemptyset(&stop.sa_mask);

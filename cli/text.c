@@ -84,13 +84,16 @@ const char *duration_text(uint64_t ns) {
 /* ---- JSON ---- */
 
 void put_json(FILE *out, json_t *object) {
-  if (!object || json_dumpf(object, out, JSON_COMPACT) != 0) no_memory();
+  if (!object || (json_dumpf(object, out, JSON_COMPACT) != 0 && !ferror(out))) no_memory(); /* flush_out() tells the rest */
   json_decref(object);
   fputc('\n', out);
 }
 
+volatile sig_atomic_t stop_asked;
+
 bool flush_out(const char *program, FILE *out) {
   if (fflush(out) == 0 && !ferror(out)) return true;
+  if (stop_asked) return true; /* nobody reads it; the end is what was asked for */
   say_error(program, "standard output cannot be written: %s", strerror(errno));
   return false;
 }

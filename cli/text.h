@@ -3,6 +3,7 @@
 #define CLI_TEXT_H
 #include <jansson.h>
 #include <meshsub/base.h>
+#include <signal.h>
 #include <stdio.h>
 
 /* Exit codes of every program. */
@@ -27,7 +28,9 @@ const char *duration_text(uint64_t ns);
 
 /* One object on a line of its own; takes the reference. */
 void put_json(FILE *out, json_t *object);
-/* Flushes; false, and an error is said, when the text could not be written. */
+/* SIGTERM or SIGINT came (loop.h). */
+extern volatile sig_atomic_t stop_asked;
+/* Flushes; false, and an error is said, when the text could not be written. Once a stop was asked for, what cannot be written is left. */
 bool flush_out(const char *program, FILE *out);
 json_t *json_hex(msub_bytes bytes);
 json_t *json_peer(msub_bytes id);

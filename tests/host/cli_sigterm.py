@@ -4,13 +4,16 @@
 usage: cli_sigterm.py PATH OF meshsub [SECONDS instead of two, for a build that is slow on purpose]
 """
 
+import array
 import contextlib
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 
@@ -83,6 +86,50 @@ def load(binary):
         return [node.terminate() for node in (middle, ear, *mouths)]
 
 
+def unread(binary):
+    """A node whose output nobody reads, so that it stands in a write, ends all the same."""
+    with contextlib.ExitStack() as stack:
+        node = stack.enter_context(contextlib.closing(Unread(binary)))
+        mouth = stack.enter_context(Node(binary, "node", "--publish", "t", "--connect", node.address, stdin=subprocess.PIPE))
+        mouth.feed()
+        node.wait_until_stuck()
+        node.process.send_signal(signal.SIGTERM)
+        code = node.process.wait(timeout=WITHIN)
+        assert code == 0, f"exit code {code}"
+
+
+class Unread:
+    """Reads the address and nothing else."""
+
+    def __init__(self, binary):
+        self.process = subprocess.Popen([binary, "node", "--topic", "t", "--json", "--listen", "/ip4/127.0.0.1/tcp/0"], stdout=subprocess.PIPE,
+                                        stdin=subprocess.DEVNULL, bufsize=0)
+        line = b""
+        while not line.endswith(b"\n"):
+            line += self.process.stdout.read(1)
+        self.address = json.loads(line)["addr"]
+
+    def wait_until_stuck(self):
+        """It sleeps in a write to its full pipe."""
+        end = time.monotonic() + WITHIN
+        while True:
+            with open(f"/proc/{self.process.pid}/wchan", encoding="ascii") as f:
+                if "pipe" in f.read():
+                    return
+            room = array.array("i", [0])
+            fcntl.ioctl(self.process.stdout, termios.FIONREAD, room)
+            if room[0] >= 60000 and time.monotonic() > end - WITHIN + 2:
+                return
+            assert time.monotonic() < end, f"{room[0]} bytes stand in the pipe"
+            time.sleep(0.05)
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.stdout.close()
+        self.process.wait()
+
+
 def main():
     binary = os.path.abspath(sys.argv[1])
     with tempfile.TemporaryDirectory() as home:
@@ -94,6 +141,8 @@ def main():
                 break
         else:
             sys.exit("too slow each time")
+        unread(binary)
+        print("a node whose output nobody reads ended", flush=True)
         os.chdir("/")
 
 
