@@ -22,7 +22,7 @@ struct msub_stream {
   bool waiting;           /* ours: for its turn; the peer's: to be served */
   bool ending, told;      /* on_end is due; was called */
   bool finished, fin_sent, fin_in, fin_told;
-  bool paused, feeding, feed_due, want_write, writable_due;
+  bool paused, feeding, again, feed_due, want_write, writable_due; /* again: want_read() from inside on_data */
   msub_end why;
   const msub_stream_handler *h;
   void *word, *ud;        /* ud: of the service, until it is served */
@@ -322,13 +322,15 @@ static void ended(msub_stream *st) {
 /* ---- receiving ---- */
 
 static void finish(void *x, msub_stream *st);
+static void want_read(void *x, msub_stream *st);
 
 static void feed(msub_stream *st) {
   msub__sim_node *n = st->n;
   if (!st->live || st->feeding) return;
-  while (!st->ending && !st->paused && msub__buf_len(&st->in)) {
+  while (!st->ending && !st->paused && !st->feed_due && msub__buf_len(&st->in)) {
     msub_bytes b = msub__buf_unread(&st->in);
     st->feeding = true;
+    st->again = false;
     msub__sim_call(n);
     size_t took = st->h->on_data(st->word, st, b);
     msub__sim_back(n);
@@ -338,6 +340,7 @@ static void feed(msub_stream *st) {
     msub__buf_consume(&st->in, took);
     st->taken += took;
     st->paused = took < b.n;
+    if (st->paused && st->again) want_read(n, st);
   }
   if (st->ending) return;
   if (st->taken >= MSUB__SIM_WINDOW / 2) {
@@ -346,7 +349,7 @@ static void feed(msub_stream *st) {
   }
   if (!st->fin_in || st->fin_told || msub__buf_len(&st->in)) return;
   st->fin_told = true;
-  if (st->h->size >= offsetof(msub_stream_handler, on_writable) && st->h->on_finish) {
+  if (st->h->on_finish) {
     msub__sim_call(n);
     st->h->on_finish(st->word, st);
     msub__sim_back(n);
@@ -494,6 +497,11 @@ void msub__sim_x_fini(msub__sim_node *n) {
 
 /* ---- operations ---- */
 
+/* on_end is required and the last member: no table is shorter. */
+static bool complete(const msub_stream_handler *h) {
+  return h->abi == MSUB_ABI && h->size >= sizeof *h && h->on_data && h->on_end;
+}
+
 static int serve(void *xp, const char *protocol, const msub_stream_handler *h, void *ud) {
   msub__sim_node *n = xp;
   const msub_mem *m = &n->sim->mem;
@@ -502,7 +510,7 @@ static int serve(void *xp, const char *protocol, const msub_stream_handler *h, v
   msub_bytes name = msub_str(protocol);
   msub__sim_x *x = h ? x_of(n) : n->x;
   if (!x) return h ? MSUB_ERR_NOMEM : MSUB_OK;
-  if (h && (h->abi != MSUB_ABI || !h->on_open || !h->on_data || !h->on_end)) return MSUB_ERR_INVAL;
+  if (h && !(complete(h) && h->on_open)) return MSUB_ERR_INVAL;
   for (size_t i = 0; i < x->n_services; i++) {
     if (!msub_bytes_eq((msub_bytes){ x->services[i].name->bytes, x->services[i].name->n }, name)) continue;
     if (h) return MSUB_ERR_CLAIMED;
@@ -522,7 +530,7 @@ static int open(void *xp, msub_bytes peer_id, const char *protocol, uint64_t dea
                 msub_stream **out) {
   msub__sim_node *n = xp;
   msub_sim *s = n->sim;
-  if (!protocol || !*protocol || !h || h->abi != MSUB_ABI || !h->on_data || !h->on_end || !out) return MSUB_ERR_INVAL;
+  if (!protocol || !*protocol || !h || !complete(h) || !out) return MSUB_ERR_INVAL;
   uint32_t peer = msub_sim_find(s, peer_id);
   if (!n->up || peer == MSUB_SIM_NOBODY || !msub__sim_half_to(n, peer, true)) return MSUB_ERR_NOTFOUND;
   msub__sim_x *x = x_of(n);
@@ -552,7 +560,8 @@ static size_t write(void *xp, msub_stream *st, msub_bytes b) {
 
 static void want_read(void *xp, msub_stream *st) {
   (void)xp;
-  if (st->ending || !st->paused) return;
+  st->again = st->feeding;
+  if (st->ending || st->feeding || !st->paused) return;
   st->paused = false;
   if (!st->feed_due) st->feed_due = msub__sim_self(st->n, st->n->sim->now.mono_ns, MSUB__SIM_X_FEED, word_of(st));
 }

@@ -339,3 +339,28 @@ Test(sim_exchange, without_on_finish_the_answer_ends_with_the_request) {
   free(e);
   net_stop(&w);
 }
+
+/* A handler that takes a byte at a time and asks for the next one at once. */
+static size_t nibbled;
+static size_t nibble(void *word, msub_stream *s, msub_bytes b) {
+  end *e = word;
+  (void)b;
+  nibbled++;
+  e->x.ops->want_read(e->x.x, s);
+  return 1;
+}
+static const msub_stream_handler nibbler = { .abi = MSUB_ABI, .size = sizeof(msub_stream_handler), .on_open = on_open, .on_data = nibble,
+                                             .on_end = on_end };
+Test(sim_exchange, want_read_counts_from_inside_on_data_too) {
+  static net w;
+  net_init(&w, false);
+  pair(&w);
+  msub_exchange x = msub_sim_exchange(w.s, 1);
+  cr_assert_eq(x.ops->serve(x.x, "/nibble", &nibbler, &w), MSUB_OK);
+  end *e = request(&w, 1000, "/nibble", MSUB_NEVER);
+  cr_assert_eq(msub_sim_run_idle(w.s, MSUB_SIM_S), MSUB_OK);
+  EQ(nibbled, 1000);
+  ended(e, MSUB_END_FINISHED);
+  free(e);
+  net_stop(&w);
+}
