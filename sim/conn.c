@@ -5,9 +5,10 @@
  *   UP ◀───────── ACCEPT, hello ───
  *   CLOSED ◀───── REFUSE ──────────  (down, no room, cool-down)
  *
- * Each end is told of the other's deeds by packets only, so both agree as soon as these have arrived: a connection has a number
- * of its dialler, and what belongs to another one is out of date. When both dial at once, the dial of the node with the lower
- * number counts: it leaves the other one unanswered, and the other node gives its own up when it sees the dial. */
+ * Each end is told of the other's deeds by packets only, so both agree as soon as these have arrived: a connection
+ * has a number of its dialler, and what belongs to another one is out of date. When both dial at once, the dial of
+ * the node with the lower number counts: it leaves the other one unanswered, and the other node gives its own up
+ * when it sees the dial. */
 #include "sim/sim.h"
 #include <string.h>
 
@@ -25,9 +26,10 @@ static const char *common_id(const msub__sim_ids *mine, const msub__sim_ids *the
   return NULL;
 }
 
-/* The dialler's routers choose, in their order: the newest id that a router of the other side, not chosen yet, speaks. Both ends
- * come to the same. */
-size_t msub__sim_match(const msub__sim_class *dialler, const msub__sim_class *other, msub__sim_pair out[MSUB__SIM_ROUTERS]) {
+/* The dialler's routers choose, in their order: the newest id that a router of the other side, not chosen yet,
+ * speaks. Both ends come to the same. */
+size_t msub__sim_match(const msub__sim_class *dialler, const msub__sim_class *other,
+                       msub__sim_pair out[MSUB__SIM_ROUTERS]) {
   size_t n = 0;
   unsigned taken = 0;
   for (uint32_t d = 0; d < dialler->n_ids; d++) {
@@ -57,9 +59,8 @@ msub__sim_half *msub__sim_half_of(const msub__sim_node *n, const msub__sim_packe
   if (i >= n->n_halves) return NULL;
   msub__sim_half *h = &n->halves[i];
   bool dialled = (p->flags & MSUB__SIM_DIALLER) != 0;
-  if (h->state != MSUB__SIM_UP || h->conn != p->conn || h->peer != (back ? p->to : p->from) || h->outbound != (back ? dialled : !dialled))
-    return NULL;
-  return h;
+  if (h->state != MSUB__SIM_UP || h->conn != p->conn || h->peer != (back ? p->to : p->from)) return NULL;
+  return h->outbound == (back ? dialled : !dialled) ? h : NULL;
 }
 
 /* The half for a new connection: the one that was there for this peer, one that is of no use any more, or a new one. */
@@ -117,7 +118,9 @@ static void report(msub__sim_node *n, msub_sim_what what, uint32_t peer, bool ou
 
 /* ---- sessions ---- */
 
-static uint64_t link_word(const msub__sim_node *n, const msub__sim_half *h, unsigned k) { return (uint64_t)(h - n->halves) << 8 | k; }
+static uint64_t link_word(const msub__sim_node *n, const msub__sim_half *h, unsigned k) {
+  return (uint64_t)(h - n->halves) << 8 | k;
+}
 
 static void set_session(msub__sim_half *h, unsigned k, msub_session s) {
   if (k == 0) h->s = s;
@@ -145,7 +148,8 @@ static void raw_session(msub__sim_node *n, const msub__sim_half *h, unsigned k, 
   msub__sim_back(n);
 }
 
-static void open_session(msub__sim_node *n, msub__sim_half *h, unsigned k, const msub__sim_ids *mine, const msub__sim_ids *theirs) {
+static void open_session(msub__sim_node *n, msub__sim_half *h, unsigned k, const msub__sim_ids *mine,
+                         const msub__sim_ids *theirs) {
   msub_sim *s = n->sim;
   const msub__sim_node *peer = msub__sim_node_at(s, h->peer);
   uint8_t id[64], ip[4];
@@ -241,7 +245,8 @@ void msub__sim_halves_down(msub__sim_node *n, bool tell) {
         uint64_t at = msub__deadline(s->now.mono_ns, msub__sat_add_u64(msub__sim_latency(n, &l), s->o.crash_notice_ns));
         msub__sim_address(n, h, p);
         if (s->o.crash_notice_ns == 0 && at < h->last) at = h->last;
-        if (!msub__sim_push(s, at, n->no, h->peer, MSUB__SIM_CLOSE, (uint64_t)(uintptr_t)p)) msub__sim_packet_free(s, p);
+        if (!msub__sim_push(s, at, n->no, h->peer, MSUB__SIM_CLOSE, (uint64_t)(uintptr_t)p))
+          msub__sim_packet_free(s, p);
       } else {
         msub__sim_nomem(s);
       }
@@ -512,7 +517,8 @@ void msub__sim_hint(msub__sim_node *n, uint32_t peer) {
   msub_sim *s = n->sim;
   const msub__sim_half *h = msub__sim_half_to(n, peer, false);
   if (peer == n->no || !n->up || (h && h->state != MSUB__SIM_CLOSED)) return;
-  if (n->hint_dials >= n->c->o.max_hint_dials || (n->c->o.max_connections && n->n_up + n->hint_dials >= n->c->o.max_connections)) {
+  if (n->hint_dials >= n->c->o.max_hint_dials ||
+      (n->c->o.max_connections && n->n_up + n->hint_dials >= n->c->o.max_connections)) {
     s->counts.hints_over_limit++;
     return;
   }

@@ -71,8 +71,8 @@ static void rendezvous_advertise(void *d, msub_bytes topic, bool on) {
   t->members[i] = n->no;
 }
 
-static void rendezvous_find(void *d, msub_bytes topic, unsigned count, void (*found)(void *found_ud, msub_bytes peer_id, msub_bytes addr),
-                            void *found_ud) {
+static void rendezvous_find(void *d, msub_bytes topic, unsigned count,
+                            void (*found)(void *found_ud, msub_bytes peer_id, msub_bytes addr), void *found_ud) {
   msub__sim_node *n = d;
   msub_sim *s = n->sim;
   (void)found, (void)found_ud; /* known */
@@ -89,7 +89,9 @@ static void rendezvous_find(void *d, msub_bytes topic, unsigned count, void (*fo
     msub__sim_packet_free(s, p);
 }
 
-static const msub_discovery_ops rendezvous = { .abi = MSUB_ABI, .size = sizeof(msub_discovery_ops), .advertise = rendezvous_advertise,
+static const msub_discovery_ops rendezvous = { .abi = MSUB_ABI,
+                                               .size = sizeof(msub_discovery_ops),
+                                               .advertise = rendezvous_advertise,
                                                .find = rendezvous_find };
 
 static void found(void *ud, msub_bytes peer_id, msub_bytes addr) {
@@ -136,7 +138,8 @@ int msub__sim_wants_new(msub__sim_node *n) {
   if (!n->wants) return MSUB_ERR_NOMEM;
   n->wants->d = n->c->o.discovery ? n->c->o.discovery(n->c->o.ud, n->sim, n->no) : (msub_discovery){ &rendezvous, n };
   const msub_discovery_ops *ops = n->wants->d.ops;
-  return ops && ops->abi == MSUB_ABI && ops->size >= offsetof(msub_discovery_ops, cancel) && ops->find ? MSUB_OK : MSUB_ERR_INVAL;
+  if (!ops || ops->abi != MSUB_ABI || ops->size < offsetof(msub_discovery_ops, cancel)) return MSUB_ERR_INVAL;
+  return ops->find ? MSUB_OK : MSUB_ERR_INVAL;
 }
 
 void msub__sim_wants_fini(msub__sim_node *n) {
@@ -146,7 +149,9 @@ void msub__sim_wants_fini(msub__sim_node *n) {
   n->wants = NULL;
 }
 
-static msub_bytes name_of(const msub__sim_node *n, msub_topic t) { return msub_name_bytes(n->sim->sh, msub_topic_name(n->e, t)); }
+static msub_bytes name_of(const msub__sim_node *n, msub_topic t) {
+  return msub_name_bytes(n->sim->sh, msub_topic_name(n->e, t));
+}
 
 static void cancel(const msub__sim_wants *w, msub__sim_want *at, msub_bytes name) {
   bool has = w->d.ops->size >= sizeof(msub_discovery_ops) && w->d.ops->cancel;
@@ -161,7 +166,8 @@ void msub__sim_wants_stop(msub__sim_node *n) {
   if (w->d.ops != &rendezvous) return; /* it did not leave: it crashed, and who searches may be told of it in vain */
   for (msub__sim_topic *t = n->sim->topics; t; t = t->next) {
     size_t i = place_of(t, n->no);
-    if (i < t->n && t->members[i] == n->no) memmove(t->members + i, t->members + i + 1, (--t->n - i) * sizeof *t->members);
+    if (i < t->n && t->members[i] == n->no)
+      memmove(t->members + i, t->members + i + 1, (--t->n - i) * sizeof *t->members);
   }
 }
 

@@ -3,8 +3,8 @@
  *   write ─▶ out ─▶ segments ─▶ latency, bandwidth ─▶ in ─▶ on_data
  *               ◀── credit: the receiver grants what it has taken ──
  *
- * A stream has a number of its opener; both ends find it by (peer, number, whose). Nothing of it is lost: a segment that the link
- * would lose comes later, and what follows waits for it. */
+ * A stream has a number of its opener; both ends find it by (peer, number, whose). Nothing of it is lost: a segment
+ * that the link would lose comes later, and what follows waits for it. */
 #include "sim/sim.h"
 #include <string.h>
 
@@ -45,7 +45,9 @@ typedef struct msub__sim_x {
 /* ---- finding ---- */
 
 typedef struct key { uint32_t peer, id; bool mine; } key;
-static uint64_t hash_of(key k) { return msub__sim_mix((uint64_t)k.peer << 32 | k.id) + (k.mine ? UINT64_C(1) << 63 : 0); }
+static uint64_t hash_of(key k) {
+  return msub__sim_mix((uint64_t)k.peer << 32 | k.id) + (k.mine ? UINT64_C(1) << 63 : 0);
+}
 static bool same(const void *ctx, uint32_t slot, const void *p) {
   const msub_stream *s = ((const msub__sim_x *)ctx)->slots[slot].s;
   const key *k = p;
@@ -73,7 +75,8 @@ static msub_stream *by_word(const msub__sim_node *n, uint64_t w) {
 static msub_stream *stream_new(msub__sim_node *n, uint32_t peer, uint32_t id, bool mine, msub_bytes name) {
   msub_sim *s = n->sim;
   msub__sim_x *x = x_of(n);
-  msub_stream *st = x && msub__table_reserve(&x->table, &s->mem) == MSUB_OK ? msub__zalloc(&s->mem, 1, sizeof *st) : NULL;
+  bool room = x && msub__table_reserve(&x->table, &s->mem) == MSUB_OK;
+  msub_stream *st = room ? msub__zalloc(&s->mem, 1, sizeof *st) : NULL;
   if (!st) return NULL;
   uint32_t slot = 0;
   while (slot < x->n && x->slots[slot].s) slot++;
@@ -289,7 +292,8 @@ static void next_turn(msub__sim_node *n, const msub_stream *gone) {
     for (uint32_t i = 0; i < n->x->n; i++) {
       msub_stream *st = n->x->slots[i].s;
       if (st && st != gone && st->peer == gone->peer && st->mine == gone->mine && st->waiting && !st->ending &&
-          msub_bytes_eq((msub_bytes){ st->name->bytes, st->name->n }, (msub_bytes){ gone->name->bytes, gone->name->n }) &&
+          msub_bytes_eq((msub_bytes){ st->name->bytes, st->name->n },
+                        (msub_bytes){ gone->name->bytes, gone->name->n }) &&
           (!best || (int32_t)(st->id - best->id) < 0))
         best = st;
     }
@@ -373,13 +377,15 @@ static void opened(msub__sim_node *n, const msub__sim_packet *p) {
   msub_bytes name = { p->u.bytes->bytes, p->u.bytes->n };
   const msub__sim_service *service = NULL;
   for (size_t i = 0; n->x && i < n->x->n_services; i++)
-    if (msub_bytes_eq((msub_bytes){ n->x->services[i].name->bytes, n->x->services[i].name->n }, name)) service = &n->x->services[i];
+    if (msub_bytes_eq((msub_bytes){ n->x->services[i].name->bytes, n->x->services[i].name->n }, name))
+      service = &n->x->services[i];
   if (!service) {
     refuse(n, p, MSUB__SIM_X_NA, 0);
     return;
   }
   size_t open = 0;
-  for (uint32_t i = 0; i < n->x->n; i++) open += n->x->slots[i].s && n->x->slots[i].s->peer == p->from && !n->x->slots[i].s->mine;
+  for (uint32_t i = 0; i < n->x->n; i++)
+    open += n->x->slots[i].s && n->x->slots[i].s->peer == p->from && !n->x->slots[i].s->mine;
   msub_stream *st = open < MSUB__SIM_CONN_STREAMS ? stream_new(n, p->from, p->n, false, name) : NULL;
   if (!st) {
     refuse(n, p, MSUB__SIM_X_RESET, MSUB_END_RESET);
@@ -526,8 +532,8 @@ static int serve(void *xp, const char *protocol, const msub_stream_handler *h, v
   return MSUB_OK;
 }
 
-static int open(void *xp, msub_bytes peer_id, const char *protocol, uint64_t deadline, const msub_stream_handler *h, void *word,
-                msub_stream **out) {
+static int open(void *xp, msub_bytes peer_id, const char *protocol, uint64_t deadline, const msub_stream_handler *h,
+                void *word, msub_stream **out) {
   msub__sim_node *n = xp;
   msub_sim *s = n->sim;
   if (!protocol || !*protocol || !h || !complete(h) || !out) return MSUB_ERR_INVAL;
@@ -587,9 +593,16 @@ static void deadline(void *xp, msub_stream *st, uint64_t at) {
 
 static uint64_t now(void *xp) { return ((const msub__sim_node *)xp)->sim->now.mono_ns; }
 
-const msub_exchange_ops msub__sim_exchange_ops = { .abi = MSUB_ABI, .size = sizeof(msub_exchange_ops), .serve = serve, .open = open,
-                                                   .write = write, .want_read = want_read, .finish = finish, .reset = x_reset,
-                                                   .deadline = deadline, .now = now };
+const msub_exchange_ops msub__sim_exchange_ops = { .abi = MSUB_ABI,
+                                                   .size = sizeof(msub_exchange_ops),
+                                                   .serve = serve,
+                                                   .open = open,
+                                                   .write = write,
+                                                   .want_read = want_read,
+                                                   .finish = finish,
+                                                   .reset = x_reset,
+                                                   .deadline = deadline,
+                                                   .now = now };
 
 msub_exchange msub_sim_exchange(msub_sim *s, uint32_t node) {
   msub__sim_node *n = msub__sim_node_of_no(s, node);

@@ -1,7 +1,8 @@
 /* sim/lanes.c: what waits for the uplink or for an agreement, by urgency. */
 #include "sim/sim.h"
 
-static const unsigned order[MSUB__SIM_LANES] = { MSUB__SIM_HELLO, MSUB_LANE_CONTROL, MSUB_LANE_OWN, MSUB_LANE_FORWARD, MSUB_LANE_GOSSIP };
+static const unsigned order[MSUB__SIM_LANES] = { MSUB__SIM_HELLO, MSUB_LANE_CONTROL, MSUB_LANE_OWN, MSUB_LANE_FORWARD,
+                                                 MSUB_LANE_GOSSIP };
 
 bool msub__sim_lanes_fit(const msub__sim_lanes *l, const size_t bounds[MSUB_LANES], unsigned lane, size_t bytes) {
   if (!l || l->q[lane].n == 0) return true;
@@ -59,7 +60,8 @@ size_t msub__sim_lanes_withdraw(msub__sim_lanes *l, msub_sim *s, msub_bytes id, 
 
 void msub__sim_lanes_fini(msub__sim_lanes *l, msub_sim *s) {
   for (unsigned i = 0; i < MSUB__SIM_LANES; i++) {
-    for (; l->q[i].n; msub__ring_pop(&l->q[i])) msub__sim_packet_free(s, *(msub__sim_packet **)msub__ring_front(&l->q[i]));
+    for (; l->q[i].n; msub__ring_pop(&l->q[i]))
+      msub__sim_packet_free(s, *(msub__sim_packet **)msub__ring_front(&l->q[i]));
     msub__ring_fini(&l->q[i], &s->mem);
   }
   msub__free(&s->mem, l, sizeof *l);

@@ -1,6 +1,6 @@
 /* sim/link.c: what travels: packets, latency, loss, bandwidth, and what becomes of an RPC where it arrives.
  *
- *   send ─▶ (lanes ─▶ uplink) ─▶ latency ─▶ RPC ─▶ (downlink ─▶ TAKE) ─▶ engine        in brackets: where bandwidth is limited */
+ *   send ─▶ (lanes ─▶ uplink) ─▶ latency ─▶ RPC ─▶ (downlink ─▶ TAKE) ─▶ engine     (where bandwidth is limited) */
 #include "sim/sim.h"
 #include <string.h>
 
@@ -41,7 +41,8 @@ void msub__sim_packet_free(msub_sim *s, msub__sim_packet *p) {
 }
 
 msub_rpc msub__sim_view(const msub__sim_packet *p) {
-  return (msub_rpc){ .msgs = p->n > 1 ? (const msub_msg *const *)p->u.many : &p->u.one, .n_msgs = p->n, .ctl = p->ctl, .wire_size = p->wire };
+  const msub_msg *const *msgs = p->n > 1 ? (const msub_msg *const *)p->u.many : &p->u.one;
+  return (msub_rpc){ .msgs = msgs, .n_msgs = p->n, .ctl = p->ctl, .wire_size = p->wire };
 }
 
 void msub__sim_address(const msub__sim_node *n, const msub__sim_half *h, msub__sim_packet *p) {
@@ -100,7 +101,8 @@ static void transmit(msub__sim_node *n, msub__sim_half *h, msub__sim_packet *p, 
   n->traffic.bytes_out += msub__sim_frame(p->wire);
   if (l.loss_ppm && !(p->flags & MSUB__SIM_KEEP) && msub__sim_below(s, n, MSUB__SIM_RNG_LINK, 1000000) < l.loss_ppm) {
     s->counts.lost++;
-    if (!msub__sim_self(n, msub__deadline(s->now.mono_ns, latency), MSUB__SIM_LOST, (uint64_t)(uintptr_t)p)) msub__sim_packet_free(s, p);
+    if (!msub__sim_self(n, msub__deadline(s->now.mono_ns, latency), MSUB__SIM_LOST, (uint64_t)(uintptr_t)p))
+      msub__sim_packet_free(s, p);
     return;
   }
   uint8_t bit = (uint8_t)(1u << p->k);
@@ -135,7 +137,8 @@ static int queue(msub__sim_node *n, msub__sim_half *h, msub__sim_packet *p, bool
   if (!a->lanes[p->k]) a->lanes[p->k] = msub__zalloc(&s->mem, 1, sizeof(msub__sim_lanes));
   size_t size = msub__sim_frame(p->wire);
   bool keep = p->flags & MSUB__SIM_KEEP;
-  if (!a->lanes[p->k] || (!keep && !msub__sim_lanes_fit(a->lanes[p->k], n->c->o.lane_bytes, p->lane, size))) return MSUB_ERR_LIMIT;
+  if (!a->lanes[p->k] || (!keep && !msub__sim_lanes_fit(a->lanes[p->k], n->c->o.lane_bytes, p->lane, size)))
+    return MSUB_ERR_LIMIT;
   if (limited && !keep && !node_fits(n, size)) return MSUB_ERR_LIMIT;
   if (!msub__sim_lanes_push(a->lanes[p->k], &s->mem, p->lane, p)) return MSUB_ERR_LIMIT;
   if (limited) {
@@ -177,7 +180,8 @@ bool msub__sim_room(const msub__sim_node *n, uint32_t half, unsigned k, msub_lan
   if (h->state != MSUB__SIM_UP || (st && st->dead)) return true; /* it would wait for ever */
   if (!limited && !(st && st->waits)) return true;
   size_t size = msub__sim_frame(bytes);
-  return msub__sim_lanes_fit(h->aux ? h->aux->lanes[k] : NULL, n->c->o.lane_bytes, lane, size) && (!limited || node_fits(n, size));
+  return msub__sim_lanes_fit(h->aux ? h->aux->lanes[k] : NULL, n->c->o.lane_bytes, lane, size) &&
+      (!limited || node_fits(n, size));
 }
 
 unsigned msub__sim_withdraw(msub__sim_node *n, uint32_t half, unsigned k, msub_bytes id) {
@@ -317,7 +321,8 @@ void msub__sim_arrived(msub__sim_node *n, msub__sim_packet *p) {
   }
   net->down_bytes += size;
   p->lane = (uint8_t)n->lives; /* whose lane it was counts no more */
-  if (!msub__sim_self(n, msub__sim_down_until(n, size), MSUB__SIM_TAKE, (uint64_t)(uintptr_t)p)) msub__sim_packet_free(s, p);
+  if (!msub__sim_self(n, msub__sim_down_until(n, size), MSUB__SIM_TAKE, (uint64_t)(uintptr_t)p))
+    msub__sim_packet_free(s, p);
 }
 
 /* A frame that the engine did not take: the stream it came on is reset. */
@@ -392,7 +397,8 @@ void msub__sim_take(msub__sim_node *n, msub__sim_packet *p) {
   const msub__sim_stream *st = h && h->aux ? &h->aux->st[p->k] : NULL;
   bool goes = h && p->k < h->n_pairs && (n->e ? msub__sim_session(h, p->k).v != 0 : n->up);
   if (goes && st && st->in_reset == p->stream + 1) goes = false;
-  if (goes && s->o.negotiate && !(st && st->in_ok && st->in_stream == p->stream)) goes = false; /* sent along with a refused id */
+  /* sent along with a refused id */
+  if (goes && s->o.negotiate && !(st && st->in_ok && st->in_stream == p->stream)) goes = false;
   if (!goes) {
     s->counts.steps++;
     msub__sim_packet_free(s, p);

@@ -152,7 +152,8 @@ static void learn_ids(msub__sim_class *c, const msub_engine *e) {
   c->n_ids = (uint32_t)c->o.n_routers;
   for (uint32_t r = 0; r < c->n_ids; r++) {
     msub__sim_ids *ids = &c->ids[r];
-    for (const char *id; ids->n < MSUB__SIM_IDS && (id = msub_engine_router_protocol(e, r, ids->n));) ids->id[ids->n++] = id;
+    for (const char *id; ids->n < MSUB__SIM_IDS && (id = msub_engine_router_protocol(e, r, ids->n));)
+      ids->id[ids->n++] = id;
   }
 }
 
@@ -339,8 +340,8 @@ msub_sim_traffic msub_sim_traffic_of(const msub_sim *s, uint32_t node) {
 
 /* ---- the engine's timers ---- */
 
-/* One timer of a node counts: the earliest that was asked for. An earlier one makes those before it stale; a later one waits until
- * this one has fired. */
+/* One timer of a node counts: the earliest that was asked for. An earlier one makes those before it stale; a later
+ * one waits until this one has fired. */
 void msub__sim_rearm(msub__sim_node *n) {
   if (!n->e) return;
   uint64_t d = msub_next_deadline(n->e);

@@ -1,9 +1,10 @@
-/* sim/queue.h: the events of a simulation in their order. All that the rest knows of the queue is here, so that another one can
- * take its place.
+/* sim/queue.h: the events of a simulation in their order. All that the rest knows of the queue is here, so that
+ * another one can take its place.
  *
- * The order is (time, way, order), and no two events are equal in it: `way` is destination and source, `order` the number of the
- * event at its source. The queue is a 4-ary heap of the events themselves, 32 bytes each, so that a node's children lie in two
- * cache lines. Nothing is taken out of the middle: an event that is called off stays until its time, or until prune. */
+ * The order is (time, way, order), and no two events are equal in it: `way` is destination and source, `order` the
+ * number of the event at its source. The queue is a 4-ary heap of the events themselves, 32 bytes each, so that a
+ * node's children lie in two cache lines. Nothing is taken out of the middle: an event that is called off stays
+ * until its time, or until prune. */
 #ifndef MSUB_SIM_QUEUE_H
 #define MSUB_SIM_QUEUE_H
 #include "base/mem.h"

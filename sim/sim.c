@@ -86,7 +86,8 @@ int msub_sim_free(msub_sim *s) {
     msub__sim_wants_fini(n);
     memset(n, 0, sizeof *n);
   }
-  for (uint32_t i = 0; i < s->cap_pages && s->pages; i++) msub__free(&s->mem, s->pages[i], MSUB__SIM_PAGE * sizeof **s->pages);
+  for (uint32_t i = 0; i < s->cap_pages && s->pages; i++)
+    msub__free(&s->mem, s->pages[i], MSUB__SIM_PAGE * sizeof **s->pages);
   msub__free(&s->mem, s->pages, s->cap_pages * sizeof *s->pages);
   s->pages = NULL;
   s->n_nodes = s->cap_pages = 0;
@@ -180,8 +181,8 @@ bool msub__sim_push(msub_sim *s, uint64_t at, uint32_t from, uint32_t to, msub__
 
 /* ---- timers of the program ---- */
 
-int msub_sim_at(msub_sim *s, uint32_t node, uint64_t at_mono_ns, void (*fn)(void *ud, msub_sim *s, uint32_t node), void *ud,
-                msub_sim_timer *timer) {
+int msub_sim_at(msub_sim *s, uint32_t node, uint64_t at_mono_ns, void (*fn)(void *ud, msub_sim *s, uint32_t node),
+                void *ud, msub_sim_timer *timer) {
   if (!fn || (node != MSUB_SIM_NOBODY && node >= s->n_nodes)) return MSUB_ERR_INVAL;
   if (!s->free_at && s->n_ats == s->cap_ats) {
     uint32_t cap = s->cap_ats ? s->cap_ats * 2 : 16;

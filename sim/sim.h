@@ -1,13 +1,13 @@
-/* sim/sim.h: the parts of a simulation. sim.c owns the queue and time, node.c engines, conn.c connections and sessions, link.c
- * what travels, lanes.c what waits, world.c is what engines call.
+/* sim/sim.h: the parts of a simulation. sim.c owns the queue and time, node.c engines, conn.c connections and
+ * sessions, link.c what travels, lanes.c what waits, world.c is what engines call.
  *
- *   msub_sim ── pages of nodes ── node ── halves: its ends of connections ── aux: sessions, lanes, negotiation (when needed)
+ *   msub_sim ── pages of nodes ── node ── halves: its ends of connections ── aux: sessions, lanes, negotiation
  *      │                            └──── net (bandwidth), cpu, streams, wants: when first used
  *      ├─ classes: what nodes that were added together share
  *      └─ queue of events ── packets: what travels, by reference
  *
- * An event belongs to its destination: its handler reads and writes that node, and reaches others by sending. What it knows of
- * the other end of a connection it was told. */
+ * An event belongs to its destination: its handler reads and writes that node, and reaches others by sending. What
+ * it knows of the other end of a connection it was told. */
 #ifndef MSUB_SIM_SIM_H
 #define MSUB_SIM_SIM_H
 #include "base/assert.h"
@@ -56,7 +56,7 @@ typedef enum msub__sim_kind {
   MSUB__SIM_JOB,    /* the processor is done; arg: incarnation */
   MSUB__SIM_FOUND,
   MSUB__SIM_X_OPEN, MSUB__SIM_X_DATA, MSUB__SIM_X_TAKE, MSUB__SIM_X_WINDOW, MSUB__SIM_X_RESET, MSUB__SIM_X_NA,
-  MSUB__SIM_X_FEED, MSUB__SIM_X_WRITABLE, MSUB__SIM_X_END, MSUB__SIM_X_DEADLINE /* arg: slot and generation of a stream */
+  MSUB__SIM_X_FEED, MSUB__SIM_X_WRITABLE, MSUB__SIM_X_END, MSUB__SIM_X_DEADLINE /* arg: slot, generation of a stream */
 } msub__sim_kind;
 
 enum { /* msub__sim_packet.flags */
@@ -115,7 +115,8 @@ typedef struct msub__sim_aux {
 
 typedef enum msub__sim_state { MSUB__SIM_CLOSED, MSUB__SIM_DIALLING, MSUB__SIM_UP } msub__sim_state;
 
-/* One end of a connection. It stays behind when it is closed, until what was sent has arrived: what follows must not overtake it. */
+/* One end of a connection. It stays behind when it is closed, until what was sent has arrived: what follows must not
+ * overtake it. */
 typedef struct msub__sim_half {
   uint64_t last; /* when what was sent last arrives */
   uint32_t peer, peer_half, conn;
@@ -200,7 +201,12 @@ typedef struct msub__sim_at {
   bool set;
 } msub__sim_at;
 
-typedef struct msub__sim_topic { struct msub__sim_topic *next; msub__rc *name; uint32_t *members; size_t n, cap; } msub__sim_topic;
+typedef struct msub__sim_topic {
+  struct msub__sim_topic *next;
+  msub__rc *name;
+  uint32_t *members;
+  size_t n, cap;
+} msub__sim_topic;
 
 struct msub_sim {
   msub_mem mem;
@@ -239,8 +245,12 @@ struct msub_sim {
 
 /* ---- sim.c ---- */
 
-static inline msub__sim_node *msub__sim_node_at(const msub_sim *s, uint32_t no) { return &s->pages[no / MSUB__SIM_PAGE][no % MSUB__SIM_PAGE]; }
-static inline msub__sim_node *msub__sim_node_of_no(const msub_sim *s, uint32_t no) { return no < s->n_nodes ? msub__sim_node_at(s, no) : NULL; }
+static inline msub__sim_node *msub__sim_node_at(const msub_sim *s, uint32_t no) {
+  return &s->pages[no / MSUB__SIM_PAGE][no % MSUB__SIM_PAGE];
+}
+static inline msub__sim_node *msub__sim_node_of_no(const msub_sim *s, uint32_t no) {
+  return no < s->n_nodes ? msub__sim_node_at(s, no) : NULL;
+}
 /* false: no memory, which the simulation remembers. from, to: nodes, or MSUB_SIM_NOBODY. */
 bool msub__sim_push(msub_sim *s, uint64_t at, uint32_t from, uint32_t to, msub__sim_kind k, uint64_t arg);
 static inline bool msub__sim_self(msub__sim_node *n, uint64_t at, msub__sim_kind k, uint64_t arg) {
@@ -268,11 +278,17 @@ void msub__sim_down(msub__sim_node *n, bool tell); /* tell: peers */
 
 /* ---- conn.c ---- */
 
-size_t msub__sim_match(const msub__sim_class *dialler, const msub__sim_class *other, msub__sim_pair out[MSUB__SIM_ROUTERS]);
+size_t msub__sim_match(const msub__sim_class *dialler, const msub__sim_class *other,
+                       msub__sim_pair out[MSUB__SIM_ROUTERS]);
 msub__sim_half *msub__sim_half_to(const msub__sim_node *n, uint32_t peer, bool up);
-static inline msub_session msub__sim_session(const msub__sim_half *h, unsigned k) { return k == 0 ? h->s : h->aux->s[k]; }
-static inline unsigned msub__sim_mine(const msub__sim_half *h, unsigned k) { return k == 0 ? h->mine : h->aux->mine[k]; }
-/* The half that a packet belongs to; NULL: the connection is gone. `back`: the packet is one that this node had sent. */
+static inline msub_session msub__sim_session(const msub__sim_half *h, unsigned k) {
+  return k == 0 ? h->s : h->aux->s[k];
+}
+static inline unsigned msub__sim_mine(const msub__sim_half *h, unsigned k) {
+  return k == 0 ? h->mine : h->aux->mine[k];
+}
+/* The half that a packet belongs to; NULL: the connection is gone. `back`: the packet is one that this node had
+ * sent. */
 msub__sim_half *msub__sim_half_of(const msub__sim_node *n, const msub__sim_packet *p, bool back);
 msub__sim_aux *msub__sim_aux_of(msub__sim_node *n, msub__sim_half *h); /* made when there is none; NULL: no memory */
 void msub__sim_connecting(msub__sim_node *n, uint32_t peer, bool hint);
@@ -319,9 +335,11 @@ uint64_t msub__sim_wire_ns(size_t bytes, uint64_t bytes_s);
 /* ---- lanes.c ---- */
 
 bool msub__sim_lanes_fit(const msub__sim_lanes *l, const size_t bounds[MSUB_LANES], unsigned lane, size_t bytes);
-MSUB_MUST bool msub__sim_lanes_push(msub__sim_lanes *l, const msub_mem *m, unsigned lane, msub__sim_packet *p); /* false: no memory */
+/* false: no memory */
+MSUB_MUST bool msub__sim_lanes_push(msub__sim_lanes *l, const msub_mem *m, unsigned lane, msub__sim_packet *p);
 msub__sim_packet *msub__sim_lanes_next(msub__sim_lanes *l, bool hello_only); /* the most urgent one; NULL: none */
-size_t msub__sim_lanes_withdraw(msub__sim_lanes *l, msub_sim *s, msub_bytes id, unsigned *count); /* bytes that it frees */
+/* bytes that it frees */
+size_t msub__sim_lanes_withdraw(msub__sim_lanes *l, msub_sim *s, msub_bytes id, unsigned *count);
 size_t msub__sim_lanes_bytes(const msub__sim_lanes *l);
 void msub__sim_lanes_fini(msub__sim_lanes *l, msub_sim *s);
 
@@ -339,7 +357,8 @@ void msub__sim_trace(msub__sim_node *n, const msub_event *ev);
 
 /* The RPC as a frame that says the same; NULL: no memory. In the simulation's scratch. */
 const uint8_t *msub__sim_encoded(msub_sim *s, const msub_rpc *rpc);
-void msub__sim_compare(const msub_sim *s, const msub_rpc *rpc, msub_bytes frame); /* does not come back if they differ */
+/* does not come back if they differ */
+void msub__sim_compare(const msub_sim *s, const msub_rpc *rpc, msub_bytes frame);
 
 /* ---- exchange.c ---- */
 
@@ -347,12 +366,14 @@ extern const msub_exchange_ops msub__sim_exchange_ops;
 void msub__sim_x_event(msub__sim_node *n, uint32_t from, msub__sim_kind k, uint64_t arg);
 bool msub__sim_x_wants(msub__sim_node *n, const msub__sim_half *h); /* something to send to this peer? */
 size_t msub__sim_x_send(msub__sim_node *n, msub__sim_half *h);      /* sends one segment; its bytes on the wire */
-void msub__sim_x_gone(msub__sim_node *n, uint32_t peer);            /* the connection is gone; MSUB_SIM_NOBODY: all are, now */
+/* the connection is gone; MSUB_SIM_NOBODY: all are, now */
+void msub__sim_x_gone(msub__sim_node *n, uint32_t peer);
 void msub__sim_x_fini(msub__sim_node *n);
 
 /* ---- discovery.c ---- */
 
-size_t msub__sim_record(const msub_sim *s, msub_bytes id, uint8_t out[MSUB__SIM_RECORD_MAX]); /* what peer exchange carries of a peer */
+/* what peer exchange carries of a peer */
+size_t msub__sim_record(const msub_sim *s, msub_bytes id, uint8_t out[MSUB__SIM_RECORD_MAX]);
 
 int msub__sim_wants_new(msub__sim_node *n);
 void msub__sim_wants_fini(msub__sim_node *n);

@@ -5,7 +5,9 @@
 
 static int dial(msub_sim *s, uint32_t a, uint32_t b) { return msub_sim_connect(s, a, b, s->now.mono_ns); }
 
-static bool exist(const msub_sim *s, uint32_t first, uint32_t n) { return first <= s->n_nodes && n <= s->n_nodes - first; }
+static bool exist(const msub_sim *s, uint32_t first, uint32_t n) {
+  return first <= s->n_nodes && n <= s->n_nodes - first;
+}
 
 int msub_sim_connect_all(msub_sim *s, uint32_t first, uint32_t n) {
   int err = exist(s, first, n) ? MSUB_OK : MSUB_ERR_INVAL;
@@ -75,7 +77,8 @@ int msub_sim_connect_random(msub_sim *s, uint32_t first, uint32_t n, uint32_t di
   return err;
 }
 
-/* Ends of edges are paired at random; a pair that may not be, or is there already, changes places with an edge that is there. */
+/* Ends of edges are paired at random; a pair that may not be, or is there already, changes places with an edge that
+ * is there. */
 static bool exchange_with(graph *g, uint32_t a, uint32_t b) {
   for (unsigned tries = 0; tries < 1000; tries++) {
     uint32_t c = msub_sim_rand(g->s, MSUB_SIM_NOBODY, STREAM, g->n);
@@ -120,7 +123,9 @@ int msub_sim_connect_regular(msub_sim *s, uint32_t first, uint32_t n, uint32_t d
       for (uint32_t i = 0; i < degree && err == MSUB_OK; i++) {
         uint32_t b = g.to[(size_t)a * degree + i];
         /* Who dials is as random as who is dialled. */
-        if (a < b) err = msub_sim_rand(s, MSUB_SIM_NOBODY, STREAM, 2) ? dial(s, first + a, first + b) : dial(s, first + b, first + a);
+        if (b < a) continue;
+        bool ours = msub_sim_rand(s, MSUB_SIM_NOBODY, STREAM, 2);
+        err = dial(s, first + (ours ? a : b), first + (ours ? b : a));
       }
   }
   graph_free(&g);
@@ -128,5 +133,9 @@ int msub_sim_connect_regular(msub_sim *s, uint32_t first, uint32_t n, uint32_t d
   return err;
 }
 
-int msub_sim_connect_sparse(msub_sim *s, uint32_t first, uint32_t n) { return msub_sim_connect_random(s, first, n, n > 3 ? 3 : n ? n - 1 : 0); }
-int msub_sim_connect_dense(msub_sim *s, uint32_t first, uint32_t n) { return msub_sim_connect_random(s, first, n, n > 10 ? 10 : n ? n - 1 : 0); }
+int msub_sim_connect_sparse(msub_sim *s, uint32_t first, uint32_t n) {
+  return msub_sim_connect_random(s, first, n, n > 3 ? 3 : n ? n - 1 : 0);
+}
+int msub_sim_connect_dense(msub_sim *s, uint32_t first, uint32_t n) {
+  return msub_sim_connect_random(s, first, n, n > 10 ? 10 : n ? n - 1 : 0);
+}

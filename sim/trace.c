@@ -1,6 +1,7 @@
-/* sim/trace.c: the hash of what engines do. Each node has a hash of its own events in their order; these are put together by
- * number, so that it does not matter which events of different nodes came first within one instant. Everything is hashed by
- * value: names and ids as bytes, peers as node numbers; handles would differ from run to run. */
+/* sim/trace.c: the hash of what engines do. Each node has a hash of its own events in their order; these are put
+ * together by number, so that it does not matter which events of different nodes came first within one instant.
+ * Everything is hashed by value: names and ids as bytes, peers as node numbers; handles would differ from run to
+ * run. */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 #include "sim/sim.h"
@@ -34,7 +35,8 @@ static void hash_event(msub__sim_node *n, const msub_event *ev) {
   fold(h, ev->peer.v ? msub_sim_node_of(s, ev->peer) : MSUB_SIM_NOBODY);
   fold_bytes(h, ev->topic.v ? msub_name_bytes(s->sh, msub_topic_name(n->e, ev->topic)) : (msub_bytes){ NULL, 0 });
   fold_bytes(h, ev->id);
-  if (ev->kind == MSUB_T_RECV_RPC) fold(h, ev->rpc ? ev->rpc->wire_size : ev->frame.n); /* what is in it was hashed when it was sent */
+  /* what is in it was hashed when it was sent */
+  if (ev->kind == MSUB_T_RECV_RPC) fold(h, ev->rpc ? ev->rpc->wire_size : ev->frame.n);
   else if (ev->rpc) fold_rpc(h, ev->rpc);
   if (ev->text) fold_bytes(h, msub_str(ev->text));
 }

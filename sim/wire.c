@@ -47,7 +47,9 @@ static bool same_ids(msub_ids it, const msub_ctl_entry *e) {
 static bool same_px(msub_px_iter it, const msub_ctl_entry *e) {
   msub_px px;
   for (uint32_t i = 0; i < e->n_px; i++)
-    if (!msub_px_next(&it, &px) || !msub_bytes_eq(px.peer_id, e->px[i].peer_id) || !msub_bytes_eq(px.record, e->px[i].record)) return false;
+    if (!msub_px_next(&it, &px) || !msub_bytes_eq(px.peer_id, e->px[i].peer_id) ||
+        !msub_bytes_eq(px.record, e->px[i].record))
+      return false;
   return !msub_px_next(&it, &px);
 }
 
@@ -57,7 +59,8 @@ static bool same_entry(const msub_sim *s, const msub_rpc_part *part, const msub_
   switch (e->kind) {
   case MSUB_C_SUB:
   case MSUB_C_UNSUB:
-    return part->subscribe == (e->kind == MSUB_C_SUB) && part->requests_partial == !!(e->flags & MSUB_SUB_REQUESTS_PARTIAL) &&
+    return part->subscribe == (e->kind == MSUB_C_SUB) &&
+        part->requests_partial == !!(e->flags & MSUB_SUB_REQUESTS_PARTIAL) &&
            part->sends_partial == !!(e->flags & MSUB_SUB_SENDS_PARTIAL);
   case MSUB_C_GRAFT: return true;
   case MSUB_C_PRUNE: return part->backoff_s == e->backoff_s && same_px(part->px, e);
@@ -83,8 +86,8 @@ void msub__sim_compare(const msub_sim *s, const msub_rpc *rpc, msub_bytes frame)
   msub_rpc_begin(&it, frame);
   for (msub_part k; (k = msub_rpc_next(&it, &part)) != MSUB_P_END;) {
     if (k == MSUB_P_MESSAGE) {
-      if (msgs == rpc->n_msgs || !msub_bytes_eq(part.raw, (msub_bytes){ rpc->msgs[msgs]->wire, rpc->msgs[msgs]->wire_n }))
-        differ("a message", msgs, frame);
+      const msub_msg *m = msgs < rpc->n_msgs ? rpc->msgs[msgs] : NULL;
+      if (!m || !msub_bytes_eq(part.raw, (msub_bytes){ m->wire, m->wire_n })) differ("a message", msgs, frame);
       if (msub_msg_canonical(&part.msg, NULL, 0) != part.raw.n || part.msg.prefix_n == 0) canonical = false;
       msgs++;
     } else if (k == MSUB_P_SUBSCRIPTION || (k >= MSUB_P_IHAVE && k <= MSUB_P_IDONTWANT)) {

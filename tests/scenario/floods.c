@@ -1,5 +1,5 @@
-/* A peer that sends more than anybody needs: memory and work stay bounded, the others go on, and when it is gone nothing is left.
- * And what looks like a flood but is what stock peers send: it is taken. */
+/* A peer that sends more than anybody needs: memory and work stay bounded, the others go on, and when it is gone
+ * nothing is left. And what looks like a flood but is what stock peers send: it is taken. */
 #include "scenario.h"
 #include <stdlib.h>
 #include <string.h>
@@ -124,7 +124,8 @@ static void many_prunes(sc *c, unsigned round) {
     px[i] = (msub_px){ .peer_id = { ids[i], sizeof ids[i] }, .record = msub_str("no record at all") };
   }
   const char *t = T;
-  sc_raw_ctl(c, ATTACKER, OURS, &(msub_ctl_entry){ .kind = MSUB_C_PRUNE, .backoff_s = UINT64_MAX - round, .n_px = 1000, .px = px }, &t, 1);
+  sc_raw_ctl(c, ATTACKER, OURS, &(msub_ctl_entry){ .kind = MSUB_C_PRUNE, .backoff_s = UINT64_MAX - round, .n_px = 1000,
+                                                   .px = px }, &t, 1);
   for (unsigned k = 0; k < 200; k++) {
     snprintf(name, sizeof name, "unknown %u", round * 200 + k);
     sc_raw_prune(c, ATTACKER, OURS, name, round);
@@ -160,7 +161,8 @@ static void many_subscriptions(sc *c, unsigned round) {
   static char text[2000][64];
   for (unsigned i = 0; i < 2000; i++) {
     e[i] = (msub_ctl_entry){ .kind = round % 3 == 2 ? MSUB_C_UNSUB : MSUB_C_SUB };
-    snprintf(text[i], sizeof text[i], "a topic that only one peer has, number %u", round / 3 * 4000 + round % 2 * 2000 + i);
+    snprintf(text[i], sizeof text[i], "a topic that only one peer has, number %u",
+             round / 3 * 4000 + round % 2 * 2000 + i);
     names[i] = msub_str(text[i]);
   }
   size_t n = msub_ctl_encode(e, names, 2000, buf, sizeof buf);
@@ -176,8 +178,10 @@ static void subscriptions(sc *c) {
 }
 
 static void many_messages(sc *c, unsigned round) {
-  for (uint32_t i = 0; i < 200; i++) sc_raw_message(c, ATTACKER, OURS, i % 2 ? T : "not joined", 5000000 + round * 200 + i, 1000);
-  for (uint32_t i = 0; i < 200; i++) sc_raw_message(c, ATTACKER, OURS, T, 5000000, 1000); /* the same one again and again */
+  for (uint32_t i = 0; i < 200; i++)
+    sc_raw_message(c, ATTACKER, OURS, i % 2 ? T : "not joined", 5000000 + round * 200 + i, 1000);
+  /* the same one again and again */
+  for (uint32_t i = 0; i < 200; i++) sc_raw_message(c, ATTACKER, OURS, T, 5000000, 1000);
 }
 static void messages(sc *c) {
   c->gs.cache_bytes = 1 << 20;
@@ -198,12 +202,14 @@ static void large_ihave_is_taken(sc *c) {
     views[i] = (msub_bytes){ ids[i], sizeof ids[i] };
   }
   msub_bytes name = msub_str(T);
-  size_t n = msub_ctl_encode(&(msub_ctl_entry){ .kind = MSUB_C_IHAVE, .n_ids = 5000, .ids = views }, &name, 1, buf, sizeof buf);
+  size_t n = msub_ctl_encode(&(msub_ctl_entry){ .kind = MSUB_C_IHAVE, .n_ids = 5000, .ids = views }, &name, 1, buf,
+                             sizeof buf);
   CHECK(n > 230000 && n <= sizeof buf);
   OK(msub_sim_raw_send(c->s, ATTACKER, OURS, NULL, (msub_bytes){ buf, n }));
   uint64_t was = live_frames(c);
   sc_run(c, SEC);
-  CHECK(live_frames(c) > was && msub_count(sc_engine(c, OURS))->rpcs_over_limit == 0 && msub_sim_count(c->s)->resets == 0);
+  CHECK(live_frames(c) > was && msub_count(sc_engine(c, OURS))->rpcs_over_limit == 0 &&
+        msub_sim_count(c->s)->resets == 0);
   CHECK(sc_heard_count(c, ATTACKER, MSUB_C_IWANT, NULL, SC_ANY) >= 500);
 }
 
@@ -224,7 +230,8 @@ static void large_answer_is_taken(sc *c) {
   size_t at = 0;
   for (uint32_t i = 0; i < 5000; i++) {
     uint8_t data[16] = { (uint8_t)(i >> 24), (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i };
-    msub_msg_view v = { .data = { data, sizeof data }, .topic = msub_str(T), .present = MSUB_HAS_DATA | MSUB_HAS_TOPIC };
+    msub_msg_view v = { .data = { data, sizeof data }, .topic = msub_str(T),
+                        .present = MSUB_HAS_DATA | MSUB_HAS_TOPIC };
     size_t n = msub_msg_encode(&v, NULL, 0);
     buf[at++] = 0x12;
     at += msub_varint_put(buf + at, n);

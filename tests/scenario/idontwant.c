@@ -1,4 +1,5 @@
-/* IDONTWANT and fragmentation, with peers that speak frames by hand. Node 0 is ours; the id of a message is its number. */
+/* IDONTWANT and fragmentation, with peers that speak frames by hand. Node 0 is ours; the id of a message is its
+ * number. */
 #include "scenario.h"
 
 #define T "foobar"
@@ -96,7 +97,8 @@ static void not_outside_the_mesh(sc *c) {
   sc_raw_message(c, sender, 0, T, 5, LARGE);
   sc_run(c, 200 * MS);
   for (uint32_t i = 1; i <= 10; i++)
-    CHECK_EQ(sc_heard_count(c, i, MSUB_C_IDONTWANT, NULL, 5), i != sender && (sc_roles(c, 0, i, T) & MSUB_ROLE_MESH) != 0);
+    CHECK_EQ(sc_heard_count(c, i, MSUB_C_IDONTWANT, NULL, 5), i != sender &&
+             (sc_roles(c, 0, i, T) & MSUB_ROLE_MESH) != 0);
 }
 
 static void not_to_older_peers(sc *c) {
@@ -114,7 +116,8 @@ static void not_for_small_messages(sc *c) {
   sc_raw_message(c, 1, 0, T, 6, 1023);
   sc_raw_message(c, 1, 0, T, 7, 1024);
   sc_run(c, SEC);
-  CHECK(sc_heard_count(c, 2, MSUB_C_IDONTWANT, NULL, 7) == 1 && sc_heard_count(c, 2, MSUB_C_IDONTWANT, NULL, SC_ANY) == 1);
+  CHECK(sc_heard_count(c, 2, MSUB_C_IDONTWANT, NULL, 7) == 1 &&
+        sc_heard_count(c, 2, MSUB_C_IDONTWANT, NULL, SC_ANY) == 1);
   for (uint32_t i = 5; i <= 7; i++) CHECK_EQ(sc_heard_count(c, 2, SC_MESSAGE, T, i), 1);
 }
 

@@ -17,7 +17,8 @@ static void join_before_connecting(sc *c) {
   ALL_GOT(c, 0, 10, 1);
 }
 
-/* The middle of a line goes and comes back with the same identity: first when its peers have noticed, then before they could. */
+/* The middle of a line goes and comes back with the same identity: first when its peers have noticed, then before
+ * they could. */
 static void restart(sc *c, uint64_t notice) {
   c->o.crash_notice_ns = notice;
   sc_begin(c);

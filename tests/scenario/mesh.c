@@ -53,7 +53,8 @@ static void gossip_repairs_loss(sc *c) {
   for (uint32_t i = 0; i < 100; i++) ALL_GOT(c, 0, 20, i);
 }
 
-/* Node 0 publishes by its fanout to six; thirteen others, who know node 0 only of these, come later and get all by gossip. */
+/* Node 0 publishes by its fanout to six; thirteen others, who know node 0 only of these, come later and get all by
+ * gossip. */
 static void gossip_propagation(sc *c) {
   enum { FIRST = 7, ALL = 20 };
   sc_begin(c);
@@ -195,7 +196,8 @@ static bool has_peers(const sc *c, uint32_t node, const uint32_t *peers, size_t 
   if (msub_topic_peers(sc_engine(c, node), t) != n) return false;
   for (size_t i = 0; i < n; i++) {
     bool there = false;
-    for (size_t k = 0; k < n; k++) there |= msub_sim_node_of(c->s, msub_topic_peer(sc_engine(c, node), t, k)) == peers[i];
+    for (size_t k = 0; k < n; k++)
+      there |= msub_sim_node_of(c->s, msub_topic_peer(sc_engine(c, node), t, k)) == peers[i];
     if (!there) return false;
   }
   return true;
@@ -205,7 +207,8 @@ static bool has_peers(const sc *c, uint32_t node, const uint32_t *peers, size_t 
  *  5 ─ 6 ─ 7
  *  └─ 8 ─ 9         */
 static void tree(sc *c) {
-  static const uint32_t edges[][2] = { { 0, 1 }, { 1, 2 }, { 1, 4 }, { 2, 3 }, { 0, 5 }, { 5, 6 }, { 5, 8 }, { 6, 7 }, { 8, 9 } };
+  static const uint32_t edges[][2] = { { 0, 1 }, { 1, 2 }, { 1, 4 }, { 2, 3 }, { 0, 5 }, { 5, 6 }, { 5, 8 }, { 6, 7 },
+                                       { 8, 9 } };
   sc_begin(c);
   sc_add(c, 10);
   for (size_t i = 0; i < sizeof edges / sizeof *edges; i++) sc_connect(c, edges[i][0], edges[i][1]);

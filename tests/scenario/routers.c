@@ -5,8 +5,8 @@
 #define SMALL 16
 enum { GOSSIP, FLOOD }; /* indexes of the routers of a node with both */
 
-/* Nodes 0-9 have both routers, 10-14 gossipsub (without floodsub's id), 15-19 floodsub. Nodes 0-9 join a topic by one and another by
- * the other router; names of one never meet those of the other, even if they are equal. */
+/* Nodes 0-9 have both routers, 10-14 gossipsub (without floodsub's id), 15-19 floodsub. Nodes 0-9 join a topic by
+ * one and another by the other router; names of one never meet those of the other, even if they are equal. */
 static void several_routers(sc *c) {
   enum { BOTH = 10, ALL = 20 };
   c->gs.floodsub = false;
@@ -79,7 +79,8 @@ static void one_peer_of_two_routers(sc *c) {
   sc_connect(c, raw, 0);
   sc_run(c, SEC);
   /* Each hello names the topics of its router, on its own stream. */
-  CHECK(sc_heard_count(c, raw, MSUB_C_SUB, "mesh", SC_ANY) == 1 && sc_heard_count(c, raw, MSUB_C_SUB, "flood", SC_ANY) == 1);
+  CHECK(sc_heard_count(c, raw, MSUB_C_SUB, "mesh", SC_ANY) == 1 &&
+        sc_heard_count(c, raw, MSUB_C_SUB, "flood", SC_ANY) == 1);
   uint8_t buf[256];
   msub_bytes names[2] = { msub_str("mesh"), msub_str("flood") };
   msub_ctl_entry subs[2] = { { .kind = MSUB_C_SUB }, { .kind = MSUB_C_SUB } };
@@ -107,13 +108,18 @@ static int forward_only(msub_layout *l, const void *opts) {
   (void)opts;
   return msub_layout_nest(l, &msub_gossipsub, &inner);
 }
-static const msub_router_ops silent = { .abi = MSUB_ABI, .size = sizeof(msub_router_ops), .name = "silent", .layout = forward_only };
+static const msub_router_ops silent = { .abi = MSUB_ABI, .size = sizeof(msub_router_ops), .name = "silent",
+                                        .layout = forward_only };
 
-static int up(msub_router *r, msub_session s, const msub_session_info *i) { return msub_x_session_up(msub_r_inner(r), s, i); }
+static int up(msub_router *r, msub_session s, const msub_session_info *i) {
+  return msub_x_session_up(msub_r_inner(r), s, i);
+}
 static void publish(msub_router *r, msub_topic t, const msub_msg *m, msub_session from, msub_list *out) {
   msub_x_publish(msub_r_inner(r), t, m, from, out);
 }
-static void control(msub_router *r, msub_session s, const msub_ctl *c, bool more) { msub_x_control(msub_r_inner(r), s, c, more); }
+static void control(msub_router *r, msub_session s, const msub_ctl *c, bool more) {
+  msub_x_control(msub_r_inner(r), s, c, more);
+}
 static void advance(msub_router *r) { msub_x_advance(msub_r_inner(r)); }
 static int with_blocks(msub_layout *l, const void *opts) {
   msub_layout_state(l, 16, 8);
@@ -121,8 +127,14 @@ static int with_blocks(msub_layout *l, const void *opts) {
   msub_layout_link(l, 4, 4);
   return forward_only(l, opts);
 }
-static const msub_router_ops by_hand = { .abi = MSUB_ABI, .size = sizeof(msub_router_ops), .name = "by hand", .layout = with_blocks,
-                                         .session_up = up, .publish = publish, .control = control, .advance = advance };
+static const msub_router_ops by_hand = { .abi = MSUB_ABI,
+                                         .size = sizeof(msub_router_ops),
+                                         .name = "by hand",
+                                         .layout = with_blocks,
+                                         .session_up = up,
+                                         .publish = publish,
+                                         .control = control,
+                                         .advance = advance };
 
 static void nested_run(sc *c, const msub_router_ops *outer, uint8_t hash[16]) {
   sc_begin(c);

@@ -51,7 +51,9 @@ size_t sc_memory(void) { return live_bytes; }
 
 /* ---- messages: a number, then zeroes ---- */
 
-static uint32_t number_of(msub_bytes b) { return b.n >= 4 ? (uint32_t)b.p[0] << 24 | (uint32_t)b.p[1] << 16 | (uint32_t)b.p[2] << 8 | b.p[3] : 0; }
+static uint32_t number_of(msub_bytes b) {
+  return b.n >= 4 ? (uint32_t)b.p[0] << 24 | (uint32_t)b.p[1] << 16 | (uint32_t)b.p[2] << 8 | b.p[3] : 0;
+}
 static void put_number(uint8_t *p, uint32_t x) {
   for (unsigned i = 0; i < 4; i++) p[i] = (uint8_t)(x >> (24 - 8 * i));
 }
@@ -76,8 +78,9 @@ static bool on_message(void *ud, msub_sim *s, uint32_t node, msub_topic t, const
     CHECK(c->got);
   }
   sc_got *g = &c->got[c->n_got];
-  *g = (sc_got){ .node = node, .from = from, .number = number_of(msub_data(m)), .router = t.v >> 29, .at = msub_sim_time(s),
-                 .n = msub_data(m).n };
+  *g = (sc_got){ .node = node, .from = from, .number = number_of(msub_data(m)), .router = t.v >> 29 };
+  g->at = msub_sim_time(s);
+  g->n = msub_data(m).n;
   copy_name(g->topic, msub_name_bytes(msub_sim_shared(s), msub_topic_name(msub_sim_engine(s, node), t)));
   if (c->on_got && !c->on_got(c, g)) return false;
   c->n_got++;
@@ -98,8 +101,12 @@ static void hear(sc *c, const sc_heard *h) {
 }
 
 static void on_frame(void *ud, msub_sim *s, uint32_t node, uint32_t peer, const char *id, msub_bytes frame) {
-  static const int kinds[] = { [MSUB_P_MESSAGE] = SC_MESSAGE,   [MSUB_P_IHAVE] = MSUB_C_IHAVE, [MSUB_P_IWANT] = MSUB_C_IWANT,
-                               [MSUB_P_GRAFT] = MSUB_C_GRAFT,   [MSUB_P_PRUNE] = MSUB_C_PRUNE, [MSUB_P_IDONTWANT] = MSUB_C_IDONTWANT,
+  static const int kinds[] = { [MSUB_P_MESSAGE] = SC_MESSAGE,
+                               [MSUB_P_IHAVE] = MSUB_C_IHAVE,
+                               [MSUB_P_IWANT] = MSUB_C_IWANT,
+                               [MSUB_P_GRAFT] = MSUB_C_GRAFT,
+                               [MSUB_P_PRUNE] = MSUB_C_PRUNE,
+                               [MSUB_P_IDONTWANT] = MSUB_C_IDONTWANT,
                                [MSUB_P_SUBSCRIPTION] = MSUB_C_SUB };
   sc *c = ud;
   (void)id;
@@ -109,7 +116,8 @@ static void on_frame(void *ud, msub_sim *s, uint32_t node, uint32_t peer, const 
   msub_rpc_begin(&it, frame);
   for (msub_part k; (k = msub_rpc_next(&it, &part)) != MSUB_P_END;) {
     if (k > MSUB_P_IDONTWANT) continue;
-    sc_heard h = { .node = node, .peer = peer, .rpc = c->rpcs_heard, .at = msub_sim_time(s), .kind = kinds[k], .rpc_n = frame.n };
+    sc_heard h = { .node = node, .peer = peer, .rpc = c->rpcs_heard, .at = msub_sim_time(s), .kind = kinds[k],
+                   .rpc_n = frame.n };
     bool ids = k == MSUB_P_IHAVE || k == MSUB_P_IWANT || k == MSUB_P_IDONTWANT;
     if (k == MSUB_P_SUBSCRIPTION && !part.subscribe) h.kind = MSUB_C_UNSUB;
     if (k == MSUB_P_MESSAGE) {
@@ -118,7 +126,8 @@ static void on_frame(void *ud, msub_sim *s, uint32_t node, uint32_t peer, const 
     } else if (k == MSUB_P_PRUNE) {
       h.backoff_s = part.backoff_s;
     }
-    if (k == MSUB_P_SUBSCRIPTION || k == MSUB_P_IHAVE || k == MSUB_P_GRAFT || k == MSUB_P_PRUNE) copy_name(h.topic, part.topic);
+    if (k == MSUB_P_SUBSCRIPTION || k == MSUB_P_IHAVE || k == MSUB_P_GRAFT || k == MSUB_P_PRUNE)
+      copy_name(h.topic, part.topic);
     if (!ids) {
       hear(c, &h);
       continue;
@@ -203,9 +212,12 @@ int sc_try_publish(sc *c, uint32_t node, unsigned router, const char *topic, uin
   if (n < 8) n = 8;
   CHECK(n <= sizeof data);
   put_number(data, number);
-  return msub_publish(sc_engine(c, node), sc_topic_of(c, node, router, topic), (msub_bytes){ data, n }, sc_now(c, node), NULL);
+  return msub_publish(sc_engine(c, node), sc_topic_of(c, node, router, topic), (msub_bytes){ data, n }, sc_now(c, node),
+                      NULL);
 }
-void sc_publish(sc *c, uint32_t node, const char *topic, uint32_t number, size_t n) { OK(sc_try_publish(c, node, 0, topic, number, n)); }
+void sc_publish(sc *c, uint32_t node, const char *topic, uint32_t number, size_t n) {
+  OK(sc_try_publish(c, node, 0, topic, number, n));
+}
 
 unsigned sc_times(const sc *c, uint32_t node, uint32_t number) {
   unsigned n = 0;
@@ -296,7 +308,8 @@ void sc_raw_graft(sc *c, uint32_t node, uint32_t peer, const char *topic) {
 void sc_raw_prune(sc *c, uint32_t node, uint32_t peer, const char *topic, uint64_t backoff_s) {
   sc_raw_ctl(c, node, peer, &(msub_ctl_entry){ .kind = MSUB_C_PRUNE, .backoff_s = backoff_s }, &topic, 1);
 }
-void sc_raw_ids(sc *c, uint32_t node, uint32_t peer, msub_ctl_kind kind, const char *topic, const uint32_t *numbers, size_t n) {
+void sc_raw_ids(sc *c, uint32_t node, uint32_t peer, msub_ctl_kind kind, const char *topic, const uint32_t *numbers,
+                size_t n) {
   static uint8_t bytes[8192][4];
   static msub_bytes ids[8192];
   CHECK(n <= 8192);
@@ -322,7 +335,8 @@ unsigned sc_heard_count(const sc *c, uint32_t node, int kind, const char *topic,
   unsigned n = 0;
   for (size_t i = 0; i < c->n_heard; i++) {
     const sc_heard *h = &c->heard[i];
-    n += h->node == node && h->kind == kind && (!topic || strcmp(h->topic, topic) == 0) && (number == SC_ANY || h->number == number);
+    n += h->node == node && h->kind == kind && (!topic || strcmp(h->topic, topic) == 0) &&
+        (number == SC_ANY || h->number == number);
   }
   return n;
 }
@@ -356,7 +370,8 @@ static void run_once(const sc_scenario *x, bool wire, uint8_t hash[16]) {
   the.n.engine = &the.engine;
   the.n.ud = &the;
   the.n.on_message = on_message;
-  the.policy = (msub_channel_policy){ .abi = MSUB_ABI, .size = sizeof the.policy, .name = "numbers", .message_id = id_is_number };
+  the.policy = (msub_channel_policy){ .abi = MSUB_ABI, .size = sizeof the.policy, .name = "numbers",
+                                      .message_id = id_is_number };
   memset(hash, 0, 16);
   if (setjmp(out) == 0) {
     x->run(&the);

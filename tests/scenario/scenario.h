@@ -1,10 +1,12 @@
-/* tests/scenario/scenario.h: a scenario is a function that builds a simulated network, lets it run and checks what came of it.
+/* tests/scenario/scenario.h: a scenario is a function that builds a simulated network, lets it run and checks what
+ * came of it.
  *
- *   PROGRAM               every scenario of the program, each twice: RPCs by reference and as frames; both have the same trace hash
+ *   PROGRAM               every scenario of the program, each twice, with one trace hash: RPCs by reference, as frames
  *   PROGRAM NAME …        these
- *   PROGRAM --fail STEP   each STEP-th allocation of each scenario fails once: whatever comes of it, nothing crashes, nothing is left
+ *   PROGRAM --fail STEP   each STEP-th allocation of each scenario fails once: nothing crashes, nothing is left
  *
- * A scenario that fails prints its name and the check. The links are those of the reference's own tests: 1 ms, 20 Mbit/s. */
+ * A scenario that fails prints its name and the check. The links are those of the reference's own tests: 1 ms, 20
+ * Mbit/s. */
 #ifndef MSUB_TESTS_SCENARIO_H
 #define MSUB_TESTS_SCENARIO_H
 #include "meshsub/gossipsub.h"
@@ -90,8 +92,8 @@ const sc_got *sc_find(const sc *c, uint32_t node, uint32_t number); /* NULL */
 #define ALL_GOT(c, first, n, number) sc_all_got(__FILE__, __LINE__, c, first, n, number)
 void sc_all_got(const char *file, int line, const sc *c, uint32_t first, uint32_t n, uint32_t number);
 unsigned sc_total(const sc *c, uint32_t node);
-/* `count` messages, numbered from `number`, one after the other by random nodes of the range: each of them reaches each of the
- * range before the next one is sent. */
+/* `count` messages, numbered from `number`, one after the other by random nodes of the range: each of them reaches
+ * each of the range before the next one is sent. */
 void sc_traffic(sc *c, uint32_t first, uint32_t n, const char *topic, uint32_t number, uint32_t count);
 
 size_t sc_memory(void); /* bytes that the simulation holds */
@@ -107,7 +109,8 @@ void sc_raw_sub(sc *c, uint32_t node, uint32_t peer, const char *topic, bool on)
 void sc_raw_graft(sc *c, uint32_t node, uint32_t peer, const char *topic);
 void sc_raw_prune(sc *c, uint32_t node, uint32_t peer, const char *topic, uint64_t backoff_s);
 /* IHAVE, IWANT or IDONTWANT with the ids of these messages, as the policy makes them. */
-void sc_raw_ids(sc *c, uint32_t node, uint32_t peer, msub_ctl_kind kind, const char *topic, const uint32_t *numbers, size_t n);
+void sc_raw_ids(sc *c, uint32_t node, uint32_t peer, msub_ctl_kind kind, const char *topic, const uint32_t *numbers,
+                size_t n);
 void sc_raw_message(sc *c, uint32_t node, uint32_t peer, const char *topic, uint32_t number, size_t n);
 /* How much of a kind a raw node heard; topic, number: NULL, SC_ANY. */
 #define SC_ANY UINT32_MAX

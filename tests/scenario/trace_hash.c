@@ -1,5 +1,5 @@
-/* Prints the trace hash of a fixed simulation in which a bit of everything happens. It is the same for every compiler and every
- * level of optimisation: trace_hash.cmake builds this program in four ways and compares. */
+/* Prints the trace hash of a fixed simulation in which a bit of everything happens. It is the same for every
+ * compiler and every level of optimisation: trace_hash.cmake builds this program in four ways and compares. */
 #include <stdio.h>
 #include <stdlib.h>
 #include "meshsub/gossipsub.h"
@@ -11,7 +11,8 @@ enum { GOSSIP = 60, FLOOD = 10, ALL = GOSSIP + FLOOD };
 static msub_topic topics[ALL];
 
 static void join(msub_sim *s, uint32_t node) {
-  MUST(msub_join(msub_sim_engine(s, node), 0, msub_str("topic"), NULL, NULL, msub_sim_now(s, node), &topics[node]) == MSUB_OK);
+  MUST(msub_join(msub_sim_engine(s, node), 0, msub_str("topic"), NULL, NULL, msub_sim_now(s, node),
+                 &topics[node]) == MSUB_OK);
 }
 
 static void link_of(void *ud, uint32_t from, uint32_t to, msub_sim_link *io) {
@@ -58,7 +59,8 @@ int main(void) {
       for (uint32_t k = 1; k < 4; k++) MUST(msub_sim_connect(s, node, (node + k * 11) % ALL, 0) == MSUB_OK);
     } else {
       size_t size = 10 + msub_sim_rand(s, MSUB_SIM_NOBODY, 2, sizeof data - 10);
-      sent += msub_publish(msub_sim_engine(s, node), topics[node], (msub_bytes){ data, size }, msub_sim_now(s, node), NULL) == MSUB_OK;
+      sent += msub_publish(msub_sim_engine(s, node), topics[node], (msub_bytes){ data, size }, msub_sim_now(s, node),
+                           NULL) == MSUB_OK;
     }
     MUST(msub_sim_run_for(s, 100 * MSUB_SIM_MS) == MSUB_OK);
   }

@@ -31,7 +31,8 @@ static bool on_message(void *ud, msub_sim *s, uint32_t node, msub_topic t, const
   (void)t;
   if (w->full) return false;
   MUST(w->n_got < NET_LOG && msub_sim_now(s, node) == NULL);
-  w->got[w->n_got++] = (net_got){ node, from, msub_sim_time(s), msub_data(m).n, msub_data(m).n ? msub_data(m).p[0] : 0 };
+  w->got[w->n_got++] = (net_got){ node, from, msub_sim_time(s), msub_data(m).n, msub_data(m).n ? msub_data(m).p[0]
+                                  : 0 };
   return true;
 }
 
@@ -73,7 +74,8 @@ void net_start(net *w, uint32_t count) {
 }
 
 void net_join(net *w, uint32_t node, const char *topic) {
-  MUST(msub_join(msub_sim_engine(w->s, node), 0, msub_str(topic), NULL, NULL, msub_sim_now(w->s, node), &w->t[node]) == MSUB_OK);
+  MUST(msub_join(msub_sim_engine(w->s, node), 0, msub_str(topic), NULL, NULL, msub_sim_now(w->s, node),
+                 &w->t[node]) == MSUB_OK);
 }
 void net_join_all(net *w, const char *topic) {
   for (uint32_t i = 0; i < w->count; i++) net_join(w, i, topic);

@@ -110,7 +110,8 @@ Test(sim, timers_run_at_their_time_the_programs_first_then_by_node) {
   const int order[] = { 6, 5, 3, 2, 1, 4 };
   const uint64_t times[] = { 0, 4, 5, 5, 5, 5 };
   cr_assert_eq(n_calls, 6);
-  for (size_t i = 0; i < 6; i++) cr_assert(calls[i].what == order[i] && calls[i].at == t + times[i], "%zu: %d", i, calls[i].what);
+  for (size_t i = 0; i < 6; i++)
+    cr_assert(calls[i].what == order[i] && calls[i].at == t + times[i], "%zu: %d", i, calls[i].what);
   cr_assert_eq(msub_sim_time(s), t + 100);
   cr_assert_eq(msub_sim_at(s, 3, t, note, NULL, NULL), MSUB_ERR_INVAL);
   cr_assert_eq(msub_sim_at(s, 0, t, NULL, NULL, NULL), MSUB_ERR_INVAL);
@@ -199,7 +200,8 @@ Test(sim, streams_of_nodes_and_program_are_apart_and_repeat) {
   cr_assert_eq(memcmp(a, b, sizeof a), 0);
   for (unsigned x = 0; x < OWNERS * MSUB_SIM_STREAMS; x++)
     for (unsigned y = 0; y < x; y++)
-      cr_assert_neq(memcmp(a[x / MSUB_SIM_STREAMS][x % MSUB_SIM_STREAMS], a[y / MSUB_SIM_STREAMS][y % MSUB_SIM_STREAMS], sizeof a[0][0]), 0);
+      cr_assert_neq(memcmp(a[x / MSUB_SIM_STREAMS][x % MSUB_SIM_STREAMS], a[y / MSUB_SIM_STREAMS][y % MSUB_SIM_STREAMS],
+                           sizeof a[0][0]), 0);
 }
 
 /* ---- nodes ---- */
@@ -353,7 +355,8 @@ Test(sim, equal_seeds_equal_traces_in_both_forms_and_in_any_order_of_calls) {
     uint64_t h = a_run((run_opts){ .seed = 3, .gossipsub = g });
     cr_assert_neq(h, 0);
     cr_assert_eq(h, a_run((run_opts){ .seed = 3, .gossipsub = g }));
-    cr_assert_eq(h, a_run((run_opts){ .seed = 3, .gossipsub = g, .wire = true }), "router %u: the frames tell something else", g);
+    cr_assert_eq(h, a_run((run_opts){ .seed = 3, .gossipsub = g, .wire = true }),
+                 "router %u: the frames tell something else", g);
     cr_assert_eq(h, a_run((run_opts){ .seed = 3, .gossipsub = g, .backwards = true }));
     traced = 0;
     cr_assert_eq(h, a_run((run_opts){ .seed = 3, .gossipsub = g, .traced = true }));

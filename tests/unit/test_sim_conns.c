@@ -307,7 +307,8 @@ static void on_reset(void *ud, msub_sim *s, uint32_t node, uint32_t peer, const 
   (void)ud, (void)s, (void)node, (void)peer, (void)id;
   resets++;
 }
-static const msub_sim_raw raw = { .abi = MSUB_ABI, .size = sizeof(msub_sim_raw), .on_session = on_session, .on_frame = on_frame,
+static const msub_sim_raw raw = { .abi = MSUB_ABI, .size = sizeof(msub_sim_raw), .on_session = on_session,
+                                  .on_frame = on_frame,
                                   .on_reset = on_reset };
 static const char *const floodsub_only[] = { "/floodsub/1.0.0", NULL };
 
@@ -383,7 +384,8 @@ Test(sim_conns, a_signature_of_nothing_is_rejected_a_checksum_is_taken) {
   net_run(&w, MSUB_SIM_S);
   for (unsigned good = 0; good < 2; good++) {
     uint8_t seqno[8] = { (uint8_t)good };
-    msub_msg_view v = { .from = msub_sim_id(w.s, 1), .data = msub_str("hi"), .seqno = { seqno, 8 }, .topic = msub_str("t"),
+    msub_msg_view v = { .from = msub_sim_id(w.s, 1), .data = msub_str("hi"), .seqno = { seqno, 8 },
+                        .topic = msub_str("t"),
                         .present = MSUB_HAS_FROM | MSUB_HAS_DATA | MSUB_HAS_SEQNO | MSUB_HAS_TOPIC };
     size_t n = msub_msg_encode(&v, plain, sizeof plain);
     msub_bytes parts[2] = { msub_str("libp2p-pubsub:"), { plain, n } };
@@ -446,7 +448,8 @@ Test(sim_conns, the_rendezvous_brings_nodes_of_a_topic_together) {
   net_join(&w, 10, "u");
   net_run(&w, 10 * MSUB_SIM_S);
   cr_assert_gt(msub_sim_count(w.s)->wanted, 0);
-  for (uint32_t i = 0; i < 10; i++) cr_assert_geq(msub_sim_connections(w.s, i), 4, "node %u: %zu", i, msub_sim_connections(w.s, i));
+  for (uint32_t i = 0; i < 10; i++)
+    cr_assert_geq(msub_sim_connections(w.s, i), 4, "node %u: %zu", i, msub_sim_connections(w.s, i));
   cr_assert(msub_sim_connections(w.s, 10) == 0 && msub_sim_connections(w.s, 11) == 0);
   cr_assert_eq(net_publish(&w, 0, 1, 10), MSUB_OK);
   net_run(&w, 3 * MSUB_SIM_S);
@@ -461,7 +464,8 @@ static void advertise(void *d, msub_bytes topic, bool on) {
   (void)d, (void)topic;
   adverts += on ? 1 : 100;
 }
-static void find(void *d, msub_bytes topic, unsigned n, void (*found)(void *found_ud, msub_bytes peer_id, msub_bytes addr), void *found_ud) {
+static void find(void *d, msub_bytes topic, unsigned n,
+                 void (*found)(void *found_ud, msub_bytes peer_id, msub_bytes addr), void *found_ud) {
   net *w = d;
   cr_assert(msub_bytes_eq(topic, msub_str("t")) && n > 0);
   finds++;
@@ -472,7 +476,8 @@ static void cancel(void *d, msub_bytes topic) {
   (void)d, (void)topic;
   cancels++;
 }
-static const msub_discovery_ops finder = { .abi = MSUB_ABI, .size = sizeof(msub_discovery_ops), .advertise = advertise, .find = find,
+static const msub_discovery_ops finder = { .abi = MSUB_ABI, .size = sizeof(msub_discovery_ops), .advertise = advertise,
+                                           .find = find,
                                            .cancel = cancel };
 static msub_discovery discovery_of(void *ud, msub_sim *s, uint32_t node) {
   (void)s, (void)node;

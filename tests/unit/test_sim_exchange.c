@@ -84,7 +84,8 @@ static void on_end(void *word, msub_stream *s, msub_end why) {
   e->ended_at = e->x.ops->now(e->x.x);
   now_open -= e->opened;
 }
-static const msub_stream_handler handler = { .abi = MSUB_ABI, .size = sizeof(msub_stream_handler), .on_open = on_open, .on_data = on_data,
+static const msub_stream_handler handler = { .abi = MSUB_ABI, .size = sizeof(msub_stream_handler), .on_open = on_open,
+                                             .on_data = on_data,
                                              .on_finish = on_finish, .on_writable = on_writable, .on_end = on_end };
 
 static void pair(net *w) {
@@ -106,7 +107,9 @@ static end *request(net *w, size_t n, const char *protocol, uint64_t deadline) {
   fill(e);
   return e;
 }
-static void ended(const end *e, msub_end why) { cr_assert(e->ends == 1 && e->why == why, "%u ends, %d", e->ends, (int)e->why); }
+static void ended(const end *e, msub_end why) {
+  cr_assert(e->ends == 1 && e->why == why, "%u ends, %d", e->ends, (int)e->why);
+}
 
 Test(sim_exchange, a_request_and_its_answer_take_a_round_trip) {
   static net w;
@@ -138,7 +141,8 @@ Test(sim_exchange, a_megabyte_goes_through_windows_and_comes_back_whole) {
     end *e = request(&w, 1 << 20, ECHO, MSUB_NEVER);
     cr_assert(e->out <= 600000 && e->to_write > 0); /* what is under way and ahead is bounded */
     for (unsigned i = 0; i < 600 && !e->ends; i++) {
-      if (n_ends && !ends[0].ends) ends[0].x.ops->want_read(ends[0].x.x, ends[0].s); /* it takes 5,000 bytes at a time */
+      /* it takes 5,000 bytes at a time */
+      if (n_ends && !ends[0].ends) ends[0].x.ops->want_read(ends[0].x.x, ends[0].s);
       net_run(&w, 2 * MS);
     }
     for (unsigned i = 0; i < 20000 && !e->ends; i++) {
@@ -323,7 +327,8 @@ static size_t swallow(void *word, msub_stream *s, msub_bytes b) {
   (void)word, (void)s;
   return b.n;
 }
-static const msub_stream_handler quiet = { .abi = MSUB_ABI, .size = sizeof(msub_stream_handler), .on_open = on_open, .on_data = swallow,
+static const msub_stream_handler quiet = { .abi = MSUB_ABI, .size = sizeof(msub_stream_handler), .on_open = on_open,
+                                           .on_data = swallow,
                                            .on_end = on_end };
 Test(sim_exchange, without_on_finish_the_answer_ends_with_the_request) {
   static net w;
@@ -349,7 +354,8 @@ static size_t nibble(void *word, msub_stream *s, msub_bytes b) {
   e->x.ops->want_read(e->x.x, s);
   return 1;
 }
-static const msub_stream_handler nibbler = { .abi = MSUB_ABI, .size = sizeof(msub_stream_handler), .on_open = on_open, .on_data = nibble,
+static const msub_stream_handler nibbler = { .abi = MSUB_ABI, .size = sizeof(msub_stream_handler), .on_open = on_open,
+                                             .on_data = nibble,
                                              .on_end = on_end };
 Test(sim_exchange, want_read_counts_from_inside_on_data_too) {
   static net w;

@@ -25,7 +25,8 @@ Test(sim_links, a_message_takes_the_latency_of_its_link) {
   cr_assert_eq(msub_sim_run_idle(w.s, MSUB_SIM_S), MSUB_OK);
   EQ(net_find(&w, 0, 7)->at, t + 10 * MS);
   EQ(net_find(&w, 2, 7)->at, t + 20 * MS);
-  cr_assert(net_find(&w, 2, 7)->from == 0 && net_find(&w, 0, 7)->from == 1 && net_find(&w, 1, 7)->from == MSUB_SIM_NOBODY);
+  cr_assert(net_find(&w, 2, 7)->from == 0 && net_find(&w, 0, 7)->from == 1 &&
+            net_find(&w, 1, 7)->from == MSUB_SIM_NOBODY);
   EQ(msub_sim_time(w.s), t + 20 * MS);
   net_stop(&w);
 }
@@ -255,7 +256,8 @@ static int command(msub_router *r, uint32_t what, const void *arg, size_t n) {
   (void)what;
   return (int)msub_r_withdraw(r, victim, (msub_bytes){ arg, n });
 }
-static const msub_router_ops taker = { .abi = MSUB_ABI, .size = sizeof(msub_router_ops), .name = "taker", .layout = layout, .command = command };
+static const msub_router_ops taker = { .abi = MSUB_ABI, .size = sizeof(msub_router_ops), .name = "taker",
+                                       .layout = layout, .command = command };
 static uint8_t ids[8][MSUB_MAX_ID];
 static size_t id_n;
 static bool keep_id(void *ud, msub_sim *s, uint32_t node, msub_topic t, const msub_msg *m, uint32_t from) {

@@ -1,4 +1,5 @@
-/* A simulation that runs out of memory: each allocation fails once. It says so, or goes on, and leaves nothing behind. */
+/* A simulation that runs out of memory: each allocation fails once. It says so, or goes on, and leaves nothing
+ * behind. */
 #include <criterion/criterion.h>
 #include <string.h>
 #include "sim_net.h"
@@ -14,7 +15,8 @@ static size_t on_data(void *word, msub_stream *s, msub_bytes b) {
   return b.n;
 }
 static void on_end(void *word, msub_stream *s, msub_end why) { (void)word, (void)s, (void)why; }
-static const msub_stream_handler handler = { .abi = MSUB_ABI, .size = sizeof(msub_stream_handler), .on_open = on_open, .on_data = on_data,
+static const msub_stream_handler handler = { .abi = MSUB_ABI, .size = sizeof(msub_stream_handler), .on_open = on_open,
+                                             .on_data = on_data,
                                              .on_end = on_end };
 
 static void on_frame(void *ud, msub_sim *s, uint32_t node, uint32_t peer, const char *id, msub_bytes frame) {
@@ -93,7 +95,8 @@ static void sweep(unsigned form, bool gossipsub, size_t step) {
     net_init(&w, gossipsub);
     w.fail_at = at;
     int err = a_run(&w, form);
-    cr_assert(err == MSUB_OK || err == MSUB_ERR_NOMEM || err == MSUB_ERR_LIMIT || err == MSUB_ERR_STALE, "allocation %zu: %s", at,
+    cr_assert(err == MSUB_OK || err == MSUB_ERR_NOMEM || err == MSUB_ERR_LIMIT ||
+              err == MSUB_ERR_STALE, "allocation %zu: %s", at,
               msub_err_name(err));
     failed += err != MSUB_OK;
     if (w.s) net_stop(&w);
