@@ -75,17 +75,17 @@ static const char *bad_options(const msub_host_opts *o) {
 
 /* ---- making: the engine ---- */
 
-/* The ids of one plan that the program wants, in its order. */
-static void add_group(msub_host *h, const msub_plan *plan, const char *const *wanted) {
+/* The ids of one router that the program wants, in its order. The engine knows them: a router may give one up to another. */
+static void add_group(msub_host *h, unsigned router, const char *const *wanted) {
   msub__group *g = &h->groups[h->n_groups];
   const char *id;
   *g = (msub__group){ .n = 0 };
   for (size_t w = 0; wanted && wanted[w]; w++) {
-    for (size_t i = 0; (id = msub_plan_protocol(plan, i)) && g->n < MSUB__GROUP_IDS; i++) {
+    for (size_t i = 0; (id = msub_engine_router_protocol(h->engine, router, i)) && g->n < MSUB__GROUP_IDS; i++) {
       if (strcmp(id, wanted[w]) == 0) g->ids[g->n++] = msub_str(id);
     }
   }
-  for (size_t i = 0; !wanted && (id = msub_plan_protocol(plan, i)) && g->n < MSUB__GROUP_IDS; i++)
+  for (size_t i = 0; !wanted && (id = msub_engine_router_protocol(h->engine, router, i)) && g->n < MSUB__GROUP_IDS; i++)
     g->ids[g->n++] = msub_str(id);
   if (g->n > 0) h->n_groups++;
 }
@@ -100,8 +100,12 @@ static int make_plans(msub_host *h, const msub_plan **plans, size_t *n, const ch
     int err = msub_plan_new(h->shared, routers[*n], opts, &plans[*n]);
     *why = "a router could not be laid out";
     if (err != MSUB_OK) return err;
-    add_group(h, plans[*n], h->o.protocols);
   }
+  return MSUB_OK;
+}
+
+static int make_groups(msub_host *h, size_t routers, const char **why) {
+  for (unsigned r = 0; r < routers; r++) add_group(h, r, h->o.protocols);
   size_t wanted = 0, found = 0;
   while (h->o.protocols && h->o.protocols[wanted]) wanted++;
   for (size_t g = 0; g < h->n_groups; g++) found += h->groups[g].n;
@@ -128,13 +132,13 @@ static int make_engine(msub_host *h, const char **why) {
   o->seed = h->o.seed;
   o->self_id = h->self;
   o->log = h->log;
-  if (o->sign == MSUB_STRICT_SIGN) o->verify = msub_signature_verify;
+  o->verify = msub_signature_verify; /* a topic may be signed though the others are not */
   o->key_field = (msub_bytes){ NULL, 0 };
   if (msub_peer_id_public_key(h->self).n == 0) o->key_field = msub_key_public(h->o.key);
   *why = "the engine refused its options";
   err = msub_engine_new(h->shared, o, &h->now, &h->engine);
   o->routers = NULL;
-  return err;
+  return err != MSUB_OK ? err : make_groups(h, n, why);
 }
 
 /* ---- making: the rest ---- */

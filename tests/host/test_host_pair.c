@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "host/limits.h"
+#include "host/state.h"
+#include "meshsub/gossipsub.h"
 
 #define KIB 1024u
 
@@ -739,6 +741,22 @@ static void test_no_memory(void) {
 /* Record buffers that the host and its transport keep for the next time. */
 #define SPARE (MSUB__HOST_SPARE_BLOCKS * 88 * KIB)
 
+/* gossipsub gives /floodsub/1.0.0 up to a floodsub router of the same host: each offers its own ids. */
+static void test_two_routers(void) {
+  static const msub_router_ops *const both[] = { &msub_gossipsub, &msub_floodsub, NULL };
+  static const void *const none[] = { NULL, NULL };
+  node a;
+  node_init(&a, "a", 1);
+  a.opts.routers = both;
+  a.opts.router_opts = none;
+  a.opts.protocols = NULL;
+  node_start(&a, false, false);
+  CHECK(a.host->n_groups == 2 && a.host->groups[0].n == 3 && a.host->groups[1].n == 1);
+  CHECK(msub_bytes_eq(a.host->groups[0].ids[0], msub_str("/meshsub/1.2.0")));
+  CHECK(msub_bytes_eq(a.host->groups[1].ids[0], msub_str("/floodsub/1.0.0")));
+  node_free(&a);
+}
+
 static void test_baseline(void) {
   node a, b, *pair[2] = { &a, &b };
   size_t nothing = counted_bytes();
@@ -789,6 +807,7 @@ static const struct {
   { "stalled", test_stalled },
   { "no_memory", test_no_memory },
   { "baseline", test_baseline },
+  { "two_routers", test_two_routers },
 };
 
 int main(int argc, char **argv) {
