@@ -31,7 +31,7 @@ int stop_signals(void) {
   }
   struct stat out;
   if (fstat(STDOUT_FILENO, &out) == 0 && (S_ISFIFO(out.st_mode) || S_ISSOCK(out.st_mode))) stdout_flags = fcntl(STDOUT_FILENO, F_GETFL);
-  struct sigaction stop = { .sa_handler = on_stop, .sa_flags = SA_RESTART },
+  struct sigaction stop = { .sa_handler = on_stop }, /* what it interrupts need not begin again */
                    ignore = { .sa_handler = SIG_IGN };
   sigemptyset(&stop.sa_mask);
   sigemptyset(&ignore.sa_mask);
