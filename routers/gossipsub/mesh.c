@@ -20,7 +20,10 @@ bool msub__gs_mesh_remove(msub_router *r, msub_topic t, msub__gs_topic *tt, msub
   return true;
 }
 
+/* Not before the peer has agreed on a protocol: it may speak none that has a mesh, or never answer. */
 static bool graft(msub_router *r, msub_topic t, msub__gs_topic *tt, msub_session s, msub__gs_actions *a) {
+  msub_session_info i;
+  if (!msub_r_info(r, s, &i) || !i.agreed) return false;
   if (!msub_h_may_graft(r, t, s) || !msub__gs_mesh_add(r, t, tt, s, true)) return false;
   msub__gs_act(r, a, s, t, MSUB_C_GRAFT, false, false);
   return true;

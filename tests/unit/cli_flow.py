@@ -207,7 +207,7 @@ class Flow:
                 ["flood.key", "--connect", to, "--router=floodsub"],
                 ["direct.key", "--listen", listen, "--direct", to])]
             joined, grafted = set(), set()
-            while joined != set(peers) or not grafted:
+            while joined != set(peers) or peers[0] not in grafted:
                 e = json.loads(node.process.stdout.readline())
                 if e["ev"] in ("topic_join", "graft"):
                     (joined if e["ev"] == "topic_join" else grafted).add(e["peer"])

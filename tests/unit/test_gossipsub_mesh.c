@@ -97,6 +97,26 @@ Test(gossipsub, defaults_without_options) {
   done();
 }
 
+/* A peer that was only offered a protocol is not grafted, but may graft us. */
+Test(gossipsub, graft_needs_an_agreed_protocol) {
+  begin(false);
+  msub_topic t = world_join(&w, "t", &gs_ids);
+  for (uint8_t seed = 1; seed <= 4; seed++) {
+    gs_up(seed, V12, false);
+    cr_assert_eq(msub_session_offer(w.e, gs_peer[seed], V12, seed, &w.now), MSUB_OK);
+    world_subscribe(&w, gs_peer[seed], "t", true);
+  }
+  graft(4, 1, "t");
+  gs_heartbeat();
+  cr_assert(mesh(t) == 1 && in_mesh(t, 4) && gs_sent(MSUB_C_GRAFT, 0, "t") == 0);
+  cr_assert_eq(msub_session_agreed(w.e, gs_peer[1], &w.now), MSUB_OK);
+  cr_assert_eq(msub_session_offer(w.e, gs_peer[2], FLOOD, 2, &w.now), MSUB_OK);
+  cr_assert_eq(msub_session_agreed(w.e, gs_peer[2], &w.now), MSUB_OK);
+  gs_heartbeat();
+  cr_assert(mesh(t) == 2 && in_mesh(t, 1) && gs_sent(MSUB_C_GRAFT, 1, "t") == 1 && gs_sent(MSUB_C_GRAFT, 0, "t") == 1);
+  done();
+}
+
 Test(gossipsub, join_grafts_candidates) {
   for (unsigned parity = 0; parity < 2; parity++) {
     for (size_t n = 0; n <= 9; n++) {
@@ -417,6 +437,8 @@ Test(gossipsub, offered_and_agreed) {
   cr_assert_eq(msub_session_up(w.e, &so, &w.now, &gs_peer[1]), MSUB_OK);
   world_subscribe(&w, gs_peer[1], "t", true);
   gs_heartbeat();
+  cr_assert_eq(mesh(t), 0, "not before it has agreed");
+  graft(1, 1, "t");
   cr_assert_eq(mesh(t), 1);
   /* it speaks floodsub only: out of the mesh, and served all the same */
   cr_assert_eq(msub_session_offer(w.e, gs_peer[1], FLOOD, 1, &w.now), MSUB_OK);
