@@ -19,8 +19,8 @@
 #define WINDOW 64 /* lines that the slowest node may be behind */
 #define READY_NS 30000000000
 #define REACH 3 /* each connects to so many behind it in the ring */
-#define MESH_D 4
-#define MESH_LOW 3
+#define MESH_D 5
+#define MESH_LOW 4  /* with ten nodes no part of the ring can be a mesh of its own */
 #define MESH_HIGH 8 /* above the connections of a node: nobody is put out again */
 #define PORTION 256    /* messages of one `inbox` */
 #define NAMED_MAX 12   /* line numbers in a cell of the table */

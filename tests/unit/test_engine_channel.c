@@ -381,7 +381,7 @@ Test(channel, own_cache) {
   msub_topic t = join(&p);
   msub_session a = world_peer(&w, 2), b = world_peer(&w, 3);
   cr_assert_eq(msub_session_agreed(w.e, a, &w.now), MSUB_OK);
-  cr_assert_eq(msub_session_agreed(w.e, b, &w.now), MSUB_OK);
+  cr_assert_eq(msub_session_agreed(w.e, b, &w.now), MSUB_OK); /* only then may they be grafted */
   world_subscribe(&w, a, "t", true);
   cr_assert(h.on_join == 1 && h.joined.v == a.v);
   world_subscribe(&w, b, "t", true);
