@@ -20,8 +20,8 @@
 #define READY_NS 30000000000
 #define REACH 3 /* each connects to so many behind it in the ring */
 #define MESH_D 5
-#define MESH_LOW 4  /* with ten nodes no part of the ring can be a mesh of its own */
-#define MESH_HIGH 8 /* above the connections of a node: nobody is put out again */
+#define MESH_LOW 4     /* with ten nodes no part of the ring can be a mesh of its own */
+#define MESH_HIGH 8    /* above the connections of a node: nobody is put out again */
 #define PORTION 256    /* messages of one `inbox` */
 #define NAMED_MAX 12   /* line numbers in a cell of the table */
 #define PING_COUNT 500 /* messages of the latency phase */
@@ -112,9 +112,9 @@ static bool failed(const control *c) {
 }
 
 static json_t *make_cfg(const demo *d) {
-  return json_pack("{s:[s], s:b, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:I}", "topics", TOPIC, "signed", 1, "policy",
-                   "strict_sign", "router", "gossipsub", "D", MESH_D, "Dlo", MESH_LOW, "Dhi", MESH_HIGH, "Dout", 1,
-                   "Dscore", 2, "inbox", (json_int_t)(2 * d->n_lines + 4 * PING_COUNT));
+  return json_pack("{s:[s], s:b, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:I}", "topics", TOPIC, "signed", 1,
+                   "policy", "strict_sign", "router", "gossipsub", "D", MESH_D, "Dlo", MESH_LOW, "Dhi",
+                   MESH_HIGH, "Dout", 1, "Dscore", 2, "inbox", (json_int_t)(2 * d->n_lines + 4 * PING_COUNT));
 }
 
 /* Go nodes stand among ours: behind a third and two thirds of them. */
@@ -419,8 +419,8 @@ static bool run(demo *d) {
   fflush(stdout);
   uint64_t began = mono_ns();
   if (!start_nodes(d) || !connect_nodes(d) || !await_mesh(d)) return false;
-  printf("connected in a ring, each to %u others; the gossipsub mesh stands after %.2f s:\n", d->nodes[0].links,
-         (double)(mono_ns() - began) / 1e9);
+  printf("connected in a ring, each to %u others; the gossipsub mesh stands after %.2f s:\n",
+         d->nodes[0].links, (double)(mono_ns() - began) / 1e9);
   print_mesh(d);
   printf("%s publishes %zu lines of %s\n", d->nodes[0].c.name, d->n_lines, d->file);
   fflush(stdout);
@@ -468,8 +468,7 @@ int main(int argc, char **argv) {
     { "--peer", 0, OPT_TEXT, "CMD", "Our node. Default: meshsub-peer beside this program.", &d.peer, 0, 0,
       NULL },
     { "--nodes", 0, OPT_NUMBER, "N", "How many of them. Default 8.", &d.ours, 2, NODES_MAX / 2, NULL },
-    { "--go", 0, OPT_TEXT, "CMD", "A node of go-libp2p-pubsub; some are put among ours.", &d.go, 0, 0,
-      NULL },
+    { "--go", 0, OPT_TEXT, "CMD", "A node of go-libp2p-pubsub; some are put among ours.", &d.go, 0, 0, NULL },
     { "--go-nodes", 0, OPT_NUMBER, "N", "How many of them. Default 2.", &d.go_nodes, 1, NODES_MAX / 2, NULL },
     { "--no-go", 0, OPT_TEXT, "REASON", "Why there are none; it is printed.", &d.no_go, 0, 0, NULL },
     { "--timeout", 0, OPT_DURATION, "TIME", "Give up when nothing arrives for so long. Default 10s.",

@@ -128,9 +128,9 @@ static int join(node *n, const text_list *topics, bool publish_only) {
     size_t same = 0;
     while (same < n->n_topics && strcmp(n->names[same], topics->v[i]) != 0) same++;
     if (same < n->n_topics) continue; /* named twice */
-    int err = (publish_only ? msub_open : msub_join)(
-        msub_host_engine(n->host), 0, msub_str(topics->v[i]), n->anonymous ? &anonymous_policy : NULL, NULL,
-        msub_host_now(n->host), &n->topics[n->n_topics]);
+    int err = (publish_only ? msub_open : msub_join)(msub_host_engine(n->host), 0, msub_str(topics->v[i]),
+                                                     n->anonymous ? &anonymous_policy : NULL, NULL,
+                                                     msub_host_now(n->host), &n->topics[n->n_topics]);
     if (err != MSUB_OK) {
       say_error(n->cmd->program, "topic %s: cannot be joined: %s", quoted(topics->v[i]), msub_err_text(err));
       return EXIT_FAILED;

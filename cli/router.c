@@ -51,8 +51,9 @@ static int mesh_degrees(const router_options *r, const command *c, msub_gossipsu
   m->dout = least(m->dout, m->dlo ? m->dlo - 1u : 0);
   m->dout = least(m->dout, d >= 2 ? (d - 1) / 2 : 0);
   if (m->dlo <= m->d && m->d <= m->dhi && m->d != 1) return -1;
-  return usage_error(c, "--dlo %u, --d %u, --dhi %u: they must not fall from left to right, and --d 1 is no mesh",
-                     m->dlo, m->d, m->dhi);
+  return usage_error(
+      c, "--dlo %u, --d %u, --dhi %u: they must not fall from left to right, and --d 1 is no mesh", m->dlo,
+      m->d, m->dhi);
 }
 
 static int direct_peers(router_options *r, const command *c) {
@@ -66,7 +67,8 @@ static int direct_peers(router_options *r, const command *c) {
         msub_multiaddr_split((msub_bytes){ binary.bytes, binary.n }, &a) != MSUB_OK)
       return -1; /* said by node_check() */
     if (a.peer_id.n == 0)
-      return usage_error(c, "--direct %s: no /p2p/ID at its end; a direct peer is known by its id", quoted(text));
+      return usage_error(c, "--direct %s: no /p2p/ID at its end; a direct peer is known by its id",
+                         quoted(text));
     r->direct_ids[i].n = (uint8_t)a.peer_id.n;
     memcpy(r->direct_ids[i].bytes, a.peer_id.p, a.peer_id.n);
     r->direct_bytes[i] = msub_peer_id_bytes(&r->direct_ids[i]);
@@ -89,10 +91,11 @@ int router_make(router_options *r, const command *c) {
   r->gossipsub.peer_exchange = r->px;
   if (r->heartbeat_given) {
     if (r->heartbeat > HEARTBEAT_MAX)
-      return usage_error(c, "--heartbeat \"%s\": at most %s", duration_text(r->heartbeat), duration_text(HEARTBEAT_MAX));
+      return usage_error(c, "--heartbeat \"%s\": at most %s", duration_text(r->heartbeat),
+                         duration_text(HEARTBEAT_MAX));
     r->gossipsub.heartbeat_ns = r->heartbeat;
-    r->gossipsub.heartbeat_delay_ns = r->heartbeat < r->gossipsub.heartbeat_delay_ns ? r->heartbeat
-                                                                                      : r->gossipsub.heartbeat_delay_ns;
+    r->gossipsub.heartbeat_delay_ns =
+        r->heartbeat < r->gossipsub.heartbeat_delay_ns ? r->heartbeat : r->gossipsub.heartbeat_delay_ns;
   }
   code = mesh_degrees(r, c, &r->gossipsub.mesh);
   if (code < 0) code = direct_peers(r, c);

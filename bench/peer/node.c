@@ -100,7 +100,9 @@ static void published(void *ud, msub_host *h, msub_token ticket, int err, uint32
   if (err == MSUB_OK) ((peer_node *)ud)->peer->recipients = recipients;
 }
 
-static void traced(void *ud, msub_host *h, const msub_event *ev) { trace_event(&((peer_node *)ud)->peer->trace, h, ev); }
+static void traced(void *ud, msub_host *h, const msub_event *ev) {
+  trace_event(&((peer_node *)ud)->peer->trace, h, ev);
+}
 
 static void happened(void *ud, msub_host *h, const msub_host_event *ev) {
   peer_node *n = ud;
@@ -180,7 +182,8 @@ static const char *start_one(peer_node *n, const config *c, bool first) {
     return why ? why : msub_err_text(err);
   const router_config *r = &n->peer->router;
   for (size_t i = 0; !why && i < r->n_direct; i++)
-    if (msub_host_keep(n->host, r->direct_addrs[i]) != MSUB_OK) why = "direct: an address that cannot be dialled";
+    if (msub_host_keep(n->host, r->direct_addrs[i]) != MSUB_OK)
+      why = "direct: an address that cannot be dialled";
   return why;
 }
 
@@ -233,7 +236,8 @@ const char *nodes_subscribe(peer *p, const char *topic) {
     peer_node *n = &p->nodes[i];
     if (find(n, topic)) continue;
     msub_topic t;
-    int err = msub_join(msub_host_engine(n->host), 0, msub_str(topic), p->policy, NULL, msub_host_now(n->host), &t);
+    int err =
+        msub_join(msub_host_engine(n->host), 0, msub_str(topic), p->policy, NULL, msub_host_now(n->host), &t);
     if (err != MSUB_OK) return msub_err_text(err);
     n->topics = grow(n->topics, n->n_topics + 1, sizeof *n->topics);
     n->topics[n->n_topics++] = (membership){ strdup(topic), t };

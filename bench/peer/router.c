@@ -67,7 +67,8 @@ static const char *gossipsub(router_config *c, const json_t *q) {
   msub_gossipsub_mesh *m = &o->mesh;
   msub_gossipsub_opts_init(o);
   if (!degree(q, "D", 8, &m->d) || !degree(q, "Dlo", 6, &m->dlo) || !degree(q, "Dhi", 12, &m->dhi) ||
-      !degree(q, "Dout", 2, &m->dout) || !degree(q, "Dscore", 4, &m->dscore) || !degree(q, "Dlazy", 6, &m->dlazy))
+      !degree(q, "Dout", 2, &m->dout) || !degree(q, "Dscore", 4, &m->dscore) ||
+      !degree(q, "Dlazy", 6, &m->dlazy))
     return "D, Dlo, Dhi, Dout, Dscore, Dlazy: at most 4096";
   uint64_t beat = number_of(q, "heartbeat_ms", 1000), history = number_of(q, "history", 5),
            gossip = number_of(q, "gossip_history", 3), least = number_of(q, "idontwant_min", 1000);
@@ -113,7 +114,8 @@ bool addr_peer(const char *addr, msub_peer_id *out) {
   msub_multiaddr binary;
   msub_addr a;
   if (msub_multiaddr_parse(addr, &binary) != MSUB_OK) return false;
-  if (msub_multiaddr_split((msub_bytes){ binary.bytes, binary.n }, &a) != MSUB_OK || !a.peer_id.n) return false;
+  if (msub_multiaddr_split((msub_bytes){ binary.bytes, binary.n }, &a) != MSUB_OK || !a.peer_id.n)
+    return false;
   out->n = (uint8_t)a.peer_id.n;
   memcpy(out->bytes, a.peer_id.p, a.peer_id.n);
   return true;
@@ -159,8 +161,9 @@ void router_mesh(const peer *p, const membership *m, json_t *out) {
   const peer_node *n = &p->nodes[0];
   json_t *list = json_array(), *backoff = json_object();
   size_t subs = m ? msub_topic_peers(msub_host_engine(n->host), m->t) : 0, mesh = 0;
-  if (m) mesh = p->router.inner == &msub_gossipsub ? list_mesh(n, m->t, list, backoff)
-                                                   : list_subscribers(n, m->t, list);
+  if (m)
+    mesh = p->router.inner == &msub_gossipsub ? list_mesh(n, m->t, list, backoff)
+                                              : list_subscribers(n, m->t, list);
   json_object_set_new(out, "mesh", json_integer((json_int_t)mesh));
   json_object_set_new(out, "subs", json_integer((json_int_t)subs));
   json_object_set_new(out, "conns", json_integer((json_int_t)msub_host_count(n->host)->connections));
@@ -202,8 +205,10 @@ static msub_ctl_entry *add(builder *b, uint8_t kind, const char *topic) {
   if (kind == MSUB_C_IWANT || kind == MSUB_C_IDONTWANT) return e;
   const msub_engine *engine = msub_host_engine(b->p->nodes[0].host);
   msub_topic t = msub_topic_named(engine, 0, msub_str(topic ? topic : b->p->topics[0]));
-  if (t.v) e->topic_name = msub_topic_name(engine, t);
-  else b->why = "a topic that neither side knows";
+  if (t.v)
+    e->topic_name = msub_topic_name(engine, t);
+  else
+    b->why = "a topic that neither side knows";
   return e;
 }
 
@@ -227,12 +232,13 @@ static void build(builder *b, const json_t *q) {
   const json_t *each;
   size_t i;
   json_array_foreach(json_object_get(q, "graft"), i, each) add(b, MSUB_C_GRAFT, json_string_value(each));
-  json_array_foreach(json_object_get(q, "prune"), i, each)
-    add(b, MSUB_C_PRUNE, text_of(each, "topic", NULL))->backoff_s = number_of(each, "backoff", 0);
+  json_array_foreach(json_object_get(q, "prune"), i, each) add(b, MSUB_C_PRUNE, text_of(each, "topic", NULL))
+      ->backoff_s = number_of(each, "backoff", 0);
   json_array_foreach(json_object_get(q, "ihave"), i, each)
-    set_ids(b, add(b, MSUB_C_IHAVE, text_of(each, "topic", NULL)), json_object_get(each, "ids"));
+      set_ids(b, add(b, MSUB_C_IHAVE, text_of(each, "topic", NULL)), json_object_get(each, "ids"));
   if (json_object_get(q, "iwant")) set_ids(b, add(b, MSUB_C_IWANT, NULL), json_object_get(q, "iwant"));
-  if (json_object_get(q, "idontwant")) set_ids(b, add(b, MSUB_C_IDONTWANT, NULL), json_object_get(q, "idontwant"));
+  if (json_object_get(q, "idontwant"))
+    set_ids(b, add(b, MSUB_C_IDONTWANT, NULL), json_object_get(q, "idontwant"));
 }
 
 const char *router_control(peer *p, const json_t *q) {

@@ -13,8 +13,8 @@ typedef struct entry {
 } entry;
 
 static entry entry_new(bool in, msub_bytes peer_id) {
-  entry e = { json_object(), json_array(), json_array(), json_array(), json_array(),
-              json_array(),  json_array(), json_array() };
+  entry e = { json_object(), json_array(), json_array(), json_array(),
+              json_array(),  json_array(), json_array(), json_array() };
   json_object_set_new(e.j, "in", json_boolean(in));
   json_object_set_new(e.j, "peer", json_peer(peer_id));
   json_object_set_new(e.j, "ns", json_integer((json_int_t)mono_ns()));
