@@ -135,7 +135,6 @@ static void arrived(msub_router *r, msub_topic t, const msub_msg *m, msub_sessio
 }
 
 static void validated(msub_router *r, msub_topic t, const msub_msg *m, const msub_peer *from, size_t n, msub_verdict v, int reason) {
-  msub__gs_of(r)->foreign = n ? m : NULL;
   msub__gs_score_validated(r, t, m, from, n, v, reason);
 }
 

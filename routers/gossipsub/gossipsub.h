@@ -42,7 +42,6 @@ typedef struct msub__gs {
   struct msub__gs_retries *retries;
   struct msub__gs_directs *directs;
   uint32_t tick;   /* heartbeats so far */
-  const msub_msg *foreign; /* the message judged last, if a peer brought it: its sender may be gone when it is forwarded */
   /* the control RPC that is being handled; a long one comes in several calls */
   struct msub__gs_wants *wants; /* what its IHAVEs have that we lack */
   uint32_t serial;

@@ -56,7 +56,7 @@ void msub__gs_publish(msub_router *r, msub_topic t, const msub_msg *m, msub_sess
   msub_peer author = msub_r_peer_known(r, msub_from(m));
   job j = { r, msub_id(m), from, author.v ? msub_r_session_of(r, author) : (msub_session){ 0 }, out };
   size_t first = out->n;
-  bool own = from.v == 0 && m != g->foreign;
+  bool own = from.v == 0;
   if (own && msub__gs_params(r, t)->flood_publish) everybody(&j, t, !g->parity);
   else {
     if (tt->apart) beside_the_mesh(&j, t, !g->parity);
