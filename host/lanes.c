@@ -281,7 +281,7 @@ static void copy_frame(const msub__ref *r, cursor *c) {
   for (uint32_t i = 0; i < r->n && c->room > 0; i++) {
     head[0] = MESSAGE_TAG;
     put(c, head, 1 + msub_varint_put(head + 1, msgs[i]->wire_n));
-    put(c, msgs[i]->wire, msgs[i]->wire_n);
+    put(c, msub_wire(msgs[i]), msgs[i]->wire_n);
   }
   if (r->ctl && c->room > 0) put(c, r->ctl->wire, r->ctl->wire_n);
   MSUB__INVARIANT(c->room == 0);

@@ -357,7 +357,7 @@ void msub__topics_fini(msub_engine *e);
 /* A message of wire and id; NULL: no memory. The fields are those of `like` (borrowed, or owned). */
 const msub_msg *msub__msg_new(msub_shared *sh, const msub_msg *like, uint16_t id_fn, msub_bytes id);
 /* A borrowed one on the caller's stack; false: a field is longer than any message's may be. */
-bool msub__msg_borrow(msub_msg *m, const msub_msg_view *v, uint32_t name);
+bool msub__msg_borrow(msub_msg_borrowed *m, const msub_msg_view *v, uint32_t name);
 /* The id by the topic's function or the default; 0: it has none. */
 size_t msub__message_id(msub_engine *e, const msub__topic *t, const msub_msg *m, uint8_t out[MSUB_MAX_ID]);
 uint16_t msub__id_fn(msub_engine *e, const msub__topic *t); /* for t->id_fn, at the beginning of a membership */

@@ -6,9 +6,10 @@ static uint32_t offset(const msub_msg_view *v, msub_bytes field) {
   return field.n ? (uint32_t)(field.p - v->raw.p) : 0;
 }
 
-bool msub__msg_borrow(msub_msg *m, const msub_msg_view *v, uint32_t name) {
+bool msub__msg_borrow(msub_msg_borrowed *b, const msub_msg_view *v, uint32_t name) {
   if (v->from.n > UINT8_MAX || v->seqno.n > UINT8_MAX || v->raw.n > UINT32_MAX) return false;
-  *m = (msub_msg){ .refs = 1, .topic_name = name, .wire = v->raw.p, .wire_n = (uint32_t)v->raw.n, .borrowed = true };
+  msub_msg *m = &b->m;
+  *b = (msub_msg_borrowed){ { .refs = 1, .topic_name = name, .wire_n = (uint32_t)v->raw.n, .borrowed = true }, v->raw.p };
   m->data_at = offset(v, v->data);
   m->data_n = (uint32_t)v->data.n;
   m->from_at = offset(v, v->from);
@@ -48,8 +49,8 @@ size_t msub__message_id(msub_engine *e, const msub__topic *t, const msub_msg *m,
   }
   size_t n = (size_t)m->from_n + m->seqno_n;
   if (n > MSUB_MAX_ID) return 0;
-  if (m->from_n) memcpy(out, m->wire + m->from_at, m->from_n);
-  if (m->seqno_n) memcpy(out + m->from_n, m->wire + m->seqno_at, m->seqno_n);
+  if (m->from_n) memcpy(out, msub_wire(m) + m->from_at, m->from_n);
+  if (m->seqno_n) memcpy(out + m->from_n, msub_wire(m) + m->seqno_at, m->seqno_n);
   return n;
 }
 
@@ -65,9 +66,8 @@ const msub_msg *msub__msg_new(msub_shared *sh, const msub_msg *like, uint16_t id
   msub_msg *m = msub__alloc(&sh->mem, msg_bytes(&head));
   if (!m) return NULL;
   uint8_t *wire = (uint8_t *)(m + 1);
-  head.wire = wire;
   *m = head;
-  if (like->wire_n) memcpy(wire, like->wire, like->wire_n);
+  if (like->wire_n) memcpy(wire, msub_wire(like), like->wire_n);
   if (id.n) memcpy(wire + like->wire_n, id.p, id.n);
   msub__intern_ref(&sh->names, head.topic_name);
   sh->messages++;

@@ -114,7 +114,7 @@ static void begin_draft(msub_engine *e, const msub__topic *t, msub_bytes data, d
 }
 
 /* Numbers, signs and encodes it; *m is borrowed and stands in the engine's buffer. */
-static int finish_draft(msub_engine *e, const msub__topic *t, draft *d, msub_msg *m) {
+static int finish_draft(msub_engine *e, const msub__topic *t, draft *d, msub_msg_borrowed *m) {
   if (t->signed_) {
     uint64_t number = ++e->seqno;
     for (int i = 7; i >= 0; i--, number >>= 8) d->seqno[i] = (uint8_t)number;
@@ -158,18 +158,18 @@ static int transform(msub_engine *e, const msub__topic *t, msub_bytes *data) {
 
 const msub_msg *msub__wrap(msub_engine *e, msub__topic *t, msub_bytes data, msub_bytes want, int *err) {
   draft d;
-  msub_msg m;
+  msub_msg_borrowed m;
   uint8_t id[MSUB_MAX_ID];
   *err = MSUB_ERR_NOMEM;
   if (!msub__need_work(e)) return NULL;
   begin_draft(e, t, data, &d);
   *err = data.n > msub__max_data(e, t) || msub_msg_encode(&d.v, NULL, 0) + d.extra > e->cfg->max_message ? MSUB_ERR_LIMIT : finish_draft(e, t, &d, &m);
   if (*err != MSUB_OK) return NULL;
-  msub_bytes idb = { id, msub__message_id(e, t, &m, id) };
+  msub_bytes idb = { id, msub__message_id(e, t, &m.m, id) };
   *err = MSUB_ERR_INVAL;
   if (idb.n == 0 || (want.n && !msub_bytes_eq(idb, want))) return NULL;
   *err = MSUB_ERR_NOMEM;
-  return msub__msg_new(e->sh, &m, t->id_fn, idb);
+  return msub__msg_new(e->sh, &m.m, t->id_fn, idb);
 }
 
 int msub__publish(msub_engine *e, msub_topic h, msub_bytes data, msub_token ticket) {
@@ -182,12 +182,12 @@ int msub__publish(msub_engine *e, msub_topic h, msub_bytes data, msub_token tick
   begin_draft(e, t, data, &d);
   if (data.n > msub__max_data(e, t) || msub_msg_encode(&d.v, NULL, 0) + d.extra > e->cfg->max_message) return MSUB_ERR_LIMIT;
   if (!room_everywhere(e, t, data.n + d.v.topic.n + d.extra + 64)) return MSUB_ERR_LIMIT;
-  msub_msg m;
+  msub_msg_borrowed m;
   rc = finish_draft(e, t, &d, &m);
   if (rc != MSUB_OK) return rc;
 
   uint8_t id[MSUB_MAX_ID];
-  msub_bytes idb = { id, msub__message_id(e, t, &m, id) };
+  msub_bytes idb = { id, msub__message_id(e, t, &m.m, id) };
   if (idb.n == 0) {
     msub__count_reason(e, MSUB_R_BAD_ID);
     return MSUB_ERR_REFUSED;
@@ -202,7 +202,7 @@ int msub__publish(msub_engine *e, msub_topic h, msub_bytes data, msub_token tick
     if (MSUB__WORLD(e)->result) MSUB__WORLD(e)->result(e->w, ticket, MSUB_OK, 0);
     return MSUB_OK;
   }
-  c.m = msub__msg_new(e->sh, &m, t->id_fn, idb);
+  c.m = msub__msg_new(e->sh, &m.m, t->id_fn, idb);
   if (!c.m) return MSUB_ERR_NOMEM;
   return msub__judge(e, &c);
 }

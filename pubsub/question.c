@@ -174,7 +174,7 @@ typedef struct copy_key { uint64_t fp; msub_bytes wire; } copy_key;
 static bool same_bytes(const void *ctx, uint32_t value, const void *key) {
   const msub__case *c = &((const msub__questions *)ctx)->q[value].c;
   const copy_key *k = key;
-  return c->fp == k->fp && c->m->wire_n == k->wire.n && memcmp(c->m->wire, k->wire.p, k->wire.n) == 0;
+  return c->fp == k->fp && c->m->wire_n == k->wire.n && memcmp(msub_wire(c->m), k->wire.p, k->wire.n) == 0;
 }
 
 bool msub__question_copy(msub_engine *e, uint64_t fp, msub_bytes wire, uint32_t peer) {

@@ -75,7 +75,7 @@ static void take(msub_engine *e, const msub__topic *t, const msub_msg *m, bool w
   case MSUB__SEEN_ACCEPTED: duplicate(e, t, idb, by); return;
   default: break;
   }
-  msub_bytes wire = { m->wire, m->wire_n };
+  msub_bytes wire = { msub_wire(m), m->wire_n };
   if (msub__question_copy(e, c.fp, wire, by.peer)) {
     MSUB__COUNT(e, copies_pending);
     return;
@@ -115,14 +115,14 @@ static const msub__topic *wanted(msub_engine *e, unsigned ri, uint32_t name) {
 static void take_view(msub_engine *e, const msub_msg_view *v, sender by) {
   const msub__topic *t = wanted(e, by.ri, msub__intern_find(&e->sh->names, &e->sh->key, v->topic));
   if (!t) return;
-  msub_msg m;
+  msub_msg_borrowed m;
   bool whole = msub__msg_borrow(&m, v, t->name);
   if (!whole) { /* an author or a sequence number of over 255 bytes is none */
     msub_msg_view none = *v;
     none.from = none.seqno = (msub_bytes){ NULL, 0 };
     msub__msg_borrow(&m, &none, t->name);
   }
-  take(e, t, &m, whole, by);
+  take(e, t, &m.m, whole, by);
 }
 
 /* ---- frames ---- */

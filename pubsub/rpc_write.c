@@ -105,7 +105,7 @@ size_t msub_rpc_size(const msub_rpc *rpc) {
 size_t msub_rpc_encode(const msub_rpc *rpc, uint8_t *out) {
   uint8_t *p = out;
   for (size_t i = 0; i < rpc->n_msgs; i++)
-    p = msub__wr_field(p, 0x12, (msub_bytes){ rpc->msgs[i]->wire, rpc->msgs[i]->wire_n });
+    p = msub__wr_field(p, 0x12, (msub_bytes){ msub_wire(rpc->msgs[i]), rpc->msgs[i]->wire_n });
   if (rpc->ctl) p = msub__wr_bytes(p, (msub_bytes){ rpc->ctl->wire, rpc->ctl->wire_n });
   return (size_t)(p - out);
 }

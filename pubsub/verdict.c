@@ -169,7 +169,7 @@ static int run_validators(msub_engine *e, msub__case *c) {
     if (v == MSUB_PENDING) {
       if (!job.fn) return pending(e, c); /* the program answers */
       if (!job.arg) {
-        job.arg = c->m->wire;
+        job.arg = msub_wire(c->m);
         job.n = c->m->wire_n;
       }
       if (MSUB__WORLD(e)->offload) {
@@ -189,7 +189,7 @@ static void remember_bad(msub_engine *e, const msub_msg *m) {
   msub__work *w = msub__need_work(e);
   if (w && !w->bad) w->bad = msub__zalloc(msub__mem(e), MSUB__BAD_BYTES, sizeof *w->bad);
   if (!w || !w->bad) return;
-  w->bad[w->next_bad] = msub__hash(&e->sh->key, (msub_bytes){ m->wire, m->wire_n });
+  w->bad[w->next_bad] = msub__hash(&e->sh->key, (msub_bytes){ msub_wire(m), m->wire_n });
   w->next_bad = (w->next_bad + 1) % MSUB__BAD_BYTES;
   if (w->n_bad < MSUB__BAD_BYTES) w->n_bad++;
 }
@@ -216,10 +216,10 @@ static int after_signature(msub_engine *e, msub__case *c, msub_verdict v) {
 int msub__judge(msub_engine *e, msub__case *c) {
   const msub__topic *t = msub__topic_of(e, c->topic);
   if (c->own || !t->signed_) return authentic(e, c);
-  if (!MSUB__WORLD(e)->offload) return after_signature(e, c, e->cfg->verify(c->m->wire, c->m->wire_n));
+  if (!MSUB__WORLD(e)->offload) return after_signature(e, c, e->cfg->verify(msub_wire(c->m), c->m->wire_n));
   msub_token q = msub__question_open(e, c, MSUB__Q_JOB);
   if (q.v == 0) return throttle(e, c);
-  msub_job job = { e->cfg->verify, c->m->wire, c->m->wire_n, e->cfg->verify_cost_ns };
+  msub_job job = { e->cfg->verify, msub_wire(c->m), c->m->wire_n, e->cfg->verify_cost_ns };
   return hand_over(e, c, &job, q);
 }
 

@@ -87,7 +87,7 @@ void msub__sim_compare(const msub_sim *s, const msub_rpc *rpc, msub_bytes frame)
   for (msub_part k; (k = msub_rpc_next(&it, &part)) != MSUB_P_END;) {
     if (k == MSUB_P_MESSAGE) {
       const msub_msg *m = msgs < rpc->n_msgs ? rpc->msgs[msgs] : NULL;
-      if (!m || !msub_bytes_eq(part.raw, (msub_bytes){ m->wire, m->wire_n })) differ("a message", msgs, frame);
+      if (!m || !msub_bytes_eq(part.raw, (msub_bytes){ msub_wire(m), m->wire_n })) differ("a message", msgs, frame);
       if (msub_msg_canonical(&part.msg, NULL, 0) != part.raw.n || part.msg.prefix_n == 0) canonical = false;
       msgs++;
     } else if (k == MSUB_P_SUBSCRIPTION || (k >= MSUB_P_IHAVE && k <= MSUB_P_IDONTWANT)) {

@@ -19,25 +19,33 @@ extern "C" {
  *     │ refs, offsets into wire, lengths ││ 0a <from> 12 <data> 1a <seqno> 22 <topic> … ││ id_n │
  *     └──────────────────────────────────┘└─────────────────────────────────────────────┘└──────┘
  *
- * A *borrowed* message (a message-id function is shown one) has `wire` pointing into the received frame and no id; it dies with
- * the call. Read it with the functions below only. */
+ * A *borrowed* message (a message-id function is shown one) has its wire in the received frame and no id; it dies with the call.
+ * Read a message with the functions below only. */
 typedef struct msub_msg {
   uint32_t refs;
   uint32_t topic_name; /* index of the topic's name in the shared: msub_name_bytes() */
-  const uint8_t *wire;
   uint32_t wire_n, data_at, data_n, from_at, seqno_at;
   uint16_t id_fn; /* whose function made the id (an index in the shared): another engine with the same one need not run it */
   uint8_t from_n, seqno_n, id_n;
   uint8_t present; /* MSUB_HAS_* (rpc.h): which fields are there, even empty */
-  bool borrowed;
+  bool borrowed; /* it is the first member of a msub_msg_borrowed */
 } msub_msg;
+typedef struct msub_msg_borrowed {
+  msub_msg m;
+  const uint8_t *wire;
+} msub_msg_borrowed;
+
+/* The encoded Message, wire_n bytes. */
+static inline const uint8_t *msub_wire(const msub_msg *m) {
+  return m->borrowed ? ((const msub_msg_borrowed *)(const void *)m)->wire : (const uint8_t *)(m + 1);
+}
 
 /* The fields; {p, 0} when the field is absent or empty. Views, valid as long as the message is held. */
-static inline msub_bytes msub_data(const msub_msg *m) { return (msub_bytes){ m->wire + m->data_at, m->data_n }; }
-static inline msub_bytes msub_from(const msub_msg *m) { return (msub_bytes){ m->wire + m->from_at, m->from_n }; }
-static inline msub_bytes msub_seqno(const msub_msg *m) { return (msub_bytes){ m->wire + m->seqno_at, m->seqno_n }; }
+static inline msub_bytes msub_data(const msub_msg *m) { return (msub_bytes){ msub_wire(m) + m->data_at, m->data_n }; }
+static inline msub_bytes msub_from(const msub_msg *m) { return (msub_bytes){ msub_wire(m) + m->from_at, m->from_n }; }
+static inline msub_bytes msub_seqno(const msub_msg *m) { return (msub_bytes){ msub_wire(m) + m->seqno_at, m->seqno_n }; }
 /* The id; only of a message that is not borrowed. */
-static inline msub_bytes msub_id(const msub_msg *m) { return (msub_bytes){ m->wire + m->wire_n, m->id_n }; }
+static inline msub_bytes msub_id(const msub_msg *m) { return (msub_bytes){ msub_wire(m) + m->wire_n, m->id_n }; }
 
 /* A part of an RPC that is no message. Topics are named by their index in the shared (msub_name_bytes); 0: a name that nobody
  * here knows. ids and px are views: into the frame, or into the msub_ctl that holds the entry. */

@@ -148,8 +148,8 @@ Test(rpc, control_of_many_entries) {
 Test(rpc, messages_first_control_last) {
   const uint8_t a[] = { 0x12, 1, 'a', 0x22, 1, 't' }, ctl_wire[] = { 0x1a, 0 };
   uint8_t big[300] = { 0x12, 0xa9, 0x02 };
-  const msub_msg m1 = { .wire = a, .wire_n = sizeof a }, m2 = { .wire = big, .wire_n = sizeof big };
-  const msub_msg *msgs[] = { &m1, &m2 };
+  const msub_msg_borrowed m1 = { { .wire_n = sizeof a, .borrowed = true }, a }, m2 = { { .wire_n = sizeof big, .borrowed = true }, big };
+  const msub_msg *msgs[] = { &m1.m, &m2.m };
   const msub_ctl ctl = { .wire = ctl_wire, .wire_n = sizeof ctl_wire };
   msub_rpc rpc = { .msgs = msgs, .n_msgs = 2, .ctl = &ctl };
   uint8_t out[512];

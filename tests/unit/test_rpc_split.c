@@ -15,7 +15,7 @@
 #define PX 200u
 typedef struct load {
   uint8_t bytes[4096]; /* all views point in here */
-  msub_msg msgs[MSGS];
+  msub_msg_borrowed msgs[MSGS];
   const msub_msg *msg_p[MSGS];
   msub_ctl_entry e[ENTRIES];
   msub_bytes names[ENTRIES], ids[IDS];
@@ -66,8 +66,8 @@ static void random_load(load *w, msub__rng *r) {
   w->l = (msub__load){ .msgs = w->msg_p, .e = w->e, .names = w->names };
   for (uint32_t i = msub__rng_below(r, 3) ? msub__rng_below(r, MSGS) : 0; i > 0; i--) {
     msub_bytes b = some(w, r, msub__rng_below(r, 3) ? 200 : 3000);
-    w->msgs[w->l.n_msgs] = (msub_msg){ .wire = b.p, .wire_n = (uint32_t)b.n };
-    w->msg_p[w->l.n_msgs] = &w->msgs[w->l.n_msgs];
+    w->msgs[w->l.n_msgs] = (msub_msg_borrowed){ { .wire_n = (uint32_t)b.n, .borrowed = true }, b.p };
+    w->msg_p[w->l.n_msgs] = &w->msgs[w->l.n_msgs].m;
     w->l.n_msgs++;
   }
   static const uint32_t counts[] = { 1, 12, 80, ENTRIES }, lengths[] = { 2, 24, 40, 180 };
@@ -190,7 +190,7 @@ static void say_load(text *t, const msub__load *l) {
   cr_assert_eq(msub_rpc_scan((msub_bytes){ p, n }, NULL, &counts), MSUB_OK);
   say_frame(t, (msub_bytes){ p, n });
   free(p);
-  for (size_t i = 0; i < l->n_msgs; i++) say_bytes(t, T_MSG, (msub_bytes){ l->msgs[i]->wire, l->msgs[i]->wire_n });
+  for (size_t i = 0; i < l->n_msgs; i++) say_bytes(t, T_MSG, (msub_bytes){ msub_wire(l->msgs[i]), l->msgs[i]->wire_n });
 }
 
 /* ---- the properties ---- */

@@ -61,11 +61,11 @@ static void put(run *r, const char *id, const char *name) {
   uint8_t buf[512];
   msub_msg_view v = { .data = msub_str(id), .topic = msub_str(name), .present = MSUB_HAS_DATA | MSUB_HAS_TOPIC };
   size_t n = msub_msg_encode(&v, buf, sizeof buf);
-  msub_msg like;
+  msub_msg_borrowed like;
   topic *t = topic_of(r, name);
   MUST(n <= sizeof buf && msub_msg_parse((msub_bytes){ buf, n }, &v) == MSUB_OK);
   MUST(msub__msg_borrow(&like, &v, t->index));
-  const msub_msg *m = msub__msg_new(r->sh, &like, 0, msub_str(id));
+  const msub_msg *m = msub__msg_new(r->sh, &like.m, 0, msub_str(id));
   MUST(m);
   uint64_t evicted = 0;
   uint32_t number = msub__mcache_put(r->c, m, t->n > 0, t->last, &evicted);

@@ -22,7 +22,7 @@
 typedef struct input {
   uint8_t *text; /* all bytes, in one block that only grows at the end */
   size_t text_n;
-  msub_msg msgs[1024];
+  msub_msg_borrowed msgs[1024];
   const msub_msg *msg_p[1024];
   msub_ctl_entry e[1024];
   msub_bytes names[1024], ids[MAX_ITEMS];
@@ -67,8 +67,8 @@ static void add_messages(input *in, const json_t *runs) {
       need(n <= TEXT_MAX - in->text_n);
       (void)msub_msg_encode(&v, in->text + in->text_n, n);
       memmove(in->text + begin, in->text + in->text_n, n); /* the data alone is not needed any more */
-      in->msgs[at] = (msub_msg){ .wire = in->text + begin, .wire_n = (uint32_t)n };
-      in->msg_p[at] = &in->msgs[at];
+      in->msgs[at] = (msub_msg_borrowed){ { .wire_n = (uint32_t)n, .borrowed = true }, in->text + begin };
+      in->msg_p[at] = &in->msgs[at].m;
       in->text_n = begin + n;
     }
   }

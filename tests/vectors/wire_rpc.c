@@ -120,9 +120,9 @@ static void run_strict_sign(vec_tally *t, const json_t *v) {
     done(t, "strict_sign go_default_message_id",
          is((msub_bytes){ out, p.msg.from.n + p.msg.seqno.n }, json_object_get(v, "go_default_message_id")));
     /* The other direction: the fields encode to the RPC. */
-    msub_msg m = { .wire = out };
-    m.wire_n = (uint32_t)msub_msg_encode(&p.msg, out, sizeof out / 2);
-    const msub_msg *msgs[] = { &m };
+    msub_msg_borrowed m = { { .borrowed = true }, out };
+    m.m.wire_n = (uint32_t)msub_msg_encode(&p.msg, out, sizeof out / 2);
+    const msub_msg *msgs[] = { &m.m };
     msub_rpc rpc = { .msgs = msgs, .n_msgs = 1 };
     uint8_t *whole = malloc(msub_rpc_size(&rpc));
     if (!whole) abort();
