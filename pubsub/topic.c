@@ -132,7 +132,7 @@ void msub__topics_fini(msub_engine *e) {
 /* The first index whose slot is not below. */
 static uint32_t lower_bound(const msub_engine *e, const msub__topic *t, uint32_t slot) {
   uint32_t lo = 0, hi = t->n_links;
-  if (hi && msub__link_at(e, t, hi - 1)->session < slot) return hi; /* peers mostly come in order */
+  if (hi && msub__link_at(e, t, hi - 1)->session <= slot) return hi - (msub__link_at(e, t, hi - 1)->session == slot); /* peers mostly come in order */
   while (lo < hi) {
     uint32_t mid = lo + (hi - lo) / 2;
     if (msub__link_at(e, t, mid)->session < slot) lo = mid + 1;
