@@ -53,7 +53,7 @@ typedef struct engine_bench {
 extern const engine_bench engine_benches[];
 extern const size_t n_engine_benches;
 
-double run_a1(void), run_a2(void), run_a3(void), run_a4(void), run_dup(void);
+double run_a1(void), run_a2(void), run_a3(void), run_a4(void), run_a4_alone(void), run_dup(void);
 void work_a1(unsigned n), work_a2(unsigned n), work_a3(unsigned n);
 double run_a5_10(void), run_a5_100(void), run_a5_10k(void), run_a5_first(void);
 double run_a8(void), run_a8_go(void), run_a9(void), run_a10_one(void), run_a10_many(void), run_a11(void);

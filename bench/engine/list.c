@@ -6,6 +6,7 @@ const engine_bench engine_benches[] = {
   { "A2", "8 copies, 64 topics, 256 B", "us/unique", "engine: as A1 on 64 topics, 256 B, too small for IDONTWANT", run_a2, work_a2 },
   { "A3", "1 copy, 1 KiB", "us/unique", "engine: as A1 without the duplicates", run_a3, work_a3 },
   { "A4", "8 copies, signed", "us/unique", "engine: as A1, signed: one Ed25519 verification", run_a4, NULL },
+  { "A4", "the verification alone", "us/unique", "", run_a4_alone, NULL },
   { "A5", "1,000 peers x 10 topics, steady", "ms/heartbeat", "engine: heartbeat with nothing cached", run_a5_10, NULL },
   { "A5", "1,000 peers x 100 topics, steady", "ms/heartbeat", "", run_a5_100, NULL },
   { "A5", "10,000 peers x 100 topics, steady", "ms/heartbeat", "", run_a5_10k, NULL },
