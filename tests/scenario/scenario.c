@@ -1,4 +1,5 @@
 #include "scenario.h"
+#include "count_mem.h"
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,25 +30,9 @@ void sc_ok(const char *file, int line, const char *what, int err) {
 
 /* ---- memory ---- */
 
-static size_t live_blocks, live_bytes, allocs, fail_at;
-static void *count_alloc(void *ud, size_t n) {
-  (void)ud;
-  if (++allocs == fail_at) return NULL;
-  void *p = malloc(n ? n : 1);
-  if (p) {
-    live_blocks++;
-    live_bytes += n;
-  }
-  return p;
-}
-static void count_free(void *ud, void *p, size_t n) {
-  (void)ud;
-  live_blocks--;
-  live_bytes -= n;
-  free(p);
-}
+static count_mem heap;
 
-size_t sc_memory(void) { return live_bytes; }
+size_t sc_memory(void) { return heap.live_bytes; }
 
 /* ---- messages: a number, then zeroes ---- */
 
@@ -148,7 +133,7 @@ const char *const sc_v12[] = { "/meshsub/1.2.0", NULL }, *const sc_v11[] = { "/m
 /* ---- building ---- */
 
 void sc_begin(sc *c) {
-  msub_mem mem = { count_alloc, count_free, NULL };
+  msub_mem mem = count_mem_of(&heap);
   c->o.mem = &mem;
   OK(msub_sim_new(&c->o, &c->s));
   c->o.mem = NULL;
@@ -383,8 +368,8 @@ static void run_once(const sc_scenario *x, bool wire, uint8_t hash[16]) {
   }
   free(the.got);
   free(the.heard);
-  if (live_blocks || live_bytes) {
-    fprintf(stderr, "%s: %zu blocks of %zu bytes are left\n", x->name, live_blocks, live_bytes);
+  if (heap.live_blocks || heap.live_bytes) {
+    fprintf(stderr, "%s: %zu blocks of %zu bytes are left\n", x->name, heap.live_blocks, heap.live_bytes);
     exit(1);
   }
 }
@@ -405,17 +390,16 @@ static void run_both(const sc_scenario *x) {
 static size_t run_failing(const sc_scenario *x, size_t step) {
   uint8_t h[16];
   failing = true; /* this run, too: what an earlier one left unfinished is no fault of this one */
-  allocs = fail_at = 0;
+  heap = (count_mem){ 0 };
   run_once(x, false, h);
-  size_t all = allocs, n = 0;
+  size_t all = heap.allocs, n = 0;
   for (size_t at = 1; at <= all; at += step, n++) {
-    allocs = 0;
-    fail_at = at;
+    heap.fail_after = at;
     run_once(x, false, h);
   }
   printf("%-32s %zu of %zu allocations failed\n", x->name, n, all);
   fflush(stdout);
-  fail_at = 0;
+  heap.fail_after = 0;
   return n;
 }
 

@@ -5,27 +5,7 @@
 
 #define MUST(c) ((c) ? (void)0 : (fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #c), abort()))
 
-/* ---- allocator ---- */
-
-static void *count_alloc(void *ud, size_t n) {
-  world *w = ud;
-  if (w->fail_after && --w->fail_after == 0) return NULL;
-  void *p = malloc(n ? n : 1);
-  if (p) {
-    w->live_bytes += n;
-    w->live_blocks++;
-  }
-  return p;
-}
-static void count_free(void *ud, void *p, size_t n) {
-  world *w = ud;
-  if (!p) return;
-  MUST(w->live_bytes >= n && w->live_blocks > 0);
-  w->live_bytes -= n;
-  w->live_blocks--;
-  free(p);
-}
-msub_mem world_mem(world *w) { return (msub_mem){ count_alloc, count_free, w }; }
+msub_mem world_mem(world *w) { return count_mem_of(&w->mem); }
 
 /* ---- operations ---- */
 
@@ -180,12 +160,12 @@ void world_clear(world *w) {
 }
 
 void world_stop(world *w) {
-  w->fail_after = 0;
+  w->mem.fail_after = 0;
   world_clear(w);
   if (w->e) MUST(msub_engine_free(w->e) == MSUB_OK);
   MUST(msub_shared_free(w->sh) == MSUB_OK);
   msub_key_free(w->key);
-  MUST(w->live_bytes == 0 && w->live_blocks == 0);
+  MUST(w->mem.live_bytes == 0 && w->mem.live_blocks == 0);
 }
 
 int world_run_job(world *w, size_t i) {

@@ -4,6 +4,7 @@
 #include "meshsub/crypto.h"
 #include "meshsub/engine.h"
 #include "meshsub/rpc.h"
+#include "count_mem.h"
 
 #define WORLD_MAX 4096
 typedef struct world_sent {
@@ -57,14 +58,14 @@ typedef struct world {
   bool full, refuse, no_room;            /* answers of deliver, send, room */
   msub_bytes (*id_of)(const msub_msg_view *v); /* for withdraw; NULL: it finds nothing */
   void (*on_deliver)(struct world *w, const msub_msg *m); /* may make deferred calls */
-  size_t live_bytes, live_blocks, fail_after; /* of the counting allocator; fail_after 0: never fails */
+  count_mem mem;
 } world;
 
 /* Defaults: floodsub, strict sign with the key of this seed, jobs run when the test says. */
 void world_init(world *w, uint8_t seed);
 void world_start(world *w, const msub_router_ops *router); /* NULL: floodsub */
 int world_try_start(world *w, const msub_router_ops *router, const msub_mem *mem);
-msub_mem world_mem(world *w); /* counts into w */
+msub_mem world_mem(world *w); /* counts into w->mem */
 void world_stop(world *w);    /* frees all; checks that nothing is left */
 void world_clear(world *w);   /* forgets what was written down */
 /* Runs the i-th waiting job and answers; it leaves the list. */

@@ -5,26 +5,7 @@
 
 #define MUST(c) ((c) ? (void)0 : (fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #c), abort()))
 
-static void *count_alloc(void *ud, size_t n) {
-  net *w = ud;
-  w->allocs++;
-  if (w->fail_at && w->allocs == w->fail_at) return NULL;
-  void *p = malloc(n ? n : 1);
-  if (p) {
-    w->live_bytes += n;
-    w->live_blocks++;
-  }
-  return p;
-}
-static void count_free(void *ud, void *p, size_t n) {
-  net *w = ud;
-  if (!p) return;
-  MUST(w->live_bytes >= n && w->live_blocks > 0);
-  w->live_bytes -= n;
-  w->live_blocks--;
-  free(p);
-}
-msub_mem net_mem(net *w) { return (msub_mem){ count_alloc, count_free, w }; }
+msub_mem net_mem(net *w) { return count_mem_of(&w->mem); }
 
 static bool on_message(void *ud, msub_sim *s, uint32_t node, msub_topic t, const msub_msg *m, uint32_t from) {
   net *w = ud;
@@ -112,5 +93,5 @@ uint64_t net_hash(const net *w) {
 
 void net_stop(net *w) {
   MUST(msub_sim_free(w->s) == MSUB_OK);
-  MUST(w->live_bytes == 0 && w->live_blocks == 0);
+  MUST(w->mem.live_bytes == 0 && w->mem.live_blocks == 0);
 }

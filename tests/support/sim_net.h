@@ -3,6 +3,7 @@
 #define MSUB_TESTS_SIM_NET_H
 #include "meshsub/gossipsub.h"
 #include "meshsub/sim.h"
+#include "count_mem.h"
 
 #define NET_MAX 64
 #define NET_LOG 4096
@@ -23,7 +24,7 @@ typedef struct net {
   net_conn conn[NET_LOG];
   size_t n_conn;
   bool full;                 /* on_message answers false */
-  size_t live_bytes, live_blocks, fail_at, allocs; /* of the counting allocator */
+  count_mem mem;
 } net;
 
 void net_init(net *w, bool gossipsub);
@@ -37,5 +38,5 @@ unsigned net_count(const net *w, uint32_t node); /* messages that a node got */
 const net_got *net_find(const net *w, uint32_t node, uint8_t first); /* NULL */
 uint64_t net_hash(const net *w);
 void net_stop(net *w); /* frees; checks that nothing is left */
-msub_mem net_mem(net *w);
+msub_mem net_mem(net *w); /* counts into w->mem */
 #endif

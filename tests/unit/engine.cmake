@@ -1,6 +1,6 @@
 foreach(part engine engine_sessions engine_memory engine_channel engine_nest)
   string(REPLACE "_" "-" name unit.${part})
-  msub_criterion_test(${name} TIER quick SOURCES test_${part}.c ../support/engine_world.c LIBS meshsub-crypto_static)
+  msub_criterion_test(${name} TIER quick SOURCES test_${part}.c ../support/engine_world.c ../support/count_mem.c LIBS meshsub-crypto_static)
   if(TARGET ${name})
     target_include_directories(${name} PRIVATE ../support)
   endif()

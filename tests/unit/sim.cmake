@@ -1,7 +1,7 @@
 foreach(part sim sim_links sim_conns sim_exchange sim_memory)
   string(REPLACE "_" "-" name unit.${part})
   if(EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/test_${part}.c")
-    msub_criterion_test(${name} TIER quick SOURCES test_${part}.c ../support/sim_net.c LIBS meshsub-sim_static)
+    msub_criterion_test(${name} TIER quick SOURCES test_${part}.c ../support/sim_net.c ../support/count_mem.c LIBS meshsub-sim_static)
   endif()
   if(TARGET ${name})
     target_include_directories(${name} PRIVATE ../support)

@@ -5,7 +5,7 @@ if(MSUB_BUILD_TESTS)
   target_link_libraries(msub_store_test PUBLIC msub_foundation PRIVATE msub_flags)
 endif()
 
-msub_criterion_test(unit.store TIER quick SOURCES test_store.c ../support/store_suite.c LIBS msub_store_test)
+msub_criterion_test(unit.store TIER quick SOURCES test_store.c ../support/store_suite.c ../support/count_mem.c LIBS msub_store_test)
 if(TARGET unit.store)
   target_include_directories(unit.store PRIVATE ../support)
 endif()

@@ -46,9 +46,9 @@ Test(engine, life_of_a_message) {
   cr_assert(w.sent[0].lane == MSUB_LANE_FORWARD && msub_bytes_eq((msub_bytes){ w.sent[0].rpc, w.sent[0].n }, rpc), "byte for byte");
   cr_assert_eq(msub_id(w.delivered[0]).n, msub_from(w.delivered[0]).n + 8);
 
-  size_t blocks = w.live_blocks;
+  size_t blocks = w.mem.live_blocks;
   cr_assert_eq(world_receive(&w, b, rpc), MSUB_OK);
-  cr_assert(n()->duplicates == 1 && w.n_jobs == 0 && w.live_blocks == blocks, "a duplicate costs no allocation");
+  cr_assert(n()->duplicates == 1 && w.n_jobs == 0 && w.mem.live_blocks == blocks, "a duplicate costs no allocation");
   /* seen to the last nanosecond and not longer */
   w.now.mono_ns += w.opts.seen_ttl_ns - 2;
   world_receive(&w, b, rpc);

@@ -52,14 +52,14 @@ Test(memory, every_allocation_fails_once) {
   unsigned failures = 0, whole = 0;
   for (size_t at = 1;; at++) {
     world_init(&w, 9);
-    w.fail_after = at;
+    w.mem.fail_after = at;
     bool lived = scenario();
-    bool failed = w.fail_after == 0;
+    bool failed = w.mem.fail_after == 0;
     failures += failed;
     whole += lived;
     if (w.e == NULL && w.sh == NULL) {
       msub_key_free(w.key);
-      cr_assert(w.live_blocks == 0, "allocation %zu: %zu blocks left", at, w.live_blocks);
+      cr_assert(w.mem.live_blocks == 0, "allocation %zu: %zu blocks left", at, w.mem.live_blocks);
     } else {
       world_stop(&w); /* checks that nothing is left */
     }

@@ -190,7 +190,7 @@ Test(sessions, conduct) {
     memcpy(made_up + 8, &i, 4);
     msub_report(w.e, (msub_bytes){ made_up, 34 }, none, MSUB_R_FLOOD, 1, &w.now);
   }
-  cr_assert(w.live_bytes < (1u << 20));
+  cr_assert(w.mem.live_bytes < (1u << 20));
   cr_assert_eq(msub_allows(w.e, peer, none, &w.now, NULL), MSUB_OK);
   world_stop(&w);
 }

@@ -304,11 +304,11 @@ Test(gossipsub, idontwant_flood) {
   gs_crowd(NULL, 1, 200, V12, false, NULL);
   gs_from(gs_peer[1], MSUB_C_IDONTWANT, NULL, "warm", 0); /* the engine keeps its room for control parts */
   gs_until(5000);
-  size_t idle = w.live_bytes;
+  size_t idle = w.mem.live_bytes;
   for (unsigned i = 0; i < 200 * 450; i++) gs_from(gs_peer[1 + i % 200], MSUB_C_IDONTWANT, NULL, ids("z", i * 10, 10), 0);
-  cr_assert(w.live_bytes - idle < 5u << 20, "%zu", w.live_bytes - idle);
+  cr_assert(w.mem.live_bytes - idle < 5u << 20, "%zu", w.mem.live_bytes - idle);
   gs_until(10000);
-  cr_assert(w.live_bytes < idle + 4096, "%zu", w.live_bytes - idle);
+  cr_assert(w.mem.live_bytes < idle + 4096, "%zu", w.mem.live_bytes - idle);
   done();
 }
 
@@ -320,13 +320,13 @@ Test(gossipsub, floods_are_bounded) {
   for (uint8_t p = 1; p <= 100; p++) gs_from(gs_peer[p], MSUB_C_IHAVE, "t", "warm", 0);
   gs_until(5000);
   world_clear(&w);
-  size_t idle = w.live_bytes;
+  size_t idle = w.mem.live_bytes;
   for (unsigned round = 0; round < 10; round++)
     for (uint8_t p = 1; p <= 100; p++) {
       gs_from(gs_peer[p], MSUB_C_IHAVE, "t", ids("x", (round * 100 + p) * 300, 300), 0);
       world_clear(&w);
     }
-  cr_assert(w.live_bytes - idle < 2u << 20, "%zu", w.live_bytes - idle);
+  cr_assert(w.mem.live_bytes - idle < 2u << 20, "%zu", w.mem.live_bytes - idle);
   for (unsigned i = 0; i < 3000; i++) {
     gs_from(gs_peer[1 + i % 100], MSUB_C_PRUNE, "t", NULL, i);
     gs_from(gs_peer[1 + i % 100], MSUB_C_GRAFT, "t", NULL, 0);
@@ -513,7 +513,7 @@ Test(gossipsub, many_drops) {
     world_join(&w, name, &gs_ids);
   }
   gs_crowd(NULL, 1, 100, V12, false, NULL);
-  size_t idle = w.live_bytes;
+  size_t idle = w.mem.live_bytes;
   w.refuse = true;
   for (uint8_t p = 1; p <= 100; p++)
     for (unsigned i = 0; i < 60; i++) {
@@ -522,7 +522,7 @@ Test(gossipsub, many_drops) {
       gs_from(gs_peer[p], MSUB_C_GRAFT, name, NULL, 0);
     }
   /* twelve of a hundred are in; what the others were answered is kept, up to 4,096 */
-  cr_assert(w.live_bytes < idle + (1u << 20), "%zu", w.live_bytes - idle);
+  cr_assert(w.mem.live_bytes < idle + (1u << 20), "%zu", w.mem.live_bytes - idle);
   w.refuse = false;
   world_clear(&w);
   gs_heartbeat();

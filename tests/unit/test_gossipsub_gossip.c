@@ -285,16 +285,16 @@ Test(gossipsub, every_allocation_fails_once) {
   for (size_t at = 1;; at += at < 400 ? 1 : 7) {
     gs_init();
     msub_mem mem = world_mem(&w);
-    w.fail_after = at;
+    w.mem.fail_after = at;
     int rc = world_try_start(&w, &msub_gossipsub, &mem);
     if (rc != MSUB_OK) cr_assert_eq(rc, MSUB_ERR_NOMEM);
     else scenario();
-    bool over = w.fail_after != 0;
-    w.fail_after = 0;
+    bool over = w.mem.fail_after != 0;
+    w.mem.fail_after = 0;
     if (w.sh) done();
     else {
       msub_key_free(w.key);
-      cr_assert_eq(w.live_blocks, 0);
+      cr_assert_eq(w.mem.live_blocks, 0);
     }
     if (over) break;
     failures++;

@@ -52,14 +52,14 @@ Test(gossipsub, backoffs_262144) {
     e[i] = (msub_ctl_entry){ .kind = MSUB_C_PRUNE, .backoff_s = 600 };
     t[i] = world_join(&w, text[i], &gs_ids);
   }
-  size_t n = msub_ctl_encode(e, names, 64, rpc, sizeof rpc), idle = w.live_bytes;
+  size_t n = msub_ctl_encode(e, names, 64, rpc, sizeof rpc), idle = w.mem.live_bytes;
   make_crowd(NULL);
-  idle = w.live_bytes;
+  idle = w.mem.live_bytes;
   for (uint32_t i = 0; i < CROWD; i++) world_receive(&w, crowd[i], (msub_bytes){ rpc, n });
   size_t kept = 0;
   for (unsigned i = 0; i < 64; i++) kept += msub_snapshot(w.e, t[i], NULL, 0);
   cr_assert_eq(kept, 262144, "%zu of %u", kept, CROWD * 64);
-  cr_assert(w.live_bytes - idle < 16u << 20, "%zu", w.live_bytes - idle);
+  cr_assert(w.mem.live_bytes - idle < 16u << 20, "%zu", w.mem.live_bytes - idle);
   for (uint32_t i = 0; i < CROWD; i += 2) msub_session_down(w.e, crowd[i], &w.now);
   gs_until(700 * 1000);
   kept = 0;
@@ -172,11 +172,11 @@ Test(gossipsub, gossip_of_long_lists) {
       world_subscribe(&w, gs_peer[k], name, true);
     }
   }
-  size_t idle = w.live_bytes;
+  size_t idle = w.mem.live_bytes;
   ihave_bytes = 0;
   gs_heartbeat();
   /* 20 topics to 6 of 8 peers, 5,000 of 20,000 ids each, 8 bytes a piece */
   cr_assert(ihave_bytes > 20u * 6 * 5000 * 6 && ihave_bytes < 20u * 6 * 5000 * 10, "%llu", (unsigned long long)ihave_bytes);
-  cr_assert(w.live_bytes < idle + (1u << 16), "nothing of it stays: %zu", w.live_bytes - idle);
+  cr_assert(w.mem.live_bytes < idle + (1u << 16), "nothing of it stays: %zu", w.mem.live_bytes - idle);
   done();
 }

@@ -89,18 +89,18 @@ static void sweep(unsigned form, bool gossipsub, size_t step) {
   static net w;
   net_init(&w, gossipsub);
   cr_assert_eq(a_run(&w, form), MSUB_OK);
-  size_t all = w.allocs, failed = 0;
+  size_t all = w.mem.allocs, failed = 0;
   net_stop(&w);
   for (size_t at = 1; at <= all; at += step) {
     net_init(&w, gossipsub);
-    w.fail_at = at;
+    w.mem.fail_after = at;
     int err = a_run(&w, form);
     cr_assert(err == MSUB_OK || err == MSUB_ERR_NOMEM || err == MSUB_ERR_LIMIT ||
               err == MSUB_ERR_STALE, "allocation %zu: %s", at,
               msub_err_name(err));
     failed += err != MSUB_OK;
     if (w.s) net_stop(&w);
-    cr_assert(w.live_bytes == 0 && w.live_blocks == 0, "allocation %zu", at);
+    cr_assert(w.mem.live_bytes == 0 && w.mem.live_blocks == 0, "allocation %zu", at);
   }
   cr_assert_gt(failed, 0);
 }

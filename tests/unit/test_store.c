@@ -4,29 +4,20 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "store/tree.h"
+#include "count_mem.h"
 #include "store_suite.h"
-
-/* ---- an allocator that counts, and fails when told ---- */
-
-static size_t live, fail_at;
-
-static void *count_alloc(void *ud, size_t n) {
-  (void)ud;
-  if (fail_at > 0 && --fail_at == 0) return NULL;
-  void *p = malloc(n ? n : 1);
-  if (p) live += n;
-  return p;
-}
-static void count_free(void *ud, void *p, size_t n) {
-  (void)ud;
-  if (p) live -= n;
-  free(p);
-}
-static const msub_mem counted = { count_alloc, count_free, NULL };
 
 /* ---- the memory store as a kit ---- */
 
 static msub_now now = { 1000, 0 };
+static count_mem heap;
+
+static void opts_init(msub_store_memory_opts *o) {
+  static msub_mem counted;
+  counted = count_mem_of(&heap);
+  msub_store_memory_opts_init(o);
+  o->mem = &counted;
+}
 
 static void kit_open_with(store_kit *k, const msub_store_memory_opts *o) {
   msub_store_memory *m;
@@ -36,8 +27,7 @@ static void kit_open_with(store_kit *k, const msub_store_memory_opts *o) {
 }
 static void kit_open(store_kit *k) {
   msub_store_memory_opts o;
-  msub_store_memory_opts_init(&o);
-  o.mem = &counted;
+  opts_init(&o);
   kit_open_with(k, &o);
 }
 static void kit_open_slow(store_kit *k) {
@@ -53,7 +43,7 @@ static void kit_crash(store_kit *k) {
 }
 static void kit_close(store_kit *k) {
   msub_store_memory_free(k->own);
-  cr_assert_eq(live, 0, "%zu bytes were not given back", live);
+  cr_assert_eq(heap.live_bytes, 0, "%zu bytes were not given back", heap.live_bytes);
 }
 static void kit_turn(store_kit *k) {
   now.mono_ns += 1000;
@@ -230,8 +220,7 @@ Test(store, waiting_is_bounded) { in_kit(waiting_is_bounded); }
 
 static void kit_open_small(store_kit *k) {
   msub_store_memory_opts o;
-  msub_store_memory_opts_init(&o);
-  o.mem = &counted;
+  opts_init(&o);
   o.max_bytes = 10000;
   kit_open_with(k, &o);
 }
@@ -264,9 +253,8 @@ Test(store, bytes_are_bounded) {
 static bool one_life(size_t fail) {
   msub_store_memory_opts o;
   msub_store_memory *m, *crashed;
-  msub_store_memory_opts_init(&o);
-  o.mem = &counted;
-  fail_at = fail;
+  opts_init(&o);
+  heap.fail_after = fail;
   bool whole = false;
   if (msub_store_memory_new(&o, &now, &m) == MSUB_OK) {
     msub_store s = msub_store_memory_store(m);
@@ -288,14 +276,14 @@ static bool one_life(size_t fail) {
       msub_store_memory_free(crashed);
     else
       whole = false;
-    fail_at = 0;
+    heap.fail_after = 0;
     const msub_store_op more = { true, msub_str("c"), msub_str("1") };
     cr_assert_eq(s.ops->submit(s.s, &more, 1, (msub_token){ 3 }), MSUB_OK, "it is still usable");
     s.ops->turn(s.s, &now);
     msub_store_memory_free(m);
   }
-  fail_at = 0;
-  cr_assert_eq(live, 0);
+  heap.fail_after = 0;
+  cr_assert_eq(heap.live_bytes, 0);
   return whole;
 }
 Test(store, every_allocation_fails_once) {
