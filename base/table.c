@@ -114,7 +114,3 @@ bool msub__table_update(msub__table *t, uint64_t hash, uint32_t old, uint32_t va
 }
 
 size_t msub__table_bytes(const msub__table *t) { return (size_t)t->cap * sizeof(msub__slot); }
-
-void msub__table_prefetch(const msub__table *t, uint64_t hash) {
-  if (t->cap) __builtin_prefetch(&t->slots[tag_of(hash) & (t->cap - 1)]);
-}

@@ -36,5 +36,4 @@ bool msub__table_remove(msub__table *t, uint64_t hash, uint32_t value);
 /* Gives the entry (hash, old) a new value; false: there was none. */
 bool msub__table_update(msub__table *t, uint64_t hash, uint32_t old, uint32_t value);
 size_t msub__table_bytes(const msub__table *t);
-void msub__table_prefetch(const msub__table *t, uint64_t hash);
 #endif

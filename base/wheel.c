@@ -288,5 +288,3 @@ bool msub__wheel_advance(msub__wheel *w, uint64_t now_ns, unsigned max) {
   }
   return !msub__list_empty(&w->due);
 }
-
-size_t msub__wheel_count(const msub__wheel *w) { return w->running; }

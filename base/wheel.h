@@ -27,5 +27,4 @@ void msub__timer_stop(msub__wheel *w, msub__timer *t);                        /*
 uint64_t msub__wheel_next(const msub__wheel *w); /* exact earliest deadline, or MSUB_NEVER */
 /* Fires what is due at now_ns, at most `max` timers; true: more are due. */
 bool msub__wheel_advance(msub__wheel *w, uint64_t now_ns, unsigned max);
-size_t msub__wheel_count(const msub__wheel *w);
 #endif

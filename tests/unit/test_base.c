@@ -268,7 +268,6 @@ Test(base, table) {
   }
   cr_assert_eq(msub__table_find(&table, 1, same_number, keys, &keys[0]), MSUB__NONE);
   cr_assert_not(msub__table_remove(&table, 1, 1));
-  msub__table_prefetch(&table, 1);
   uint32_t count = 0;
   for (int step = 0; step < 60000; step++) {
     uint32_t i = msub__rng_below(&rng, KEYS);
@@ -355,13 +354,9 @@ Test(base, keyed_hash) {
 Test(base, numbers) {
   size_t z;
   uint32_t w;
-  uint64_t x;
   cr_assert_not(msub__add_size(SIZE_MAX, 1, &z));
   cr_assert_not(msub__mul_size(SIZE_MAX, 2, &z));
   cr_assert_not(msub__add_u32(UINT32_MAX, 1, &w));
-  cr_assert_not(msub__add_u64(UINT64_MAX, 1, &x));
-  cr_assert_not(msub__mul_u64(UINT64_MAX, 2, &x));
-  cr_assert(msub__mul_u64(UINT32_MAX, UINT32_MAX, &x));
   cr_assert_eq(msub__sat_sub_u64(1, 2), 0);
   cr_assert_eq(msub__sat_add_u64(UINT64_MAX - 1, 2), UINT64_MAX);
   cr_assert_eq(msub__sat_mul_u64(UINT64_C(1) << 63, 2), UINT64_MAX);

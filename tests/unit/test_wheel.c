@@ -2,9 +2,10 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/wheel.h"
+#include "count_mem.h"
 
 /* A wheel beside a plain array that knows the right answers. */
-enum { TIMERS = 500 };
+enum { TIMERS = 500, FEW = 32 };
 typedef struct model_timer {
   msub__timer t;
   uint64_t deadline, order;
@@ -14,12 +15,20 @@ static model_timer timers[TIMERS];
 static msub__wheel *wheel;
 static msub__rng rng;
 static uint64_t now, order, fired;
+static bool crowded; /* more than FEW have run at a time: the wheel has made its slots */
+
+static int running(void) {
+  int n = 0;
+  for (int i = 0; i < TIMERS; i++) n += timers[i].running;
+  return n;
+}
 
 static void start(model_timer *t, uint64_t deadline) {
   msub__timer_start(wheel, &t->t, deadline);
   t->deadline = deadline;
   t->order = order++;
   t->running = true;
+  crowded |= deadline > now && running() > FEW;
 }
 
 static void stop(model_timer *t) {
@@ -90,30 +99,34 @@ static void one_step(uint32_t used) {
       msub__wheel_advance(wheel, now, UINT32_MAX);
     }
   }
-  size_t running = 0;
-  for (int i = 0; i < TIMERS; i++) {
-    running += timers[i].running;
-    cr_assert_eq(timers[i].running, msub__timer_running(&timers[i].t));
-  }
-  cr_assert_eq(msub__wheel_count(wheel), running);
+  for (int i = 0; i < TIMERS; i++) cr_assert_eq(timers[i].running, msub__timer_running(&timers[i].t));
 }
 
 Test(wheel, against_a_model) {
-  msub_mem m = msub__mem_default();
+  count_mem heap = { 0 };
+  msub_mem m = count_mem_of(&heap);
+  unsigned grown = 0;
   for (uint64_t seed = 0; seed < 120; seed++) {
     msub__rng_init(&rng, seed, 1);
     now = msub__rng_u64(&rng) >> (4 + msub__rng_below(&rng, 30));
     order = 0;
+    crowded = false;
     wheel = msub__wheel_new(&m, now);
     for (int i = 0; i < TIMERS; i++) {
       timers[i] = (model_timer){ .running = false };
       msub__timer_init(&timers[i].t, on_fire);
     }
     /* Every third run stays below the number of timers for which slots are made. */
-    for (int i = 0; i < 1500; i++) one_step(seed % 3 == 0 ? 12 : TIMERS);
+    for (int i = 0; i < 1500; i++) {
+      one_step(seed % 3 == 0 ? 12 : TIMERS);
+      cr_assert_eq(heap.live_blocks, crowded ? 2 : 1, "the wheel counts its timers: slots with the 33rd, not before");
+    }
+    grown += crowded;
     msub__wheel_free(wheel);
+    cr_assert_eq(heap.live_bytes, 0);
   }
   cr_assert_gt(fired, 50000);
+  cr_assert(grown > 0 && grown < 120, "%u", grown);
 }
 
 /* ---- single properties ---- */
