@@ -1,7 +1,9 @@
 # The threaded bottom of the host, then hosts in one process over real sockets on loopback.
 function(msub_host_test name)
   cmake_parse_arguments(H "" "SECONDS" "SOURCES" ${ARGN})
-  msub_program_test(${name} TIER quick TIMEOUT ${H_SECONDS} SOURCES ${H_SOURCES} check.c LIBS meshsub-host_static Threads::Threads)
+  msub_program_test(${name} TIER quick TIMEOUT ${H_SECONDS} SOURCES ${H_SOURCES} ../support/check.c
+    LIBS meshsub-host_static Threads::Threads)
+  target_include_directories(${name} PRIVATE ../support)
 endfunction()
 # SECONDS: what a case may take, when that is more than usual. TIER: quick, when nothing else is said.
 function(msub_host_cases prefix program)
@@ -9,8 +11,9 @@ function(msub_host_cases prefix program)
   if(NOT H_TIER)
     set(H_TIER quick)
   endif()
-  msub_case_tests(${prefix} TIER ${H_TIER} TIMEOUT ${H_SECONDS} PROGRAM ${program} SOURCES test_${program}.c raw_peer.c host_node.c check.c
-    LIBS meshsub-host_static Threads::Threads CASES ${H_CASES})
+  msub_case_tests(${prefix} TIER ${H_TIER} TIMEOUT ${H_SECONDS} PROGRAM ${program} SOURCES test_${program}.c
+    ../support/raw_peer.c ../support/host_node.c ../support/check.c LIBS meshsub-host_static Threads::Threads CASES ${H_CASES})
+  target_include_directories(test_${program} PRIVATE ../support)
 endfunction()
 
 if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)

@@ -174,10 +174,6 @@ static bool both_parted(void *ud) {
   node *const *p = ud;
   return p[0]->last > 0 && p[1]->last > 0;
 }
-static bool both_identified(void *ud) {
-  node *const *p = ud;
-  return p[0]->identified > 0 && p[1]->identified > 0;
-}
 
 static void start_pair(node *a, node *b, service *v) {
   node *pair[2] = { a, b };
@@ -186,9 +182,7 @@ static void start_pair(node *a, node *b, service *v) {
   node_start(a, true, false);
   node_start(b, true, false);
   if (v) serve(v, b);
-  node_dial(a, b);
-  WAIT(pair, both_connected, pair);
-  WAIT(pair, both_identified, pair); /* nothing else is under way */
+  node_meet(pair, 2, a, b); /* nothing else is under way */
 }
 
 static bool heard_fin(void *ud) { return ((const talk *)ud)->fin; }
@@ -281,12 +275,9 @@ static void test_serve(void) {
   MUST(ops->serve(v.x.x, name, NULL, NULL));
   MUST(ops->serve(v.x.x, name, NULL, NULL)); /* twice is fine */
   MUST(ops->serve(v.x.x, "/one/more", &echo, &v));
-  a.identified = b.identified = a.connected = b.connected = 0;
   MUST(msub_host_disconnect(a.host, msub_host_peer_id(b.host)));
   WAIT(pair, both_parted, pair);
-  node_dial(&a, &b);
-  WAIT(pair, both_connected, pair);
-  WAIT(pair, both_identified, pair);
+  node_meet(pair, 2, &a, &b);
   CHECK(has_protocol(&a, ECHO) && has_protocol(&a, "/floodsub/1.0.0")); /* as many as fit, ours first */
   /* no longer */
   talk t;
@@ -552,11 +543,9 @@ static void test_gone(void) {
   for (size_t i = 0; i < 6; i++) CHECK(t[i].ended == 1 && t[i].why == MSUB_END_GONE);
   CHECK(ask_for(&t[6], &a, msub_key_peer_id(b.key), SECOND, 10) == MSUB_ERR_NOTFOUND);
   /* the program ends the connection */
-  a.connected = b.connected = 0;
   node_start(&b, true, false);
   serve(&v, &b);
-  node_dial(&a, &b);
-  WAIT(pair, both_connected, pair);
+  node_meet(pair, 2, &a, &b);
   v.silent = true;
   ask(&t[6], &a, &b, 1000);
   WAIT(pair, serves, &v);
@@ -903,11 +892,8 @@ static void test_no_memory(void) {
     msub_host_peer p;
     atomic_store(&fails_in, -1);
     if (msub_host_peer_at(a.host, 0, &p) != MSUB_OK) { /* a connection may have been lost to it */
-      a.connected = b.connected = a.identified = b.identified = 0;
       turn_for(pair, 2, 20);
-      node_dial(&a, &b);
-      WAIT(pair, both_connected, pair);
-      WAIT(pair, both_identified, pair);
+      node_meet(pair, 2, &a, &b);
     }
     atomic_store(&fails_in, k);
     for (size_t i = 0; i < 6; i++) {
@@ -934,10 +920,7 @@ static void test_no_memory(void) {
   node_free(&b);
 }
 
-static const struct {
-  const char *name;
-  void (*run)(void);
-} cases[] = { { "echo", test_echo },
+static const test_case cases[] = { { "echo", test_echo },
               { "serve", test_serve },
               { "open", test_open },
               { "big", test_big },
@@ -957,19 +940,4 @@ static const struct {
               { "inside", test_inside },
               { "no_memory", test_no_memory } };
 
-int main(int argc, char **argv) {
-  unsigned ran = 0;
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    if (argc > 1 && strcmp(argv[1], cases[i].name) != 0) continue;
-    uint64_t begun = now_ms();
-    cases[i].run();
-    size_t left = counted_bytes();
-    if (left) fprintf(stderr, "%s: %zu bytes were not freed\n", cases[i].name, left);
-    CHECK(left == 0);
-    printf("ok %s (%llu ms)\n", cases[i].name, (unsigned long long)(now_ms() - begun));
-    (void)fflush(stdout);
-    ran++;
-  }
-  CHECK(ran > 0);
-  return 0;
-}
+int main(int argc, char **argv) { return node_run_cases(cases, sizeof cases / sizeof *cases, argc, argv); }

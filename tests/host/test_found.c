@@ -78,16 +78,8 @@ static void start(node *n, const char *name, uint8_t seed, bool listen, bool joi
 }
 
 static bool is_connected(void *ud) { return ((const node *)ud)->connected > 0; }
-static bool is_identified(void *ud) { return ((const node *)ud)->identified > 0; }
 static bool has_lost(void *ud) { return ((const node *)ud)->disconnected > 0; }
 
-/* Waits until both know all of each other. */
-static void meet(node *from, node *to, node *const *all, size_t n) {
-  from->connected = to->connected = from->identified = to->identified = 0;
-  node_dial(from, to);
-  CHECK(turn_until(all, n, is_connected, to, 20000) && turn_until(all, n, is_connected, from, 20000));
-  CHECK(turn_until(all, n, is_identified, to, 20000) && turn_until(all, n, is_identified, from, 20000));
-}
 static void part(node *from, node *to, node *const *all, size_t n) {
   from->disconnected = to->disconnected = 0;
   MUST(msub_host_disconnect(from->host, msub_key_peer_id(to->key)));
@@ -160,7 +152,7 @@ static void test_records(void) {
   start(&a, "a", 1, true, false);
   start(&b, "b", 2, true, false);
   CHECK(record_of(&a, &b).n == 0);
-  meet(&a, &b, pair, 2);
+  node_meet(pair, 2, &a, &b);
   msub_bytes r = record_of(&a, &b);
   msub_peer_record open;
   MUST(msub_peer_record_open(r, msub_key_peer_id(b.key), &open));
@@ -226,8 +218,8 @@ static void test_hint(void) {
   start(&a, "a", 1, true, false);
   start(&b, "b", 2, true, false);
   start(&c, "c", 3, true, false);
-  meet(&b, &a, all, 3);
-  meet(&c, &a, all, 3);
+  node_meet(all, 3, &b, &a);
+  node_meet(all, 3, &c, &a);
   b.connected = c.connected = 0;
   /* what is not worth a dial */
   msub_bytes r = record_of(&a, &b);
@@ -270,7 +262,7 @@ static void test_hints_off(void) {
   a.opts.dial_hints = false;
   node_start(&a, true, false);
   start(&b, "b", 2, true, false);
-  meet(&a, &b, pair, 2);
+  node_meet(pair, 2, &a, &b);
   part(&a, &b, pair, 2);
   hint(&a, &b, (msub_bytes){ NULL, 0 });
   turn_for(pair, 2, 50);
@@ -426,7 +418,7 @@ static void test_direct(void) {
   a.opts.router_opts = opts;
   node_start(&a, true, true);
   node_start(&b, true, true);
-  meet(&a, &b, pair, 2);
+  node_meet(pair, 2, &a, &b);
   a.connected = 0;
   MUST(msub_host_disconnect(b.host, msub_key_peer_id(a.key)));
   WAIT(pair, is_connected, &a);
@@ -453,10 +445,10 @@ static void test_protect_inbound(void) {
     all[i + 1] = &n[i];
   }
   msub_topic any = { 0 };
-  meet(&n[0], &s, all, 6);
+  node_meet(all, 6, &n[0], &s);
   protect(&s, &n[0], any, true); /* whatever happens */
-  meet(&n[1], &s, all, 6);
-  meet(&n[2], &s, all, 6); /* takes the place of n[1] */
+  node_meet(all, 6, &n[1], &s);
+  node_meet(all, 6, &n[2], &s); /* takes the place of n[1] */
   WAIT(all, has_lost, &n[1]);
   CHECK(linked(&s, &n[0]) && linked(&s, &n[2]) && !linked(&s, &n[1]));
   /* by topic, as often as it was said; and known before the peer comes */
@@ -468,11 +460,11 @@ static void test_protect_inbound(void) {
   CHECK(linked(&s, &n[0]) && linked(&s, &n[2]) && !linked(&s, &n[3]));
   protect(&s, &n[2], s.topic, false);
   protect(&s, &n[2], s.topic, false); /* once too often */
-  meet(&n[4], &s, all, 6);
+  node_meet(all, 6, &n[4], &s);
   WAIT(all, has_lost, &n[2]);
   protect(&s, &n[0], any, false);
   n[3].dial_failed = n[3].disconnected = 0;
-  meet(&n[3], &s, all, 6); /* of the two the younger one goes */
+  node_meet(all, 6, &n[3], &s); /* of the two the younger one goes */
   WAIT(all, has_lost, &n[4]);
   CHECK(linked(&s, &n[0]) && linked(&s, &n[3]));
   for (unsigned i = 0; i < 5; i++) node_free(&n[i]);
@@ -488,8 +480,8 @@ static void test_grace(void) {
     start(&n[i], "n", (uint8_t)(10 + i), false, false);
     all[i + 1] = &n[i];
   }
-  meet(&n[0], &s, all, 4);
-  meet(&n[1], &s, all, 4);
+  node_meet(all, 4, &n[0], &s);
+  node_meet(all, 4, &n[1], &s);
   node_dial(&n[2], &s);
   WAIT(all, failed_or_lost, &n[2]);
   CHECK(linked(&s, &n[0]) && linked(&s, &n[1]));
@@ -507,17 +499,17 @@ static void test_protect_outbound(void) {
     start(&n[i], "n", (uint8_t)(10 + i), true, false);
     all[i + 1] = &n[i];
   }
-  meet(&a, &n[0], all, 5); /* the program's own */
-  meet(&n[1], &a, all, 5); /* so that its addresses are known */
+  node_meet(all, 5, &a, &n[0]); /* the program's own */
+  node_meet(all, 5, &n[1], &a); /* so that its addresses are known */
   part(&a, &n[1], all, 5);
-  meet(&n[2], &a, all, 5);
+  node_meet(all, 5, &n[2], &a);
   part(&a, &n[2], all, 5);
   hint(&a, &n[1], (msub_bytes){ NULL, 0 });
   WAIT(all, is_connected, &n[1]);
   hint(&a, &n[2], (msub_bytes){ NULL, 0 }); /* does not push out another one */
   turn_for(all, 5, 20);
   CHECK(linked(&a, &n[1]) && !linked(&a, &n[2]));
-  meet(&a, &n[3], all, 5);
+  node_meet(all, 5, &a, &n[3]);
   WAIT(all, has_lost, &n[1]);
   CHECK(linked(&a, &n[0]) && linked(&a, &n[3]));
   a.dial_failed = a.disconnected = 0;
@@ -651,10 +643,7 @@ static void test_trace(void) {
   node_free(&b);
 }
 
-static const struct {
-  const char *name;
-  void (*run)(void);
-} cases[] = { { "withdraw", test_withdraw },
+static const test_case cases[] = { { "withdraw", test_withdraw },
               { "records", test_records },
               { "foreign_record", test_foreign_record },
               { "hint", test_hint },
@@ -670,19 +659,4 @@ static const struct {
               { "discovery", test_discovery },
               { "trace", test_trace } };
 
-int main(int argc, char **argv) {
-  unsigned ran = 0;
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    if (argc > 1 && strcmp(argv[1], cases[i].name) != 0) continue;
-    uint64_t begun = now_ms();
-    cases[i].run();
-    size_t left = counted_bytes();
-    if (left) fprintf(stderr, "%s: %zu bytes were not freed\n", cases[i].name, left);
-    CHECK(left == 0);
-    printf("ok %s (%llu ms)\n", cases[i].name, (unsigned long long)(now_ms() - begun));
-    (void)fflush(stdout);
-    ran++;
-  }
-  CHECK(ran > 0);
-  return 0;
-}
+int main(int argc, char **argv) { return node_run_cases(cases, sizeof cases / sizeof *cases, argc, argv); }

@@ -424,8 +424,4 @@ static const test_case cases[] = { { "budget", test_budget },
                                    { "half_open", test_half_open },
                                    { "mute", test_mute } };
 
-int main(int argc, char **argv) {
-  int rc = run_cases(cases, sizeof cases / sizeof *cases, argc, argv);
-  CHECK(counted_bytes() == 0);
-  return rc;
-}
+int main(int argc, char **argv) { return node_run_cases(cases, sizeof cases / sizeof *cases, argc, argv); }

@@ -496,8 +496,4 @@ static const test_case cases[] = {
   { "seconds", test_seconds },     { "steady", test_steady },   { "minute", test_minute },
 };
 
-int main(int argc, char **argv) {
-  int rc = run_cases(cases, sizeof cases / sizeof *cases, argc, argv);
-  CHECK(counted_bytes() == 0);
-  return rc;
-}
+int main(int argc, char **argv) { return node_run_cases(cases, sizeof cases / sizeof *cases, argc, argv); }

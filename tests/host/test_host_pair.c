@@ -787,10 +787,7 @@ static void test_baseline(void) {
   CHECK(counted_bytes() == nothing);
 }
 
-static const struct {
-  const char *name;
-  void (*run)(void);
-} cases[] = {
+static const test_case cases[] = {
   { "connect", test_connect },
   { "unsigned", test_unsigned },
   { "signed", test_signed },
@@ -810,14 +807,4 @@ static const struct {
   { "two_routers", test_two_routers },
 };
 
-int main(int argc, char **argv) {
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    if (argc > 1 && strcmp(argv[1], cases[i].name) != 0) continue;
-    cases[i].run();
-    size_t left = counted_bytes();
-    if (left) fprintf(stderr, "%s: %zu bytes were not freed\n", cases[i].name, left);
-    CHECK(left == 0);
-    printf("ok %s\n", cases[i].name);
-  }
-  return 0;
-}
+int main(int argc, char **argv) { return node_run_cases(cases, sizeof cases / sizeof *cases, argc, argv); }

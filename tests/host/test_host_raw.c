@@ -338,21 +338,10 @@ static void test_gone(void) {
   end();
 }
 
-static const struct {
-  const char *name;
-  void (*run)(void);
-} cases[] = {
+static const test_case cases[] = {
   { "refused", test_refused },     { "resets", test_resets },   { "half_closes", test_half_closes },
   { "replaced", test_replaced },   { "again", test_again },     { "faults", test_faults },
   { "protocols", test_protocols }, { "streams", test_streams }, { "gone", test_gone }
 };
 
-int main(int argc, char **argv) {
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    if (argc > 1 && strcmp(argv[1], cases[i].name) != 0) continue;
-    cases[i].run();
-    CHECK(counted_bytes() == 0);
-    printf("ok %s\n", cases[i].name);
-  }
-  return 0;
-}
+int main(int argc, char **argv) { return node_run_cases(cases, sizeof cases / sizeof *cases, argc, argv); }

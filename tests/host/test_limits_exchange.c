@@ -456,8 +456,4 @@ static const test_case cases[] = {
   { "seek", test_seek },
 };
 
-int main(int argc, char **argv) {
-  int rc = run_cases(cases, sizeof cases / sizeof *cases, argc, argv);
-  CHECK(counted_bytes() == 0);
-  return rc;
-}
+int main(int argc, char **argv) { return node_run_cases(cases, sizeof cases / sizeof *cases, argc, argv); }

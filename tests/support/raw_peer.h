@@ -1,4 +1,4 @@
-/* tests/host/raw_peer.h: a peer that does exactly what a test says: TCP, Noise and yamux stand, the streams
+/* tests/support/raw_peer.h: a peer that does exactly what a test says: TCP, Noise and yamux stand, the streams
  * are the test's. */
 #ifndef MSUB_TESTS_RAW_PEER_H
 #define MSUB_TESTS_RAW_PEER_H

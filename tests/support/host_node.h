@@ -1,4 +1,4 @@
-/* tests/host/host_node.h: hosts for tests: several in one process, turned one after the other by the test's
+/* tests/support/host_node.h: hosts for tests: several in one process, turned one after the other by the test's
  * thread. */
 #ifndef MSUB_TESTS_HOST_NODE_H
 #define MSUB_TESTS_HOST_NODE_H
@@ -26,6 +26,8 @@ typedef struct node {
 /* Live bytes and blocks of everything that the hosts allocated. */
 extern const msub_mem counted_mem;
 size_t counted_bytes(void);
+/* run_cases(); no case may leave a byte of it. */
+int node_run_cases(const test_case *cases, size_t n, int argc, char **argv);
 
 /* Defaults for a test: anonymous messages. Change n->opts before node_start(). seed: of the identity. */
 void node_init(node *n, const char *name, uint8_t seed);
@@ -35,6 +37,8 @@ void node_stop(node *n);                      /* frees the host */
 void node_free(node *n);                      /* and the rest */
 void node_addr(const node *n, char *out, size_t cap);
 void node_dial(node *from, const node *to);
+/* Dials, and turns all nodes until both ends know all of each other. */
+void node_meet(node *const *all, size_t n, node *from, node *to);
 
 /* Turns the nodes until `until` is true. false: it was not within ms. */
 typedef bool (*condition)(void *ud);

@@ -1,4 +1,4 @@
-/* tests/host/check.h: what every test program here uses. */
+/* tests/support/check.h: what test programs with a main() of their own use. */
 #ifndef MSUB_TESTS_CHECK_H
 #define MSUB_TESTS_CHECK_H
 #include <stdio.h>
@@ -40,4 +40,6 @@ typedef struct test_case {
   void (*run)(void);
 } test_case;
 int run_cases(const test_case *cases, size_t n, int argc, char **argv);
+/* `after` runs behind each case and ends the program when the case has left something. */
+int run_cases_with(const test_case *cases, size_t n, int argc, char **argv, void (*after)(const char *name));
 #endif

@@ -31,11 +31,16 @@ size_t open_fds(void) {
 }
 
 int run_cases(const test_case *cases, size_t n, int argc, char **argv) {
+  return run_cases_with(cases, n, argc, argv, NULL);
+}
+
+int run_cases_with(const test_case *cases, size_t n, int argc, char **argv, void (*after)(const char *name)) {
   size_t ran = 0;
   for (size_t i = 0; i < n; i++) {
     if (argc > 1 && strcmp(argv[1], cases[i].name) != 0) continue;
     uint64_t begun = now_ms();
     cases[i].run();
+    if (after) after(cases[i].name);
     printf("ok %s (%llu ms)\n", cases[i].name, (unsigned long long)(now_ms() - begun));
     (void)fflush(stdout);
     ran++;

@@ -23,6 +23,15 @@ static void count_free(void *ud, void *p, size_t n) {
 const msub_mem counted_mem = { count_alloc, count_free, NULL };
 size_t counted_bytes(void) { return atomic_load(&live); }
 
+static void nothing_left(const char *name) {
+  size_t left = counted_bytes();
+  if (left) fprintf(stderr, "%s: %zu bytes were not freed\n", name, left);
+  CHECK(left == 0);
+}
+int node_run_cases(const test_case *cases, size_t n, int argc, char **argv) {
+  return run_cases_with(cases, n, argc, argv, nothing_left);
+}
+
 /* ---- what the host tells ---- */
 
 static uint32_t number_of(const uint8_t *p) {
@@ -193,6 +202,17 @@ static bool never(void *ud) {
   return false;
 }
 void turn_for(node *const *nodes, size_t n, unsigned ms) { (void)turn_until(nodes, n, never, NULL, ms); }
+
+static bool have_met(void *ud) {
+  node *const *p = ud;
+  return p[0]->connected > 0 && p[1]->connected > 0 && p[0]->identified > 0 && p[1]->identified > 0;
+}
+void node_meet(node *const *all, size_t n, node *from, node *to) {
+  node *ends[2] = { from, to };
+  from->connected = to->connected = from->identified = to->identified = 0;
+  node_dial(from, to);
+  CHECK(turn_until(all, n, have_met, ends, WITHIN_MS));
+}
 
 /* ---- messages ---- */
 
