@@ -1,4 +1,5 @@
 /* Several routers in one engine, and routers inside routers. */
+#include "forwarding.h"
 #include "scenario.h"
 #include <string.h>
 
@@ -111,57 +112,46 @@ static int forward_only(msub_layout *l, const void *opts) {
 static const msub_router_ops silent = { .abi = MSUB_ABI, .size = sizeof(msub_router_ops), .name = "silent",
                                         .layout = forward_only };
 
-static int up(msub_router *r, msub_session s, const msub_session_info *i) {
-  return msub_x_session_up(msub_r_inner(r), s, i);
-}
-static void publish(msub_router *r, msub_topic t, const msub_msg *m, msub_session from, msub_list *out) {
-  msub_x_publish(msub_r_inner(r), t, m, from, out);
-}
-static void control(msub_router *r, msub_session s, const msub_ctl *c, bool more) {
-  msub_x_control(msub_r_inner(r), s, c, more);
-}
-static void advance(msub_router *r) { msub_x_advance(msub_r_inner(r)); }
-static int with_blocks(msub_layout *l, const void *opts) {
-  msub_layout_state(l, 16, 8);
-  msub_layout_session(l, 24, 8);
-  msub_layout_link(l, 4, 4);
-  return forward_only(l, opts);
-}
-static const msub_router_ops by_hand = { .abi = MSUB_ABI,
-                                         .size = sizeof(msub_router_ops),
-                                         .name = "by hand",
-                                         .layout = with_blocks,
-                                         .session_up = up,
-                                         .publish = publish,
-                                         .control = control,
-                                         .advance = advance };
+static const forwarding_opts by_hand = { .inner = &msub_gossipsub, .inner_opts = &inner };
 
-static void nested_run(sc *c, const msub_router_ops *outer, uint8_t hash[16]) {
+/* A member goes away and comes back, and so does a connection. */
+static void nested_run(sc *c, const msub_router_ops *outer, const void *opts, uint8_t hash[16]) {
+  enum { ALL = 20, GOES = 3 };
+  uint32_t other = 0;
   sc_begin(c);
   inner = c->gs;
-  if (outer) c->routers[0] = (msub_sim_router){ outer, NULL };
-  sc_add(c, 20);
-  sc_join_range(c, 0, 20, "foobar");
-  OK(msub_sim_connect_sparse(c->s, 0, 20));
+  if (outer) c->routers[0] = (msub_sim_router){ outer, opts };
+  sc_add(c, ALL);
+  sc_join_range(c, 0, ALL, "foobar");
+  OK(msub_sim_connect_sparse(c->s, 0, ALL));
   sc_run(c, 2 * SEC);
+  while (other < ALL && !msub_sim_connected(c->s, GOES, other)) other++;
   for (uint32_t i = 0; i < 30; i++) {
-    sc_publish(c, i % 20, "foobar", i, 2000);
+    if (i == 10) sc_leave(c, GOES, "foobar");
+    if (i == 12) OK(msub_sim_disconnect(c->s, GOES, other, 0));
+    if (i == 16) sc_connect(c, GOES, other);
+    if (i == 18) sc_join(c, GOES, "foobar");
+    sc_publish(c, i % ALL, "foobar", i, 2000);
     sc_run(c, 300 * MS);
   }
-  sc_run(c, 2 * SEC);
-  for (uint32_t i = 0; i < 30; i++) ALL_GOT(c, 0, 20, i);
+  sc_run(c, 12 * SEC); /* past the backoff of leaving */
+  for (uint32_t i = 0; i < 30; i++) {
+    ALL_GOT(c, 0, GOES, i);
+    ALL_GOT(c, GOES + 1, ALL - GOES - 1, i);
+    if (i < 10 || i >= 20) ALL_GOT(c, GOES, 1, i);
+  }
   msub_sim_hash(c->s, hash);
 }
 
 static uint8_t bare[16];
-static void nested_bare(sc *c) { nested_run(c, NULL, bare); }
-static void same_as_bare(sc *c, const msub_router_ops *outer) {
+static void nested_bare(sc *c) { nested_run(c, NULL, NULL, bare); }
+static void same_as_bare(sc *c, const msub_router_ops *outer, const void *opts) {
   uint8_t mine[16];
-  nested_run(c, outer, mine);
+  nested_run(c, outer, opts, mine);
   CHECK(memcmp(mine, bare, 16) == 0);
 }
-static void nested_silent(sc *c) { same_as_bare(c, &silent); }
-static void nested_by_hand(sc *c) { same_as_bare(c, &by_hand); }
+static void nested_silent(sc *c) { same_as_bare(c, &silent, NULL); }
+static void nested_by_hand(sc *c) { same_as_bare(c, &forwarding, &by_hand); }
 
 const sc_scenario sc_scenarios[] = { { "several-routers", several_routers },
                                      { "one-peer-of-two-routers", one_peer_of_two_routers },
