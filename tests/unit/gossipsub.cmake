@@ -1,6 +1,7 @@
-foreach(part mesh control gossip limits)
+foreach(part mesh control gossip limits nested)
   msub_criterion_test(unit.gossipsub-${part} TIER quick
-    SOURCES test_gossipsub_${part}.c gossipsub_world.c ../support/engine_world.c ../support/count_mem.c LIBS meshsub-crypto_static)
+    SOURCES test_gossipsub_${part}.c gossipsub_world.c ../support/engine_world.c ../support/count_mem.c
+      ../support/forwarding.c LIBS meshsub-crypto_static)
   if(TARGET unit.gossipsub-${part})
     target_include_directories(unit.gossipsub-${part} PRIVATE ../support .)
   endif()

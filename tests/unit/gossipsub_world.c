@@ -38,10 +38,11 @@ void gs_parity(void) {
   msub_gossipsub_opts_go_parity(&o);
   w.opts.go_parity = true;
 }
-void gs_start(void) {
-  world_start(&w, &msub_gossipsub);
+void gs_start_with(const msub_router_ops *router) {
+  world_start(&w, router);
   began = w.now.mono_ns;
 }
+void gs_start(void) { gs_start_with(&msub_gossipsub); }
 
 msub_session gs_up(uint8_t seed, const char *protocol, bool outbound) {
   static msub_peer_id ids[256]; /* deriving one takes a while */

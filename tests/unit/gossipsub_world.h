@@ -11,6 +11,7 @@ extern msub_gossipsub_opts o; /* change it between gs_init and gs_start */
 
 void gs_init(void);   /* anonymous topics whose ids are the data */
 void gs_start(void);
+void gs_start_with(const msub_router_ops *router); /* with w.router_opts; gossipsub is inside it */
 void gs_parity(void); /* the profile; before gs_start */
 extern const msub_channel_policy gs_ids; /* the data up to the first zero byte */
 
