@@ -110,6 +110,7 @@ static int engage(msub__sess *s, msub__conn *c) {
   s->capturing = true;
   msub__enter(h);
   if (s->up) {
+    (void)msub_session_address(h->engine, s->handle, msub__ip(&c->remote), &h->now);
     err = msub_session_offer(h->engine, s->handle, protocol, link, &h->now);
   } else {
     msub_session_opts o = { .peer_id = msub__peer_bytes(s->peer),

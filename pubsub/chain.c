@@ -50,6 +50,8 @@ uint64_t msub_x_next_deadline(msub_router *r) {
   FIRST(r, next_deadline);
   return at ? at->level->ops->next_deadline(at) : MSUB_NEVER;
 }
+void msub_x_address_changed(msub_router *r, msub_session s, msub_bytes address) { DO(r, address_changed, s, address); }
+void msub_x_unheard(msub_router *r, msub_session s, size_t count) { DO(r, unheard, s, count); }
 void msub_x_advance(msub_router *r) {
   FIRST(r, advance);
   if (at) at->level->ops->advance(at);

@@ -164,6 +164,13 @@ static msub_accept accepts(msub_engine *e, sender by) {
   return MSUB__ASK(e, by.ri, accept_from, MSUB_FROM_ALL, msub__session_handle(e, by.ri, by.slot));
 }
 
+/* The messages of an RPC that the router does not want to hear. */
+static void unheard(msub_engine *e, sender by, msub_accept accept, size_t n) {
+  if (n == 0) return;
+  MSUB__COUNT_N(e, unheard, n);
+  if (accept == MSUB_FROM_CONTROL) MSUB__CALL(e, by.ri, unheard, msub__session_handle(e, by.ri, by.slot), n);
+}
+
 static int refuse_rpc(msub_engine *e, sender by, int rc, size_t bytes, const char *why) {
   msub__session *s = msub__session_at(e, by.ri, by.slot);
   s->resume_at = 0;
@@ -187,7 +194,8 @@ static int take_frame(msub_engine *e, sender by, msub_bytes frame) {
     if (n.subscriptions) subscriptions(e, by, frame);
     if (s->hello_due) msub__session_hello_read(e, by.ri, by.slot);
   }
-  msub_accept accept = accepts(e, by);
+  msub_accept accept = s->resume_at ? MSUB_FROM_ALL : accepts(e, by); /* asked once */
+  if (accept != MSUB_FROM_ALL) unheard(e, by, accept, n.publish);
   if (accept == MSUB_FROM_NONE) return MSUB_OK;
   if (accept == MSUB_FROM_ALL && n.publish && messages(e, by, frame)) return MSUB_MORE;
   if (MSUB__HAS(e, by.ri, control) && n.control) msub__control(e, by.ri, by.slot, frame);
@@ -232,6 +240,7 @@ static int take_rpc(msub_engine *e, sender by, const msub_rpc *rpc) {
   }
   if (s->hello_due) msub__session_hello_read(e, by.ri, by.slot);
   msub_accept accept = accepts(e, by);
+  if (accept != MSUB_FROM_ALL) unheard(e, by, accept, rpc->n_msgs);
   if (accept == MSUB_FROM_NONE) return MSUB_OK;
   for (size_t i = 0; accept == MSUB_FROM_ALL && i < rpc->n_msgs; i++) {
     const msub__topic *t = wanted(e, by.ri, rpc->msgs[i]->topic_name);

@@ -122,6 +122,7 @@ uint32_t msub_r_name(const msub_router *r, msub_topic t) {
   const msub__topic *at = topic(r, t);
   return at ? at->name : 0;
 }
+msub_bytes msub_r_name_bytes(const msub_router *r, uint32_t name) { return msub__intern_bytes(&r->engine->sh->names, name); }
 msub_topic msub_r_topic_of(const msub_router *r, uint32_t name) {
   const msub__topic *t = msub__topic_find(r->engine, r->index, name);
   return t ? t->handle : (msub_topic){ 0 };

@@ -267,6 +267,20 @@ int msub_session_offer(msub_engine *e, msub_session h, const char *protocol, uin
   return rc;
 }
 
+int msub_session_address(msub_engine *e, msub_session h, msub_bytes address, const msub_now *now) {
+  if (address.n != 0 && address.n != 4 && address.n != 16) return MSUB_ERR_INVAL;
+  int rc = msub__enter(e, now);
+  if (rc != MSUB_OK) return rc;
+  msub__session *s = msub__session_of(e, h);
+  if (!s) rc = MSUB_ERR_STALE;
+  else {
+    s->prefix = msub__conduct_prefix(e, address);
+    MSUB__CALL(e, msub__handle_router(h.v), address_changed, h, address);
+  }
+  msub__leave(e);
+  return rc;
+}
+
 int msub_session_agreed(msub_engine *e, msub_session h, const msub_now *now) {
   int rc = msub__enter(e, now);
   if (rc != MSUB_OK) return rc;

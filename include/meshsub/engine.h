@@ -8,7 +8,7 @@
  *
  *   msub_receive(frame)
  *     scan            every length and count against its limit, before anything is created         → MALFORMED, LIMIT
- *     accept_from     the router may take control only, or nothing, from this peer
+ *     accept_from     the router may take control only, or nothing, from this peer; the rest is counted as unheard
  *     subscriptions   topics that the peer announces; router hears remote_join, remote_leave
  *     each message:
  *       channel       a topic that nobody here joined: dropped, counted
@@ -126,6 +126,9 @@ MSUB_API int msub_session_up(msub_engine *e, const msub_session_opts *o, const m
 /* The world offers a protocol on a new stream: after `na` (the next id), or when its stream broke or a newer connection is used.
  * The hello is sent anew. `link` replaces the old one. UNSUPPORTED: the id belongs to another router. */
 MSUB_API int msub_session_offer(msub_engine *e, msub_session s, const char *protocol, uint64_t link, const msub_now *now);
+/* The session's streams belong to another connection, with this address of the peer (as in msub_session_opts); called before
+ * msub_session_offer(). Limits by prefix go by it from now on, and the router hears address_changed. INVAL: a length that no IP has. */
+MSUB_API int msub_session_address(msub_engine *e, msub_session s, msub_bytes address, const msub_now *now);
 /* The peer confirmed the offered id. */
 MSUB_API int msub_session_agreed(msub_engine *e, msub_session s, const msub_now *now);
 /* The peer opened a new stream to us: its next RPC is a hello. What it announced before holds until that RPC was read; then what
@@ -202,7 +205,7 @@ MSUB_API int msub_validator(msub_engine *e, msub_topic t, msub_validate_fn f, vo
   X(delivered) X(delivery_full) X(accepted) X(ignored) X(rejected) X(throttled) X(timeouts) X(published)                      \
   X(rpcs_out) X(messages_out) X(refused) X(dropped) X(subscriptions_in) X(subscriptions_over_limit)                  \
   X(seen_evicted) X(inbox_full) X(stale) X(disconnects) X(blamed) X(faults) X(deferred) X(cached) X(cache_evicted) X(served) X(withdrawn) \
-  X(ids_over_limit) X(unservable)
+  X(ids_over_limit) X(unservable) X(unheard)
 typedef struct msub_counts {
 #define MSUB_X(name) uint64_t name;
   MSUB_COUNTS(MSUB_X)

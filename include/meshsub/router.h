@@ -44,9 +44,9 @@ typedef struct msub_session_info {
   bool outbound;        /* we dialled */
   bool agreed;          /* the peer has confirmed the protocol of our stream */
   bool returning;       /* the peer block is the one of an earlier session */
-  msub_bytes address;   /* 4 or 16 bytes of IP, or empty; a view for the call */
+  msub_bytes address;   /* 4 or 16 bytes of IP, or empty; a view for the call, in session_up only (later: address_changed) */
 } msub_session_info;
-/* What an RPC of this session is good for. CONTROL: its messages are ignored. NONE: only its subscriptions are read. */
+/* What an RPC of this session is good for. CONTROL: its messages are ignored (then unheard is called). NONE: only its subscriptions are read. */
 typedef enum msub_accept { MSUB_FROM_ALL, MSUB_FROM_CONTROL, MSUB_FROM_NONE } msub_accept;
 
 /* What a router says of a peer in a topic, for people and tests (snapshot). */
@@ -85,7 +85,7 @@ typedef struct msub_router_ops {
   void (*remote_join)(msub_router *r, msub_session s, msub_topic t, uint8_t flags); /* the link's block is zeroed; again when flags change */
   void (*remote_leave)(msub_router *r, msub_session s, msub_topic t, bool down);    /* the link dies on return; down: with its session */
   uint8_t (*announce)(msub_router *r, msub_topic t);          /* [0] flags (MSUB_SUB_*) of our subscription */
-  msub_accept (*accept_from)(msub_router *r, msub_session s); /* [all] */
+  msub_accept (*accept_from)(msub_router *r, msub_session s); /* [all] asked once for each RPC */
   /* Authentic, not a duplicate, not yet validated. from as in publish. */
   void (*arrived)(msub_router *r, msub_topic t, const msub_msg *m, msub_session from);
   /* The one report of an outcome. from[0] brought the message (n == 0: an own publish), the others sent copies meanwhile. */
@@ -107,6 +107,10 @@ typedef struct msub_router_ops {
   int (*command)(msub_router *r, uint32_t what, const void *arg, size_t n); /* a call of the router's own (msub_command) [UNSUPPORTED] */
   uint64_t (*next_deadline)(msub_router *r); /* [never] monotonic ns */
   void (*advance)(msub_router *r);
+  /* The session is carried by another connection now. 4 or 16 bytes of IP, or empty; may be the address that it had. */
+  void (*address_changed)(msub_router *r, msub_session s, msub_bytes address);
+  /* accept_from answered CONTROL, and the RPC had n > 0 messages that nobody looked at. */
+  void (*unheard)(msub_router *r, msub_session s, size_t n);
 } msub_router_ops;
 
 /* ---- in layout only ---- */
@@ -166,6 +170,7 @@ MSUB_API size_t msub_r_topics(const msub_router *r);                         /* 
 MSUB_API msub_topic msub_r_topic_at(const msub_router *r, size_t i);         /* i < msub_r_topics; {0}: free */
 MSUB_API bool msub_r_joined(const msub_router *r, msub_topic t);
 MSUB_API uint32_t msub_r_name(const msub_router *r, msub_topic t);           /* index in the shared; 0: stale */
+MSUB_API msub_bytes msub_r_name_bytes(const msub_router *r, uint32_t name);  /* the name itself; empty: unknown */
 MSUB_API msub_topic msub_r_topic_of(const msub_router *r, uint32_t name);    /* {0}: not known here */
 /* topic_params: msub_channel_policy.params of the topic, by the usual look-up; NULL: none. */
 MSUB_API const void *msub_r_params(const msub_router *r, msub_topic t);
@@ -228,6 +233,8 @@ MSUB_API size_t msub_x_snapshot(msub_router *r, msub_topic t, msub_peer_state *o
 MSUB_API int msub_x_command(msub_router *r, uint32_t what, const void *arg, size_t n);
 MSUB_API uint64_t msub_x_next_deadline(msub_router *r);
 MSUB_API void msub_x_advance(msub_router *r);
+MSUB_API void msub_x_address_changed(msub_router *r, msub_session s, msub_bytes address);
+MSUB_API void msub_x_unheard(msub_router *r, msub_session s, size_t n);
 
 /* ---- the topic's hooks, as a router calls them ---- */
 

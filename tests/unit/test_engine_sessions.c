@@ -199,8 +199,9 @@ Test(sessions, conduct) {
 
 static struct {
   unsigned init, fini, up, agreed, down, join, leave, remote_join, remote_leave, remote_leave_down, accept, arrived, validated,
-      duplicate, control, publish, dropped, ready, advance;
+      duplicate, control, publish, dropped, ready, advance, moved, unheard;
   unsigned entries, ids;
+  size_t address_n, unheard_n;
   uint64_t deadline;
   msub_accept answer;
   bool refuse;
@@ -314,12 +315,24 @@ static void r_advance(msub_router *x) {
   r.advance++;
   r.deadline = msub_r_mono(x) + 1000;
 }
+static void r_moved(msub_router *x, msub_session s, msub_bytes address) {
+  (void)x;
+  r.moved++;
+  r.address_n = address.n;
+  cr_assert(s.v && (address.n == 0 || address.p[address.n - 1] == 7));
+}
+static void r_unheard(msub_router *x, msub_session s, size_t k) {
+  (void)x;
+  cr_assert(s.v && k);
+  r.unheard++;
+  r.unheard_n += k;
+}
 static const msub_router_ops noting = {
   .abi = MSUB_ABI, .size = sizeof(msub_router_ops), .name = "noting", .layout = r_layout, .init = r_init, .fini = r_fini,
   .session_up = r_up, .session_agreed = r_agreed, .session_down = r_down, .join = r_join, .leave = r_leave,
   .remote_join = r_remote_join, .remote_leave = r_remote_leave, .accept_from = r_accept, .arrived = r_arrived,
   .validated = r_validated, .duplicate = r_duplicate, .control = r_control, .publish = r_publish, .dropped = r_dropped,
-  .ready = r_ready, .next_deadline = r_deadline, .advance = r_advance };
+  .ready = r_ready, .next_deadline = r_deadline, .advance = r_advance, .address_changed = r_moved, .unheard = r_unheard };
 
 static msub_bytes message(const char *data) {
   return (msub_bytes){ buf, world_plain_rpc(buf, sizeof buf, "t", msub_str(data)) };
@@ -344,8 +357,10 @@ Test(sessions, what_a_router_sees) {
   world_receive(&w, s[4], message("m"));
   cr_assert_eq(r.duplicate, 1);
   r.answer = MSUB_FROM_CONTROL;
+  unsigned asked = r.accept;
   world_receive(&w, s[4], message("not taken"));
-  cr_assert_eq(r.arrived, 1);
+  cr_assert(r.arrived == 1 && r.accept == asked + 1);
+  cr_assert(r.unheard == 1 && r.unheard_n == 1 && n()->unheard == 1);
   /* control comes in portions, and whole */
   msub_bytes ids[700], names[3] = { msub_str("t"), { NULL, 0 }, msub_str("t") };
   for (unsigned i = 0; i < 700; i++) ids[i] = msub_str("four");
@@ -356,7 +371,21 @@ Test(sessions, what_a_router_sees) {
   unsigned before = r.control;
   world_receive(&w, s[4], (msub_bytes){ buf, msub_ctl_encode(e, names, 3, buf, sizeof buf) });
   cr_assert_eq(r.control, before);
+  world_receive(&w, s[4], message("not taken"));
+  cr_assert(r.unheard == 1 && n()->unheard == 2, "of a peer that nothing is taken from the router need not be told");
   r.answer = MSUB_FROM_ALL;
+  /* another connection carries the session */
+  uint8_t ip[17] = { 192, 0, 2, 7 };
+  cr_assert_eq(msub_session_address(w.e, s[4], (msub_bytes){ ip, 4 }, &w.now), MSUB_OK);
+  cr_assert(r.moved == 1 && r.address_n == 4);
+  ip[15] = 7;
+  cr_assert_eq(msub_session_address(w.e, s[4], (msub_bytes){ ip, 16 }, &w.now), MSUB_OK);
+  cr_assert_eq(msub_session_address(w.e, s[4], (msub_bytes){ NULL, 0 }, &w.now), MSUB_OK);
+  cr_assert(r.moved == 3 && r.address_n == 0);
+  static const size_t lengths[] = { 1, 3, 5, 15, 17 };
+  for (unsigned i = 0; i < 5; i++) cr_assert_eq(msub_session_address(w.e, s[4], (msub_bytes){ ip, lengths[i] }, &w.now), MSUB_ERR_INVAL);
+  cr_assert_eq(msub_session_address(w.e, (msub_session){ 0 }, (msub_bytes){ ip, 4 }, &w.now), MSUB_ERR_STALE);
+  cr_assert_eq(r.moved, 3);
   /* what the world refuses, and what it loses later */
   w.refuse = true;
   world_receive(&w, s[4], message("refused"));
@@ -505,5 +534,48 @@ Test(sessions, many_messages_in_an_rpc) {
     snprintf(data, sizeof data, "%u", i);
     cr_assert(msub_bytes_eq(msub_data(w.delivered[i]), msub_str(data)), "in order");
   }
+  world_stop(&w);
+}
+
+/* What the router said at its beginning holds for the whole of it. */
+Test(sessions, a_long_rpc_is_asked_about_once) {
+  memset(&r, 0, sizeof r);
+  r.deadline = MSUB_NEVER;
+  world_init(&w, 9);
+  w.opts.sign = MSUB_STRICT_NO_SIGN;
+  world_start(&w, &noting);
+  world_join(&w, "t", &world_data_ids);
+  msub_session a = world_peer(&w, 1);
+  size_t at = 0;
+  char data[8];
+  for (unsigned i = 0; i < 600; i++) {
+    snprintf(data, sizeof data, "%u", i);
+    at += world_plain_rpc(buf + at, sizeof buf - at, "t", msub_str(data));
+  }
+  cr_assert_eq(msub_receive(w.e, a, (msub_bytes){ buf, at }, &w.now), MSUB_MORE);
+  r.answer = MSUB_FROM_CONTROL;
+  cr_assert_eq(msub_receive(w.e, a, (msub_bytes){ buf, at }, &w.now), MSUB_OK);
+  cr_assert(w.n_delivered == 600 && r.accept == 1 && r.unheard == 0);
+  cr_assert_eq(msub_receive(w.e, a, (msub_bytes){ buf, at }, &w.now), MSUB_OK);
+  cr_assert(r.accept == 2 && r.unheard == 1 && r.unheard_n == 600 && n()->unheard == 600 && n()->duplicates == 0);
+  world_stop(&w);
+}
+
+/* Blame goes to the address that the session has now. */
+Test(sessions, another_address) {
+  world_init(&w, 9);
+  world_start(&w, NULL);
+  uint8_t old[4] = { 192, 0, 2, 1 }, now[4] = { 192, 0, 2, 2 };
+  for (uint8_t i = 1; i <= 4; i++) {
+    msub_peer_id id = world_peer_id(i);
+    msub_session_opts o = { .peer_id = msub_peer_id_bytes(&id), .protocol = "/floodsub/1.0.0", .address = { old, 4 }, .link = i };
+    msub_session s;
+    cr_assert_eq(msub_session_up(w.e, &o, &w.now, &s), MSUB_OK);
+    cr_assert_eq(msub_session_address(w.e, s, (msub_bytes){ now, 4 }, &w.now), MSUB_OK);
+    for (unsigned k = 0; k < 4; k++) world_receive(&w, s, msub_str("\x0e"));
+  }
+  msub_bytes none = { NULL, 0 };
+  cr_assert_eq(msub_allows(w.e, none, (msub_bytes){ old, 4 }, &w.now, NULL), MSUB_OK);
+  cr_assert_eq(msub_allows(w.e, none, (msub_bytes){ now, 4 }, &w.now, NULL), MSUB_ERR_REFUSED);
   world_stop(&w);
 }
