@@ -7,7 +7,7 @@
 static const struct named {
   const char *name;
   const msub_router_ops *ops;
-} routers[] = { { "gossipsub", &msub_gossipsub }, { "floodsub", &msub_floodsub } };
+} routers[] = { { "gossipsub", &msub_gossipsub }, { "floodsub", &msub_floodsub }, { "randomsub", &msub_randomsub } };
 #define ROUTERS (sizeof routers / sizeof *routers)
 
 static const char *name_at(const void *ud, size_t i) {
@@ -23,7 +23,7 @@ static int find_router(const command *c, const char *name, const struct named **
     if (strcmp(routers[i].name, name) == 0) return -1;
   }
   const char *meant = nearest(name, name_at, NULL);
-  return usage_error(c, "--router %s: there are gossipsub and floodsub%s%s%s", quoted(name),
+  return usage_error(c, "--router %s: there are gossipsub, randomsub and floodsub%s%s%s", quoted(name),
                      meant ? "; did you mean " : "", meant ? meant : "", meant ? "?" : "");
 }
 
@@ -83,6 +83,13 @@ int router_make(router_options *r, const command *c) {
   int code = find_router(c, r->name, &found);
   if (code >= 0) return code;
   r->ops[0] = found->ops;
+  if (r->network_given && found->ops != &msub_randomsub)
+    return usage_error(c, "--network is for --router randomsub; no other router asks for it");
+  if (found->ops == &msub_randomsub) {
+    msub_randomsub_opts_init(&r->randomsub);
+    if (r->network_given) r->randomsub.network = (uint32_t)r->network;
+    r->opts[0] = &r->randomsub;
+  }
   if (found->ops != &msub_gossipsub) {
     const char *option = mesh_option(r);
     return option ? usage_error(c, "%s is for gossipsub; --router %s has no mesh", option, r->name) : -1;

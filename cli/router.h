@@ -4,14 +4,16 @@
 #include "cli/options.h"
 #include <meshsub/gossipsub.h>
 #include <meshsub/host.h>
+#include <meshsub/randomsub.h>
 
 typedef struct router_options {
   const char *name; /* NULL: gossipsub */
   text_list direct; /* addresses with /p2p */
-  uint64_t d, dlo, dhi, heartbeat;
-  bool d_given, dlo_given, dhi_given, heartbeat_given, px;
+  uint64_t d, dlo, dhi, heartbeat, network;
+  bool d_given, dlo_given, dhi_given, heartbeat_given, network_given, px;
   /* made of them; the host's options point here */
   msub_gossipsub_opts gossipsub;
+  msub_randomsub_opts randomsub;
   const msub_router_ops *ops[2];
   const void *opts[2];
   msub_peer_id *direct_ids;
@@ -21,11 +23,13 @@ typedef struct router_options {
 /* Rows of an option table, for every command that runs a node. `r` is a router_options *. */
 /* clang-format off */
 #define ROUTER_OPTIONS(r)                                                                                    \
-  { "--router", 0, OPT_TEXT, "NAME", "gossipsub (the default; serves floodsub peers as well) or\n"           \
-    "floodsub.", &(r)->name, 0, 0, NULL },                                                                   \
+  { "--router", 0, OPT_TEXT, "NAME", "gossipsub (the default) or randomsub, which both serve\n"              \
+    "floodsub peers as well, or floodsub.", &(r)->name, 0, 0, NULL },                                                                   \
   { "--direct", 0, OPT_LIST, "ADDR", "A direct peer, with /p2p/ID: connected to like --connect,\n"           \
     "never in a mesh, sent every message; it must do the same.\n"                                            \
-    "Repeatable.", &(r)->direct, 0, 0, NULL }
+    "Repeatable.", &(r)->direct, 0, 0, NULL },                                                               \
+  { "--network", 0, OPT_NUMBER, "N", "randomsub: about how many nodes there are; a message goes to\n"        \
+    "the square root of it. Default 36.", &(r)->network, 0, UINT32_MAX, &(r)->network_given }
 /* And for one that lasts. */
 #define MESH_OPTIONS(r)                                                                                      \
   { "--d", 0, OPT_NUMBER, "N", "Peers that a topic's mesh should have. Default 6.", &(r)->d, 0, 2048,        \

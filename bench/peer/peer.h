@@ -14,6 +14,7 @@
 #include "cli/options.h"
 #include "cli/text.h"
 #include <meshsub/gossipsub.h>
+#include <meshsub/randomsub.h>
 #include <sys/types.h>
 
 #define PROGRAM "meshsub-peer"
@@ -124,6 +125,7 @@ typedef struct router_config {
   const msub_router_ops *inner;
   bool raw; /* the driver may send control entries */
   msub_gossipsub_opts gossipsub;
+  msub_randomsub_opts randomsub;
   const msub_router_ops *ops[2]; /* for the host, with opts beside */
   const void *opts[2];
   char **direct_addrs;

@@ -14,9 +14,14 @@ typedef struct control {
   size_t n;
 } control;
 
+static const void *options_of(const router_config *c) {
+  if (c->inner == &msub_gossipsub) return &c->gossipsub;
+  return c->inner == &msub_randomsub ? &c->randomsub : NULL;
+}
+
 static int raw_layout(msub_layout *l, const void *opts) {
   const router_config *c = opts;
-  return msub_layout_nest(l, c->inner, c->inner == &msub_gossipsub ? &c->gossipsub : NULL);
+  return msub_layout_nest(l, c->inner, options_of(c));
 }
 
 static int raw_command(msub_router *r, uint32_t what, const void *arg, size_t n) {
@@ -91,14 +96,21 @@ const char *router_read(router_config *c, const json_t *q) {
   if (strcmp(name, "floodsub") == 0) {
     c->name = "floodsub";
     c->inner = &msub_floodsub;
+  } else if (strcmp(name, "randomsub") == 0) {
+    uint64_t network = number_of(q, "network_size", 16);
+    if (network > UINT32_MAX) return "network_size: at most 4294967295";
+    c->name = "randomsub";
+    c->inner = &msub_randomsub;
+    msub_randomsub_opts_init(&c->randomsub);
+    c->randomsub.network = (uint32_t)network;
   } else if (strcmp(name, "gossipsub") != 0) {
-    return "router: gossipsub and floodsub are supported";
+    return "router: gossipsub, randomsub and floodsub are supported";
   } else if ((why = gossipsub(c, q))) {
     return why;
   }
   c->raw = flag_of(q, "raw", false);
   c->ops[0] = c->raw ? &raw : c->inner;
-  c->opts[0] = c->raw ? (const void *)c : c->inner == &msub_gossipsub ? &c->gossipsub : NULL;
+  c->opts[0] = c->raw ? c : options_of(c);
   return NULL;
 }
 

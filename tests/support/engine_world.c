@@ -144,7 +144,7 @@ int world_try_start(world *w, const msub_router_ops *router, const msub_mem *mem
   w->opts.routers = &w->plan;
   w->opts.n_routers = 1;
   w->opts.self_id = msub_key_peer_id(w->key);
-  w->opts.seed = 7;
+  if (!w->opts.seed) w->opts.seed = 7;
   return msub_engine_new(w->sh, &w->opts, &w->now, &w->e);
 }
 

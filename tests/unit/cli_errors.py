@@ -67,9 +67,19 @@ def static_cases():
     yield ["sub", "t", "--json=yes"], USAGE, usage("sub", '--json takes no value, but got "yes"')
     ours = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"
     yield ["node", "--router", "gosipsub"], USAGE, usage(
-        "node", '--router "gosipsub": there are gossipsub and floodsub; did you mean gossipsub?')
+        "node", '--router "gosipsub": there are gossipsub, randomsub and floodsub; did you mean gossipsub?')
     yield ["sub", "t", "--router", "none", "--connect", "/ip4/127.0.0.1/tcp/1"], USAGE, usage(
-        "sub", '--router "none": there are gossipsub and floodsub')
+        "sub", '--router "none": there are gossipsub, randomsub and floodsub')
+    yield ["node", "--router", "random"], USAGE, usage(
+        "node", '--router "random": there are gossipsub, randomsub and floodsub; did you mean randomsub?')
+    yield ["node", "--router", "randomsub", "--d", "3"], USAGE, usage(
+        "node", "--d is for gossipsub; --router randomsub has no mesh")
+    yield ["node", "--network", "100"], USAGE, usage(
+        "node", "--network is for --router randomsub; no other router asks for it")
+    yield ["sub", "t", "--router=floodsub", "--network=100", "--listen", "/ip4/127.0.0.1/tcp/0"], USAGE, usage(
+        "sub", "--network is for --router randomsub; no other router asks for it")
+    yield ["node", "--router=randomsub", "--network=4294967296"], USAGE, usage(
+        "node", '--network "4294967296": not a number from 0 to 4294967295')
     yield ["node", "--router", "floodsub", "--px"], USAGE, usage(
         "node", "--px is for gossipsub; --router floodsub has no mesh")
     yield ["pub", "t", "x", "--router=floodsub", "--direct", f"/ip4/127.0.0.1/tcp/1/p2p/{ours}"], USAGE, usage(
