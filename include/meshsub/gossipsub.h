@@ -34,6 +34,45 @@ typedef struct msub_gossipsub_mesh {
   bool flood_publish;                        /* own messages go to every peer of the topic: true */
 } msub_gossipsub_mesh;
 
+/* The gater: while there is no room to validate everything, who sent little that was worth it is heard less. It counts, for all peers,
+ * messages whose validation began and messages that found no room (verdict THROTTLED, or a validator's timeout); and for each address
+ *
+ *     delivered    accepted messages that its peers were the first to bring, each with the weight of its topic
+ *     duplicates   copies, of messages under judgement as well
+ *     ignored      messages with the verdict IGNORE
+ *     rejected     messages with the verdict REJECT, whatever the reason
+ *
+ * An RPC is heard whole unless all of this holds: a message found no room in the last quiet_ns; throttled / validated is at least
+ * `threshold`; its address sent something. Then it is heard whole with probability
+ *
+ *     (1 + delivered) / (1 + delivered + duplicate_weight x duplicates + ignore_weight x ignored + reject_weight x rejected)
+ *
+ * and else for its control only (MSUB_FROM_CONTROL; msub_counts.unheard counts the messages). Direct peers are always heard.
+ *
+ * An address is 4 bytes of IPv4 or the first 8 of IPv6 (with go_parity: all 16). A peer of loopback or without an address stands for
+ * itself. Counters of an address outlive its last session by retain_ns. At most 8,192 addresses are known: another one takes the place of
+ * the one without a session that would be forgotten next, or, when all have sessions, shares counters with all others that come then.
+ *
+ * Every counter is multiplied by its decay once in decay_interval_ns, and is 0 below decay_to_zero; those of an address only as long as it
+ * has a session. Source: go-libp2p-pubsub, peer_gater.go; its defaults. */
+typedef struct msub_gossipsub_topic_weight {
+  msub_bytes topic;
+  double weight; /* >= 0; 0 stands for 1 */
+} msub_gossipsub_topic_weight;
+typedef struct msub_gossipsub_gater {
+  bool on;                            /* false. What follows must be valid only if it is true; every number is finite */
+  double threshold;                   /* 0.33; > 0 */
+  double global_decay, source_decay;  /* 0.9623506… (to 0.01 in 2 min), 0.9987216… (in 1 h); between 0 and 1 */
+  double decay_to_zero;               /* 0.01; between 0 and 1 */
+  uint64_t decay_interval_ns;         /* 1 s; at least that */
+  uint64_t quiet_ns;                  /* 60 s; at least 1 s */
+  uint64_t retain_ns;                 /* 6 h; 0: until the next decay */
+  double duplicate_weight;            /* 0.125; > 0 */
+  double ignore_weight, reject_weight; /* 1, 16; >= 1 */
+  const msub_gossipsub_topic_weight *topics; /* what a delivery on a topic counts; those not named: 1. Must outlive the plan */
+  size_t n_topics;                    /* at most 1,024 */
+} msub_gossipsub_gater;
+
 typedef struct msub_gossipsub_opts {
   uint32_t size;                      /* set by msub_gossipsub_opts_init */
   const msub_gossipsub_protocol *protocols; /* newest first. NULL: /meshsub/1.2.0, 1.1.0, 1.0.0 */
@@ -63,6 +102,7 @@ typedef struct msub_gossipsub_opts {
   const msub_bytes *direct;           /* peer ids: always served, never in a mesh; copied */
   size_t n_direct;
   bool go_parity;                     /* quirks of the reference where they can be seen (docs/conformance.md) */
+  msub_gossipsub_gater gater;         /* off */
 } msub_gossipsub_opts;
 /* The defaults above. */
 MSUB_API void msub_gossipsub_opts_init(msub_gossipsub_opts *o);
@@ -75,6 +115,18 @@ MSUB_API const char *msub_gossipsub_opts_fault(const msub_gossipsub_opts *o);
 
 /* msub_command(): arg is a peer id. A direct peer is served everything and never in a mesh; the world is asked to keep it connected. LIMIT: 256; NOMEM. */
 enum { MSUB_GOSSIPSUB_ADD_DIRECT = 1, MSUB_GOSSIPSUB_REMOVE_DIRECT = 2 };
+
+/* What the gater knows: msub_command() with MSUB_GOSSIPSUB_GATE, whose arg is a msub_gossipsub_gate * (the pointer's bytes, n its size)
+ * with `peer` filled in; the rest is written. Not deferred. UNSUPPORTED: it is off; NOTFOUND: nothing is known of this peer. */
+typedef struct msub_gossipsub_gate {
+  msub_bytes peer;             /* its id */
+  double odds;                 /* that an RPC of it is heard whole now; 1: certainly */
+  double validated, throttled; /* counters of all peers */
+  double delivered, duplicates, ignored, rejected; /* of the peer's address */
+  uint32_t sessions;           /* of the address */
+  uint32_t addresses;          /* known in all */
+} msub_gossipsub_gate;
+enum { MSUB_GOSSIPSUB_GATE = 16 };
 
 #ifdef __cplusplus
 }

@@ -6,7 +6,7 @@ static int layout(msub_layout *l, const void *opts) {
   if (msub_gossipsub_opts_fault(o)) return MSUB_ERR_INVAL;
   _Static_assert(sizeof(msub__gs_session) <= 24 && sizeof(msub__gs_peer) <= 8 && sizeof(msub__gs_link) <= 8, "blocks are small");
   msub_layout_state(l, sizeof(msub__gs), _Alignof(msub__gs));
-  msub_layout_peer(l, sizeof(msub__gs_peer), _Alignof(msub__gs_peer));
+  msub_layout_peer(l, sizeof(msub__gs_peer) + msub__gs_gater_block(&o->gater), o->gater.on ? 8 : _Alignof(msub__gs_peer));
   msub_layout_session(l, sizeof(msub__gs_session), _Alignof(msub__gs_session));
   msub_layout_topic(l, sizeof(msub__gs_topic), _Alignof(msub__gs_topic));
   msub_layout_link(l, sizeof(msub__gs_link), _Alignof(msub__gs_link));
@@ -39,6 +39,7 @@ static void fini(msub_router *r) {
   msub__gs_unwanted_fini(r);
   msub__gs_backoff_fini(r);
   msub__gs_direct_fini(r);
+  msub__gs_gater_fini(r);
 }
 
 static int init(msub_router *r) {
@@ -47,6 +48,7 @@ static int init(msub_router *r) {
   g->parity = o->go_parity || msub_r_go_parity(r);
   g->next_heartbeat = msub__deadline(msub_r_mono(r), o->heartbeat_delay_ns);
   int rc = msub__gs_direct_init(r);
+  if (rc == MSUB_OK) rc = msub__gs_gater_init(r);
   if (rc != MSUB_OK) fini(r);
   return rc;
 }
@@ -57,6 +59,7 @@ static int session_up(msub_router *r, msub_session s, const msub_session_info *i
   if (i->outbound) ss->is |= MSUB__GS_IS_OUT;
   if (msub__gs_is_direct(r, i->peer)) ss->is |= MSUB__GS_IS_DIRECT;
   msub__gs_score_up(r, s, i);
+  msub__gs_gater_up(r, s, i->address);
   return MSUB_OK;
 }
 
@@ -85,13 +88,18 @@ static void session_down(msub_router *r, msub_session s) {
   out_of_meshes(r, s);
   if (msub__gs_session_of(r, s)->is & MSUB__GS_IS_RETRY) msub__gs_retry_forget(r, s);
   msub__gs_score_down(r, s);
+  (void)msub__gs_gater_down(r, s);
 }
 
-static uint64_t retain(msub_router *r, msub_session s) { return msub__gs_backoff_last(r, msub_r_peer(r, s)); }
+static uint64_t retain(msub_router *r, msub_session s) {
+  uint64_t backoff = msub__gs_backoff_last(r, msub_r_peer(r, s)), gater = msub__gs_gater_down(r, s);
+  return backoff > gater ? backoff : gater;
+}
 
 static void forget(msub_router *r, msub_peer p, void *block) {
   (void)p;
   msub__gs_backoff_forget(r, block);
+  msub__gs_gater_forget(r, block);
 }
 
 static void remote_join(msub_router *r, msub_session s, msub_topic t, uint8_t flags) {
@@ -125,25 +133,36 @@ static void remote_leave(msub_router *r, msub_session s, msub_topic t, bool down
 
 static msub_accept accept_from(msub_router *r, msub_session s) {
   const msub__gs_session *ss = msub__gs_session_of(r, s);
-  if (ss->is & MSUB__GS_IS_DIRECT || msub__gs_score(r, s) >= msub__gs_thresholds_of(r)->graylist) return MSUB_FROM_ALL;
-  return MSUB_FROM_NONE;
+  if (ss->is & MSUB__GS_IS_DIRECT) return MSUB_FROM_ALL;
+  if (msub__gs_score(r, s) < msub__gs_thresholds_of(r)->graylist) return MSUB_FROM_NONE;
+  return msub__gs_gater_hears(r, s) ? MSUB_FROM_ALL : MSUB_FROM_CONTROL;
 }
 
 static void arrived(msub_router *r, msub_topic t, const msub_msg *m, msub_session from) {
   msub__gs_idontwant_send(r, t, m, from);
   msub__gs_score_arrived(r, t, m, from);
+  msub__gs_gater_arrived(r);
 }
 
 static void validated(msub_router *r, msub_topic t, const msub_msg *m, const msub_peer *from, size_t n, msub_verdict v, int reason) {
   msub__gs_score_validated(r, t, m, from, n, v, reason);
+  msub__gs_gater_validated(r, t, from, n, v, reason);
 }
 
-static uint64_t next_deadline(msub_router *r) { return msub__sooner(msub__gs_of(r)->next_heartbeat, msub__gs_direct_deadline(r)); }
+static void duplicate(msub_router *r, msub_topic t, msub_bytes id, msub_session from) {
+  msub__gs_score_duplicate(r, t, id, from);
+  msub__gs_gater_duplicate(r, from);
+}
+
+static uint64_t next_deadline(msub_router *r) {
+  return msub__sooner(msub__sooner(msub__gs_of(r)->next_heartbeat, msub__gs_direct_deadline(r)), msub__gs_gater_deadline(r));
+}
 
 static void advance(msub_router *r) {
   msub__gs *g = msub__gs_of(r);
   uint64_t now = msub_r_mono(r), interval = msub__gs_opts(r)->heartbeat_ns;
   msub__gs_direct_advance(r);
+  msub__gs_gater_advance(r);
   if (!msub__passed(g->next_heartbeat, now)) return;
   /* Missed ones are not made up for. */
   uint64_t late = (now - g->next_heartbeat) / interval;
@@ -170,7 +189,7 @@ const msub_router_ops msub_gossipsub = {
   .accept_from = accept_from,
   .arrived = arrived,
   .validated = validated,
-  .duplicate = msub__gs_score_duplicate,
+  .duplicate = duplicate,
   .control = msub__gs_control,
   .publish = msub__gs_publish,
   .ask = msub__gs_ask,
@@ -181,4 +200,5 @@ const msub_router_ops msub_gossipsub = {
   .command = msub__gs_command,
   .next_deadline = next_deadline,
   .advance = advance,
+  .address_changed = msub__gs_gater_moved,
 };

@@ -7,6 +7,7 @@
  *                          ├▶ graft.c ─┐
  *                          ├▶ prune.c ─┼─ px.c        mesh changes that the peer wants
  *                          └▶ idontwant.c             what not to send; also says so for large messages (arrived)
+ *   accept_from ──▶ gater.c                           who is heard while there is no room to validate everything
  *   join, leave ──▶ mesh.c ┐
  *   advance ──▶ heartbeat.c┼▶ candidates.c backoff.c  who may come in
  *                    │     └▶ actions.c ── retry.c    GRAFT and PRUNE of one peer in one RPC; what was dropped is sent again
@@ -27,6 +28,7 @@
 #include "base/deadline.h"
 #include "base/mem.h"
 #include "meshsub/gossipsub.h"
+#include "routers/gossipsub/gater.h"
 #include "routers/gossipsub/limits.h"
 #include "routers/gossipsub/score.h"
 
@@ -41,6 +43,7 @@ typedef struct msub__gs {
   struct msub__gs_asks *asks;
   struct msub__gs_retries *retries;
   struct msub__gs_directs *directs;
+  struct msub__gs_gater *gater;
   uint32_t tick;   /* heartbeats so far */
   /* the control RPC that is being handled; a long one comes in several calls */
   struct msub__gs_wants *wants; /* what its IHAVEs have that we lack */
@@ -64,6 +67,7 @@ typedef struct msub__gs_topic {
   uint16_t n, cap;
   uint16_t outbound;     /* members */
   uint8_t mode;
+  uint16_t weight; /* gater.c: place of its weight in the options, + 1; 0: not looked up */
 } msub__gs_topic;
 
 typedef struct msub__gs_session {
@@ -90,7 +94,7 @@ enum {
 };
 
 /* A draw added for one purpose does not shift the others. */
-enum { MSUB__GS_RNG_GRAFT, MSUB__GS_RNG_PRUNE, MSUB__GS_RNG_FANOUT, MSUB__GS_RNG_GOSSIP, MSUB__GS_RNG_IWANT, MSUB__GS_RNG_PX };
+enum { MSUB__GS_RNG_GRAFT, MSUB__GS_RNG_PRUNE, MSUB__GS_RNG_FANOUT, MSUB__GS_RNG_GOSSIP, MSUB__GS_RNG_IWANT, MSUB__GS_RNG_PX, MSUB__GS_RNG_GATER };
 
 static inline msub__gs *msub__gs_of(const msub_router *r) { return msub_r_state(r); }
 static inline msub__gs_topic *msub__gs_topic_of(const msub_router *r, msub_topic t) { return msub_r_topic(r, t); }

@@ -18,6 +18,11 @@
 #define MSUB__GS_UNWANTED 131072u
 #define MSUB__GS_UNWANTED_PEER 4096u
 
+/* Addresses whose conduct the gater knows. Full: the one without a session that ends soonest goes; all have one: the others share one
+ * record. And topics with a weight. */
+#define MSUB__GS_GATER_SOURCES 8192u
+#define MSUB__GS_GATER_TOPICS 1024u
+
 /* ---- work per peer and heartbeat ---- */
 
 #define MSUB__GS_IHAVE_IDS 2000u  /* ids of an IHAVE that are looked at (parity: max_ihave_length) */
@@ -47,6 +52,7 @@
 #define MSUB__GS_SWEEP_TICKS 15u /* heartbeats between sweeps of the backoffs */
 #define MSUB__GS_SLACK_PARITY (2 * MSUB__S)
 #define MSUB__GS_DIRECT_DELAY (1 * MSUB__S) /* after the start the direct peers are called for */
+#define MSUB__GS_GATER_LATE (60 * MSUB__S)  /* after a session ended, verdicts on its messages still reach the gater */
 #define MSUB__GS_MAX_TTL 16u                /* greatest idontwant_ttl */
 
 #endif

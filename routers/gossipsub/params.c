@@ -39,6 +39,9 @@ const msub_gossipsub_opts msub__gs_defaults = {
   .max_idontwant_messages = 1000,
   .idontwant_ttl = 3,
   .direct_ticks = 300,
+  .gater = { .threshold = 0.33, .global_decay = 0.96235062639808855, .source_decay = 0.99872160390483034, .decay_to_zero = 0.01,
+             .decay_interval_ns = 1 * MSUB__S, .quiet_ns = 60 * MSUB__S, .retain_ns = 6 * 3600 * MSUB__S, .duplicate_weight = 0.125,
+             .ignore_weight = 1, .reject_weight = 16 },
 };
 
 void msub_gossipsub_opts_init(msub_gossipsub_opts *o) { *o = msub__gs_defaults; }
@@ -92,5 +95,5 @@ const char *msub_gossipsub_opts_fault(const msub_gossipsub_opts *o) {
   if (o->n_direct && !o->direct) return "direct with n_direct";
   for (size_t i = 0; i < o->n_direct; i++)
     if (!o->direct[i].p || !o->direct[i].n) return "a direct peer has an id";
-  return NULL;
+  return msub__gs_gater_fault(&o->gater);
 }

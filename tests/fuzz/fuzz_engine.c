@@ -1,4 +1,4 @@
-/* tests/fuzz/fuzz_engine.c: the engine as a whole, with gossipsub and floodsub, driven by a script.
+/* tests/fuzz/fuzz_engine.c: the engine as a whole, with gossipsub (with the gater or without) and floodsub or randomsub, driven by a script.
  *
  * The input is a program of one-byte instructions with arguments: peers come and go, frames arrive (built from parts, or raw
  * bytes), time passes, verdicts come late, twice or never, sends are refused, allocations fail, the program joins, leaves,
@@ -7,6 +7,7 @@
 #include <string.h>
 #include "meshsub/engine.h"
 #include "meshsub/gossipsub.h"
+#include "meshsub/randomsub.h"
 #include "meshsub/rpc.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -35,7 +36,7 @@ typedef struct state {
   uint32_t fail_in;      /* the n-th allocation from now on fails; 0: none */
   uint8_t answers;       /* bits that world and hooks answer with */
   uint8_t verdict;
-  bool refuse, parity;
+  bool refuse, parity, gater, randomsub;
   script *s;
 } state;
 static state *g;
@@ -342,7 +343,8 @@ static void connect(state *x, unsigned ri, unsigned p, uint8_t how) {
   static const char *const ids[2][4] = { { "/meshsub/1.2.0", "/meshsub/1.1.0", "/meshsub/1.0.0", "/meshsub/1.2.0" },
                                          { "/floodsub/1.0.0", "/floodsub/1.0.0", "/floodsub/1.0.0", "/floodsub/1.0.0" } };
   uint8_t id[8] = { 0, 2, 1, (uint8_t)p }, ip[4] = { 10, 0, 0, (uint8_t)(p / 3) };
-  msub_session_opts o = { .peer_id = { id, 4 }, .protocol = ids[ri][how & 3], .address = { ip, how & 4 ? 4u : 0u }, .link = p * 2 + ri,
+  const char *protocol = ri == 1 && x->randomsub && !(how & 2) ? "/randomsub/1.0.0" : ids[ri][how & 3];
+  msub_session_opts o = { .peer_id = { id, 4 }, .protocol = protocol, .address = { ip, how & 4 ? 4u : 0u }, .link = p * 2 + ri,
                           .outbound = how & 8, .agreed = how & 16 };
   msub_session s;
   int rc = msub_session_up(x->e, &o, &x->now, &s);
@@ -376,7 +378,13 @@ static void step(state *x, script *s) {
   switch (op % 24) {
   case 0: connect(x, ri, p, byte(s)); break;
   case 1: (void)msub_session_down(x->e, to, &x->now); break;
-  case 2: (void)msub_session_agreed(x->e, to, &x->now); break;
+  case 2:
+    if (a & 64) {
+      uint8_t ip[16] = { 10, 0, 0, a >> 6 };
+      CHECK(msub_session_address(x->e, to, (msub_bytes){ ip, a & 128 ? 16 : 4 }, &x->now) != MSUB_ERR_INVAL);
+    }
+    (void)msub_session_agreed(x->e, to, &x->now);
+    break;
   case 3: (void)msub_session_inbound(x->e, to, &x->now); break;
   case 4: (void)msub_session_inbound_gone(x->e, to, &x->now); break;
   case 5: case 6: case 7: case 8: frame(x, s, to); break;
@@ -432,7 +440,28 @@ static void step(state *x, script *s) {
   }
 }
 
+static void gate(const state *x) {
+  uint32_t addresses = UINT32_MAX;
+  for (unsigned p = 0; p < PEERS; p++) {
+    uint8_t id[4] = { 0, 2, 1, (uint8_t)p };
+    msub_gossipsub_gate told = { .peer = { id, 4 } }, *to = &told;
+    int rc = msub_command(x->e, 0, MSUB_GOSSIPSUB_GATE, &to, sizeof to, &x->now);
+    CHECK(rc == (x->gater ? MSUB_OK : MSUB_ERR_UNSUPPORTED) || (x->gater && rc == MSUB_ERR_NOTFOUND));
+    if (rc != MSUB_OK) {
+      CHECK(!x->gater || msub_session_peer(x->e, x->sessions[0][p]).v == 0); /* who is connected is known */
+      continue;
+    }
+    CHECK(told.odds > 0 && told.odds <= 1 && told.validated >= 0 && told.throttled >= 0 && told.validated < 1e9 && told.throttled < 1e9);
+    CHECK(told.delivered >= 0 && told.duplicates >= 0 && told.ignored >= 0 && told.rejected >= 0);
+    CHECK(told.delivered + told.duplicates + told.ignored + told.rejected < 1e9 && told.sessions <= PEERS);
+    if (msub_session_peer(x->e, x->sessions[0][p]).v) CHECK(told.sessions > 0);
+    CHECK(addresses == UINT32_MAX || addresses == told.addresses);
+    addresses = told.addresses;
+  }
+}
+
 static void invariants(const state *x) {
+  gate(x);
   msub_usage u;
   msub_usage_of(x->e, &u);
   CHECK(u.sessions <= 2 * PEERS && u.topics <= 2 * 2000);
@@ -475,10 +504,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (how & 1) msub_gossipsub_opts_go_parity(&go);
   if (how & 2) msub_gossipsub_opts_v10(&go);
   go.peer_exchange = how & 4;
+  static const msub_gossipsub_topic_weight weights[] = { { { (const uint8_t *)"a", 1 }, 0 }, { { (const uint8_t *)"e", 1 }, 7.5 } };
+  go.gater.on = x.gater = how & 8;
+  x.randomsub = how & 16;
+  go.gater.threshold = 0.01;
+  go.gater.retain_ns = UINT64_C(20000000000);
+  go.gater.topics = weights;
+  go.gater.n_topics = 2;
   go.mesh.d = 4, go.mesh.dlo = 3, go.mesh.dhi = 6, go.mesh.dscore = 2, go.mesh.dout = how & 2 ? 0 : 1;
   go.mesh.idontwant_bytes = 10;
   go.cache_bytes = 4000;
-  CHECK(msub_plan_new(sh, &msub_gossipsub, &go, &plans[0]) == MSUB_OK && msub_plan_new(sh, &msub_floodsub, NULL, &plans[1]) == MSUB_OK);
+  CHECK(msub_plan_new(sh, &msub_gossipsub, &go, &plans[0]) == MSUB_OK);
+  CHECK(msub_plan_new(sh, x.randomsub ? &msub_randomsub : &msub_floodsub, NULL, &plans[1]) == MSUB_OK);
   msub_engine_opts o;
   msub_engine_opts_init(&o);
   o.world = &world;

@@ -52,6 +52,8 @@ static bool ready(msub_router *r, msub_topic t, uint32_t n) { ANSWER(ready, msub
 static size_t snapshot(msub_router *r, msub_topic t, msub_peer_state *out, size_t cap) {
   ANSWER(snapshot, 0, t, out, cap);
 }
+static void address_changed(msub_router *r, msub_session s, msub_bytes address) { DO(address_changed, s, address); }
+static void unheard(msub_router *r, msub_session s, size_t n) { DO(unheard, s, n); }
 static int command(msub_router *r, uint32_t what, const void *arg, size_t n) {
   ANSWER(command, MSUB_ERR_UNSUPPORTED, what, arg, n);
 }

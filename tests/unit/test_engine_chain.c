@@ -197,6 +197,16 @@ static void inner_advance(msub_router *r) {
   told.ticks++;
   inner_says.deadline = MSUB_NEVER;
 }
+static void inner_address_changed(msub_router *r, msub_session s, msub_bytes address) {
+  enter(r, "address_changed");
+  told.s = s;
+  note_id(address);
+}
+static void inner_unheard(msub_router *r, msub_session s, size_t n) {
+  enter(r, "unheard");
+  told.s = s;
+  told.n = (uint32_t)n;
+}
 static int inner_layout(msub_layout *l, const void *opts) {
   (void)opts;
   msub_layout_state(l, 8, 8);
@@ -228,6 +238,8 @@ static const msub_router_ops full_inner = {
   .snapshot = inner_snapshot,
   .next_deadline = inner_next_deadline,
   .advance = inner_advance,
+  .address_changed = inner_address_changed,
+  .unheard = inner_unheard,
 };
 static const msub_router_ops bare_inner = {
   .abi = MSUB_ABI, .size = sizeof bare_inner, .name = "bare", .layout = inner_layout, .publish = inner_publish
@@ -311,6 +323,12 @@ static void outer_advance(msub_router *r) {
   if (outer_says.deadline <= msub_r_mono(r)) outer_says.deadline = MSUB_NEVER;
   if (forwards(r, "advance")) msub_x_advance(msub_r_inner(r));
 }
+static void outer_address_changed(msub_router *r, msub_session s, msub_bytes address) {
+  if (forwards(r, "address_changed")) msub_x_address_changed(msub_r_inner(r), s, address);
+}
+static void outer_unheard(msub_router *r, msub_session s, size_t n) {
+  if (forwards(r, "unheard")) msub_x_unheard(msub_r_inner(r), s, n);
+}
 static int outer_layout(msub_layout *l, const void *opts) {
   (void)opts;
   msub_layout_state(l, 16, 8);
@@ -339,6 +357,8 @@ static const msub_router_ops outer = {
   .snapshot = outer_snapshot,
   .next_deadline = outer_next_deadline,
   .advance = outer_advance,
+  .address_changed = outer_address_changed,
+  .unheard = outer_unheard,
 };
 
 /* ---- a node with up to three peers ---- */
@@ -520,6 +540,36 @@ Test(chain, accept_from) {
     if (cases[i].control) cr_assert_eq(told.s.v, peer[1].v);
     cr_assert_eq(msub_topic_peers(w.e, msub_topic_named(w.e, 0, msub_str("u"))), 1, "case %zu: always read",
                  i);
+    stop();
+  }
+}
+
+Test(chain, unheard_and_address_changed) {
+  static const struct { bool bare, alone; unsigned told; } cases[] = { { .told = 1 }, { .bare = true }, { .alone = true } };
+  for (size_t i = 0; i < COUNT(cases); i++) {
+    reset();
+    bare = cases[i].bare;
+    start_joined(2);
+    alone = cases[i].alone;
+    outer_says.accept = MSUB_FROM_CONTROL;
+    size_t n = world_plain_rpc(buf, sizeof buf, "t", msub_str("m1"));
+    n += world_plain_rpc(buf + n, sizeof buf - n, "t", msub_str("m2"));
+    cr_assert_eq(world_receive(&w, peer[1], (msub_bytes){ buf, n }), MSUB_OK);
+    cr_assert(times("outer.unheard") == 1 && w.n_delivered == 0 && msub_count(w.e)->unheard == 2);
+    cr_assert_eq(times("inner.unheard"), cases[i].told);
+    if (cases[i].told) cr_assert(told.s.v == peer[1].v && told.n == 2);
+    /* without messages, and when nothing is taken, there is nothing to tell */
+    forget_all();
+    cr_assert_eq(world_subscribe(&w, peer[1], "u", true), MSUB_OK);
+    outer_says.accept = MSUB_FROM_NONE;
+    receive(peer[1], "m3");
+    cr_assert(times("unheard") == 0 && msub_count(w.e)->unheard == 3);
+
+    forget_all();
+    cr_assert_eq(msub_session_address(w.e, peer[0], msub_str("four"), &w.now), MSUB_OK);
+    cr_assert_eq(times("outer.address_changed"), 1);
+    cr_assert_eq(times("inner.address_changed"), cases[i].told);
+    if (cases[i].told) cr_assert(told.s.v == peer[0].v && strcmp(told.ids, "four ") == 0);
     stop();
   }
 }

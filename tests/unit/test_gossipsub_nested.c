@@ -136,6 +136,74 @@ static bool takes_commands(void) {
   return rc == MSUB_OK && gs_role(t, 1) & MSUB_ROLE_DIRECT;
 }
 
+/* The gater. The verdict is the data's first letter. */
+static msub_verdict judge(void *ud, const msub_msg *m, msub_peer from, msub_token q, msub_job *job) {
+  (void)ud, (void)from, (void)q, (void)job;
+  uint8_t first = msub_data(m).p[0];
+  return first == 'r' ? MSUB_REJECT : first == 't' ? MSUB_THROTTLED : MSUB_ACCEPT;
+}
+static void two_judged(void) {
+  two_in_mesh();
+  cr_assert_eq(msub_validator(w.e, t, judge, NULL), MSUB_OK);
+}
+static msub_gossipsub_gate gate(uint8_t seed) {
+  msub_peer_id id = world_peer_id(seed);
+  msub_gossipsub_gate g = { .peer = msub_peer_id_bytes(&id) }, *to = &g;
+  cr_assert_eq(msub_command(w.e, 0, MSUB_GOSSIPSUB_GATE, &to, sizeof to, &w.now), MSUB_OK);
+  return g;
+}
+static void says(uint8_t seed, char what, unsigned times) {
+  static unsigned number;
+  char id[16];
+  for (; times; times--) {
+    snprintf(id, sizeof id, "%c%u", what, number++);
+    gs_message(gs_peer[seed], "t", id, 9);
+  }
+}
+static bool hears_by_lot(void) {
+  two_judged();
+  says(1, 't', 40);
+  says(2, 'r', 40);
+  cr_assert(gate(2).odds < 0.1);
+  return msub_count(w.e)->unheard > 20;
+}
+static bool charges_for_verdicts(void) {
+  two_judged();
+  says(2, 'r', 3);
+  return gate(2).rejected > 2.9;
+}
+static bool charges_for_copies(void) {
+  two_in_mesh();
+  for (unsigned i = 0; i < 3; i++) gs_message(gs_peer[2], "t", "m", 9);
+  return gate(2).duplicates > 1.9;
+}
+static bool counts_by_address(void) {
+  two_judged();
+  uint8_t ip[4] = { 192, 0, 2, 1 };
+  for (uint8_t i = 1; i <= 2; i++) cr_assert_eq(msub_session_address(w.e, gs_peer[i], (msub_bytes){ ip, 4 }, &w.now), MSUB_OK);
+  says(2, 'r', 1);
+  return gate(1).rejected > 0.9 && gate(1).sessions == 2;
+}
+/* A session that it was not shown is heard, and its end, shown or not, is the end of it. */
+static bool shown_is_gated(void) {
+  two_judged();
+  says(1, 't', 40);
+  says(2, 'r', 40);
+  uint64_t unheard = msub_count(w.e)->unheard;
+  cr_assert_eq(msub_session_down(w.e, gs_peer[2], &w.now), MSUB_OK);
+  gs_crowd(NULL, 2, 1, V12, false, "t");
+  gs_message(gs_peer[2], "t", "m", 9);
+  gs_message(gs_peer[2], "t", "m", 9);
+  return unheard > 20;
+}
+static bool ends_are_seen(void) {
+  two_judged();
+  uint8_t ip[4] = { 192, 0, 2, 1 };
+  for (uint8_t i = 1; i <= 2; i++) cr_assert_eq(msub_session_address(w.e, gs_peer[i], (msub_bytes){ ip, 4 }, &w.now), MSUB_OK);
+  cr_assert_eq(msub_session_down(w.e, gs_peer[2], &w.now), MSUB_OK);
+  return gate(1).sessions == 1;
+}
+
 static const struct {
   forwarding_op op;
   const char *name;
@@ -159,17 +227,37 @@ static const struct {
   CASE(command, takes_commands),
   CASE(next_deadline, tells_when_a_heartbeat_is_due),
   CASE(advance, grafts_in_a_heartbeat),
+  CASE(accept_from, hears_by_lot),
+  CASE(validated, charges_for_verdicts),
+  CASE(duplicate, charges_for_copies),
+  CASE(address_changed, counts_by_address),
+  CASE(session_up, shown_is_gated),
 #undef CASE
 };
 
 static bool happens(size_t i, const msub_router_ops *router, forwarding_op keeps) {
   forwarding_opts nest = { .inner = &msub_gossipsub, .inner_opts = &o, .keeps = keeps };
   gs_init();
+  o.gater.on = true;
   if (router == &forwarding) w.router_opts = &nest;
   gs_start_with(router);
   bool it_did = cases[i].happens();
   world_stop(&w);
   return it_did;
+}
+
+/* Whether it hears of the end by session_down or by retain or forget: the gater lets go of the session once. */
+Test(gossipsub, ends_of_gated_sessions) {
+  static const forwarding_op keeps[] = { KEEPS_NONE, KEEPS_session_down, KEEPS_retain, KEEPS_accept_from };
+  for (size_t i = 0; i < sizeof keeps / sizeof *keeps; i++) {
+    forwarding_opts nest = { .inner = &msub_gossipsub, .inner_opts = &o, .keeps = keeps[i] };
+    gs_init();
+    o.gater.on = true;
+    w.router_opts = &nest;
+    gs_start_with(&forwarding);
+    cr_assert(ends_are_seen(), "%zu", i);
+    world_stop(&w);
+  }
 }
 
 Test(gossipsub, nested) {
