@@ -58,8 +58,8 @@ if(TARGET meshsub-crypto)
   msub_install(meshsub-crypto NAME crypto
     DESCRIPTION "libp2p keys, signatures and envelopes"
     HEADERS crypto.h
-    REQUIRES "meshsub = ${PROJECT_VERSION}" REQUIRES_PRIVATE "libsodium, libcrypto >= 3.0, libprotobuf-c"
-    DEPENDS libmeshsub DEV_PACKAGES "libsodium-dev, libssl-dev, libprotobuf-c-dev")
+    REQUIRES "meshsub = ${PROJECT_VERSION}" REQUIRES_PRIVATE "libsodium, libcrypto >= 3.0, libsecp256k1, libprotobuf-c"
+    DEPENDS libmeshsub DEV_PACKAGES "libsodium-dev, libssl-dev, libsecp256k1-dev, libprotobuf-c-dev")
 endif()
 if(TARGET meshsub-host)
   # NNG installs no .pc file.

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "crypto/join.h"
 #include "crypto/pbc.h"
+#include "crypto/private_key.h"
 #include "crypto/public_key.h"
 #include "keys.pb-c.h"
 
@@ -11,9 +12,11 @@
 _Static_assert(crypto_sign_SECRETKEYBYTES == 64, "seed, then public key");
 
 struct msub_key {
-  uint8_t secret[crypto_sign_SECRETKEYBYTES]; /* seed, then public key */
-  uint8_t public_key[64];
-  uint8_t public_n;
+  uint8_t secret[crypto_sign_SECRETKEYBYTES]; /* Ed25519: seed, then public key; secp256k1: 32 bytes */
+  msub__private other;                        /* of the types besides Ed25519; OpenSSL keeps the secrets of its own */
+  uint8_t public_key[MSUB_PUBLIC_KEY_MAX];
+  uint16_t public_n;
+  uint8_t type;
   bool locked; /* in guarded memory */
   msub_peer_id id;
 };
@@ -34,11 +37,25 @@ static msub_key *key_new(void) {
 void msub_key_free(msub_key *k) {
   if (!k) return;
   bool locked = k->locked;
+  msub__private_free(&k->other);
   sodium_memzero(k, sizeof *k);
   if (locked)
     sodium_free(k);
   else
     free(k);
+}
+
+/* The public half and the id; the key is the caller's, or gone. */
+static int finish(msub_key *k, msub_key_type type, msub_bytes public_data, msub_key **out) {
+  k->type = (uint8_t)type;
+  k->public_n = (uint16_t)msub__public_key_encode(type, public_data, k->public_key, sizeof k->public_key);
+  int rc = k->public_n ? msub_public_key_peer_id(msub_key_public(k), &k->id) : MSUB_ERR_UNSUPPORTED;
+  if (rc != MSUB_OK) {
+    msub_key_free(k);
+    return rc;
+  }
+  *out = k;
+  return MSUB_OK;
 }
 
 int msub_key_from_seed(const uint8_t seed[32], msub_key **out) {
@@ -48,15 +65,7 @@ int msub_key_from_seed(const uint8_t seed[32], msub_key **out) {
   if (!k) return MSUB_ERR_NOMEM;
   uint8_t raw[crypto_sign_PUBLICKEYBYTES];
   crypto_sign_seed_keypair(raw, k->secret, seed);
-  k->public_n = (uint8_t)msub__public_key_encode(MSUB_KEY_ED25519, (msub_bytes){ raw, sizeof raw },
-                                                 k->public_key, sizeof k->public_key);
-  int rc = msub_public_key_peer_id(msub_key_public(k), &k->id);
-  if (rc != MSUB_OK) {
-    msub_key_free(k);
-    return rc;
-  }
-  *out = k;
-  return MSUB_OK;
+  return finish(k, MSUB_KEY_ED25519, (msub_bytes){ raw, sizeof raw }, out);
 }
 
 int msub_key_generate(msub_key **out) {
@@ -84,6 +93,18 @@ static int import_ed25519(msub_bytes data, msub_key **out) {
   return rc;
 }
 
+static int import_other(msub_key_type type, msub_bytes data, msub_key **out) {
+  uint8_t public_data[MSUB_PUBLIC_KEY_MAX];
+  size_t n = sizeof public_data;
+  if (sodium_init() < 0) return MSUB_ERR_IO;
+  msub_key *k = key_new();
+  if (!k) return MSUB_ERR_NOMEM;
+  int rc = msub__private_import(type, data, &k->other, k->secret, public_data, &n);
+  if (rc == MSUB_OK) return finish(k, type, (msub_bytes){ public_data, n }, out);
+  msub_key_free(k);
+  return rc;
+}
+
 int msub_key_import(msub_bytes private_protobuf, msub_key **out) {
   uint64_t memory[(PRIVATE_KEY_MAX + 512) / 8];
   msub__arena arena;
@@ -96,26 +117,29 @@ int msub_key_import(msub_bytes private_protobuf, msub_key **out) {
       msub__pb__private_key__unpack(&allocator, private_protobuf.n, private_protobuf.p);
   if (!m || (int)m->type < 0 || (int)m->type > MSUB_KEY_ECDSA)
     rc = MSUB_ERR_MALFORMED;
-  else if (m->type != MSUB__PB__KEY_TYPE__Ed25519)
-    rc = MSUB_ERR_UNSUPPORTED;
-  else
+  else if (m->type == MSUB__PB__KEY_TYPE__Ed25519)
     rc = import_ed25519(msub__pbc_view(m->data), out);
+  else
+    rc = import_other((msub_key_type)m->type, msub__pbc_view(m->data), out);
   sodium_memzero(memory, arena.used);
   return rc;
 }
 
 size_t msub_key_export(const msub_key *k, uint8_t *out, size_t cap) {
   Msub__Pb__PrivateKey m = MSUB__PB__PRIVATE_KEY__INIT;
-  m.type = MSUB__PB__KEY_TYPE__Ed25519;
-  m.data = msub__pbc_data((msub_bytes){ k->secret, sizeof k->secret });
+  uint8_t data[PRIVATE_KEY_MAX];
+  msub_bytes secret = { k->secret, sizeof k->secret };
+  if (k->type != MSUB_KEY_ED25519) secret = (msub_bytes){ data, msub__private_export(&k->other, k->secret, data, sizeof data) };
+  if (secret.n == 0 || secret.n > sizeof data) return 0;
+  m.type = (Msub__Pb__KeyType)k->type;
+  m.data = msub__pbc_data(secret);
   size_t n = msub__pb__private_key__get_packed_size(&m);
-  return n <= cap ? msub__pb__private_key__pack(&m, out) : n;
+  if (n <= cap) n = msub__pb__private_key__pack(&m, out);
+  if (secret.p == data) sodium_memzero(data, secret.n);
+  return n;
 }
 
-msub_key_type msub_key_type_of(const msub_key *k) {
-  (void)k; /* the one type that can sign so far */
-  return MSUB_KEY_ED25519;
-}
+msub_key_type msub_key_type_of(const msub_key *k) { return (msub_key_type)k->type; }
 
 msub_bytes msub_key_public(const msub_key *k) { return (msub_bytes){ k->public_key, k->public_n }; }
 msub_bytes msub_key_peer_id(const msub_key *k) { return msub_peer_id_bytes(&k->id); }
@@ -126,9 +150,18 @@ int msub_key_sign_parts(const msub_key *k, const msub_bytes *parts, size_t n, ui
   if (cap < crypto_sign_BYTES) return MSUB_ERR_LIMIT;
   int rc = msub__join(&what, parts, n);
   if (rc != MSUB_OK) return rc;
-  crypto_sign_detached(out, NULL, what.bytes.p, what.bytes.n, k->secret);
+  if (k->type == MSUB_KEY_ED25519) {
+    crypto_sign_detached(out, NULL, what.bytes.p, what.bytes.n, k->secret);
+    rc = crypto_sign_BYTES;
+  } else {
+    rc = msub__private_sign(&k->other, k->secret, what.bytes, out, cap);
+  }
   msub__join_free(&what);
-  return crypto_sign_BYTES;
+  return rc;
+}
+
+int msub_key_signer(void *key, const msub_bytes *parts, size_t n, uint8_t *out, size_t cap) {
+  return msub_key_sign_parts(key, parts, n, out, cap);
 }
 
 int msub_key_sign(const msub_key *k, msub_bytes what, uint8_t *out, size_t cap) {

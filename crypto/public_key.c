@@ -1,4 +1,3 @@
-#include <sodium.h>
 #include <string.h>
 #include "crypto/join.h"
 #include "crypto/pbc.h"
@@ -67,20 +66,22 @@ msub_bytes msub_peer_id_public_key(msub_bytes peer_id) {
   return (msub_bytes){ peer_id.p + 2, peer_id.n - 2 };
 }
 
-int msub_verify_parts(msub_bytes public_key, const msub_bytes *parts, size_t n, msub_bytes signature) {
+int msub_verify_parts_rsa(msub_bytes public_key, const msub_bytes *parts, size_t n, msub_bytes signature, unsigned rsa_bits) {
   msub_key_type type;
   msub_bytes data;
   msub__joined what;
   if (n > 4) return MSUB_ERR_INVAL;
   int rc = msub_public_key_split(public_key, &type, &data);
+  if (rc == MSUB_OK) rc = msub__key_form(type, data, rsa_bits);
+  if (rc == MSUB_OK) rc = msub__join(&what, parts, n);
   if (rc != MSUB_OK) return rc;
-  if (type != MSUB_KEY_ED25519) return MSUB_ERR_UNSUPPORTED;
-  if (!right_form(type, data) || signature.n != crypto_sign_BYTES) return MSUB_ERR_CRYPTO;
-  rc = msub__join(&what, parts, n);
-  if (rc != MSUB_OK) return rc;
-  int bad = crypto_sign_verify_detached(signature.p, what.bytes.p, what.bytes.n, data.p);
+  rc = msub__verify(type, data, what.bytes, signature);
   msub__join_free(&what);
-  return bad ? MSUB_ERR_CRYPTO : MSUB_OK;
+  return rc;
+}
+
+int msub_verify_parts(msub_bytes public_key, const msub_bytes *parts, size_t n, msub_bytes signature) {
+  return msub_verify_parts_rsa(public_key, parts, n, signature, MSUB_RSA_BITS);
 }
 
 int msub_verify(msub_bytes public_key, msub_bytes what, msub_bytes signature) {

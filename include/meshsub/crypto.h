@@ -13,12 +13,19 @@ extern "C" {
 typedef enum msub_key_type { MSUB_KEY_RSA = 0, MSUB_KEY_ED25519 = 1, MSUB_KEY_SECP256K1 = 2, MSUB_KEY_ECDSA = 3 } msub_key_type;
 #define MSUB_PUBLIC_KEY_MAX 2100 /* bytes of an encoded PublicKey: RSA of 8192 bits fits */
 #define MSUB_SIG_MAX 1024
+/* Bits of an RSA modulus. Below MIN and above MAX nobody in libp2p takes one; above MSUB_RSA_BITS a key is UNSUPPORTED unless a call says
+ * otherwise: a verification of 8,192 bits costs four times as much as one of 4,096. The public exponent is odd, 3 … 2^31-1. */
+#define MSUB_RSA_BITS_MIN 2048
+#define MSUB_RSA_BITS 4096
+#define MSUB_RSA_BITS_MAX 8192
 
 typedef struct msub_key msub_key; /* a private key with its public half; memory is locked and wiped where the system lets it */
 
-/* Makes a new Ed25519 key from the system's random source (the one function of this library that draws randomness). NOMEM, IO. */
+/* Makes a new Ed25519 key from the system's random source. NOMEM, IO. (Else only RSA and ECDSA signatures draw randomness, OpenSSL's own.) */
 MSUB_API int msub_key_generate(msub_key **out);
-/* From a libp2p PrivateKey protobuf. Ed25519 data of 64 bytes (seed, public) or 96 (public twice). MALFORMED; UNSUPPORTED: a key type that cannot sign here; CRYPTO: public half does not match. */
+/* From a libp2p PrivateKey protobuf. Ed25519: 64 bytes (seed, public) or 96 (public twice); secp256k1: 32 bytes; RSA: PKCS#1, 2,048 … 8,192
+ * bits; ECDSA: ECPrivateKey on P-256, P-384 or P-521. The secrets of the last two are kept by OpenSSL, in memory that is wiped but not locked.
+ * MALFORMED; UNSUPPORTED: another curve or length; CRYPTO: the public half does not match; NOMEM. */
 MSUB_API int msub_key_import(msub_bytes private_protobuf, msub_key **out);
 MSUB_API int msub_key_from_seed(const uint8_t seed[32], msub_key **out); /* Ed25519 */
 /* The PrivateKey protobuf; returns the length needed, writes when cap suffices. Wipe it after use. */
@@ -27,7 +34,8 @@ MSUB_API void msub_key_free(msub_key *k); /* wipes; NULL is fine */
 MSUB_API msub_key_type msub_key_type_of(const msub_key *k);
 MSUB_API msub_bytes msub_key_public(const msub_key *k);  /* encoded PublicKey, lives as long as k */
 MSUB_API msub_bytes msub_key_peer_id(const msub_key *k); /* same */
-/* Length of the signature (64 for Ed25519), or a negative error; LIMIT: cap too small. */
+/* Length of the signature (64 for Ed25519, at most 139 for ECDSA, 72 for secp256k1, the modulus for RSA), or a negative error; LIMIT: cap too
+ * small (at least 64 always). ECDSA signatures differ each time, the others do not. */
 MSUB_API int msub_key_sign(const msub_key *k, msub_bytes what, uint8_t *out, size_t cap);
 
 /* An encoded PublicKey: type and raw data as views. MALFORMED. */
@@ -36,13 +44,19 @@ MSUB_API int msub_public_key_split(msub_bytes encoded, msub_key_type *type, msub
 MSUB_API int msub_public_key_peer_id(msub_bytes encoded, msub_peer_id *out);
 /* The encoded PublicKey inside an identity peer id, as a view; empty when the id is a hash. */
 MSUB_API msub_bytes msub_peer_id_public_key(msub_bytes peer_id);
-/* OK, CRYPTO (does not verify; a key or signature of the wrong form too), UNSUPPORTED (a key type this build cannot check), MALFORMED.
+/* OK, CRYPTO (does not verify; a key or signature of the wrong form too), UNSUPPORTED (a key that this build leaves alone: RSA above
+ * MSUB_RSA_BITS, ECDSA on another curve than P-256, P-384, P-521), MALFORMED.
  * A public key in any but its deterministic encoding is MALFORMED: one key has one peer id. NOMEM: long input in several parts.
- * Ed25519 by libsodium: small-order and non-canonical keys are refused. Pure: any thread. */
+ * Ed25519 by libsodium: small-order and non-canonical keys are refused. RSA and ECDSA keys are strict DER (SubjectPublicKeyInfo), secp256k1
+ * ones compressed points. Pure: any thread. */
 MSUB_API int msub_verify(msub_bytes public_key, msub_bytes what, msub_bytes signature);
 /* The same over several pieces joined ("libp2p-pubsub:" and the message, say). n <= 4. */
 MSUB_API int msub_verify_parts(msub_bytes public_key, const msub_bytes *parts, size_t n, msub_bytes signature);
+/* The same with another bound for RSA: rsa_bits, MSUB_RSA_BITS_MIN … MSUB_RSA_BITS_MAX. */
+MSUB_API int msub_verify_parts_rsa(msub_bytes public_key, const msub_bytes *parts, size_t n, msub_bytes signature, unsigned rsa_bits);
 MSUB_API int msub_key_sign_parts(const msub_key *k, const msub_bytes *parts, size_t n, uint8_t *out, size_t cap);
+/* msub_key_sign_parts() in the form that msub_publish_opts.sign (engine.h) takes; key: a msub_key, as sign_ud. */
+MSUB_API int msub_key_signer(void *key, const msub_bytes *parts, size_t n, uint8_t *out, size_t cap);
 
 MSUB_API void msub_sha256(msub_bytes in, uint8_t out[32]);
 
@@ -71,8 +85,12 @@ MSUB_API size_t msub_peer_record_seal(const msub_key *k, uint64_t seq, const msu
 
 /* Signature policy of pubsub messages (validators/signature.c): verifies a whole encoded Message: `from` is a peer id, `key` (when
  * there) is its key, the signature covers "libp2p-pubsub:" and the message without signature and key. For msub_engine_opts.verify.
- * ACCEPT; REJECT; IGNORE where honest implementations differ (a key type that this build cannot check). Pure, any thread. */
+ * ACCEPT; REJECT; IGNORE where honest implementations differ: a key that msub_verify() leaves alone; an author that is written as an identity
+ * multihash although its key is too long for one. THROTTLED: no memory. Pure, any thread. No library of this build verifies signatures in batches, so there is no
+ * function for msub_engine_opts.verify_many here. */
 MSUB_API msub_verdict msub_signature_verify(const void *wire, size_t n);
+/* The same with RSA keys up to MSUB_RSA_BITS_MAX. */
+MSUB_API msub_verdict msub_signature_verify_rsa8192(const void *wire, size_t n);
 struct msub_msg;
 /* A message-id function for channels (channel.h): SHA-256 of the data, 32 bytes. The default of the programs for anonymous topics. */
 MSUB_API size_t msub_id_sha256(const struct msub_msg *m, uint8_t out[128]);

@@ -3,7 +3,7 @@ if(MSUB_BUILD_TESTS)
   add_library(msub_foundation STATIC
     $<TARGET_OBJECTS:msub_base> $<TARGET_OBJECTS:msub_multiformats> $<TARGET_OBJECTS:msub_crypto>)
   target_link_libraries(msub_foundation
-    PUBLIC PkgConfig::SODIUM OpenSSL::Crypto PkgConfig::PROTOBUF_C PRIVATE msub_flags)
+    PUBLIC PkgConfig::SODIUM OpenSSL::Crypto PkgConfig::SECP256K1 PkgConfig::PROTOBUF_C PRIVATE msub_flags)
 endif()
 
 msub_criterion_test(unit.base TIER quick SOURCES test_base.c LIBS msub_foundation)

@@ -86,7 +86,7 @@ Test(crypto, peer_ids_of_all_key_types) {
       cr_assert_eq(inside.n, 0);
     uint8_t sig[64] = { 0 };
     int rc = msub_verify(pub, msub_str("x"), (msub_bytes){ sig, 64 });
-    cr_assert_eq(rc, type == MSUB_KEY_ED25519 ? MSUB_ERR_CRYPTO : MSUB_ERR_UNSUPPORTED, "N-05");
+    cr_assert_eq(rc, MSUB_ERR_CRYPTO, "N-05");
   }
   cr_assert_eq(msub_peer_id_public_key(msub_str("garbage")).n, 0);
 }
@@ -169,8 +169,13 @@ Test(crypto, private_keys) {
     { "08091240" SEED PUB, MSUB_ERR_MALFORMED },
     { "08011240" SEED SEED, MSUB_ERR_CRYPTO },
     { "08011260" SEED PUB SEED, MSUB_ERR_CRYPTO },
-    { "0802122053dadf1d5a164d6b4acdb15e24aa4c5b1d3461bdbd42abedb0a4404d56ced8fb", MSUB_ERR_UNSUPPORTED },
-    { "08001200", MSUB_ERR_UNSUPPORTED },
+    { "08001200", MSUB_ERR_MALFORMED },
+    { "08031200", MSUB_ERR_MALFORMED },
+    { "08021200", MSUB_ERR_MALFORMED },
+    { "0802121f" "53dadf1d5a164d6b4acdb15e24aa4c5b1d3461bdbd42abedb0a4404d56ced8", MSUB_ERR_MALFORMED },
+    { "08021220" "0000000000000000000000000000000000000000000000000000000000000000", MSUB_ERR_MALFORMED },
+    { "08021220" "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff", MSUB_ERR_MALFORMED },
+    { "0803120430020500", MSUB_ERR_MALFORMED },
   };
   for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
     cr_assert_eq(msub_key_import(test_hex(refused[i].hex), &k), refused[i].rc, "%s", refused[i].hex);
@@ -320,6 +325,204 @@ Test(crypto, ed25519_edge_cases) {
   }
 }
 
+/* ---- the other key types ---- */
+
+#define SECP_PRIVATE "0802122053dadf1d5a164d6b4acdb15e24aa4c5b1d3461bdbd42abedb0a4404d56ced8fb"
+#define EC_PRIVATE "08031279307702010104203e5b1fe9712e6c314942a750bd67485de3c1efe85b1bfb520ae8f9ae3dfa4a4ca00a06082a8648ce3d030107a14403420004de3d300fa36ae0e8f5d530899d83abab44abf3161f162a4bc901d8e6ecda020e8b6d5f8da30525e71d6851510c098e5c47c646a597fb4dcec034e9f77c409e62"
+#define RSA_PRIVATE \
+  "080012a609308204a20201000282010100c18501595426a1dce3a8bd4b661a72576d07e083c8a01adaa16890161734d86ea404f0eb3744" \
+  "8c385de2e3f98fb4df6ddd61cdb972d71511040edb52c7fabba857a4e198b882793f4800f1b18399a942937fecd8d382d228f8bb4a4949" \
+  "69f935fab9fd4680de17b8d56a76015322cabe0c7f83d8907c976d4cb6e8a500bd6250f1e25dc963fd5cd0d9b161ec658a4379b419d577" \
+  "e5f4fd42ba526f4cc73b64b33a82b9e5ba7772eb7d5808202cdde54cc1a0e301d5e426a8826d9fc5f46f75cb66c78fb0c045bd3960a645" \
+  "b6d391998d694d587758f976c64372c4ecb8d0111f5b97c484c6999a36bc3d2f22acdb557b2fcbe8869c6e13cdecb4cf2cf50f41eb0203" \
+  "010001028201000e21da715d95dca836eff1b2f9e7e085c5ee9754c867f8ce128f82463ab79f3ea537bf284e46f13e848cb73d58634b15" \
+  "c8df05990f6be99bee81ef3e62604b28060e827316b660886087c11ec78f872ed77ab61f37830c39f5c027b2a66bd8c93a602ec0e15456" \
+  "c326c2b98f6b34d53d7fc82826be967ab07eb3b4d5a7f22ca5bfe694c20bfdb411b9de634d556fa86b6b56dd134c703ad75f8c08fe1e85" \
+  "742e2aa51403b1508ed4ae703a92a8655b69c1a9f3f212d266a8453a232779164021bd34cdf22008811f47efca5ab1e898e80b24512386" \
+  "1bb12b9e6d97907c8eaa80844e38b841caac2d9eb9b013d30c76196d0e950136412838b00a0ca64374fec102818100fad10587a765d571" \
+  "9c145c729f108d9dcacb460b23e152349d02cc57cff50744352115ccd14fd3f24ad348b36a169ebdd1fdd6a8608156969c7ed60607b7f4" \
+  "c1731471b3ca008f75c1f4d407fa04fbe07c8c7d0f72bd3f6d2e4c8a78c013369b8324c64bc3811f3e7de8264bae67b9406022fb907ef5" \
+  "eff1d850769aa9dfa3f102818100c584d8b460b5e853432b8fb5008306769d8d037cf01a56e256e5b2e3728982935981ce6b6d5df5588d" \
+  "efc781ff6f3e0c2688530f9a29493da89cb70c9d913f5ac19ac5778f8979f1c72e45cbb8511798cf6c02089f22e69dad6c15f815740d28" \
+  "ded4132a38bfcbefd9cf2947cbd5dcbe70a9906f93570ee6715128f2ff29ef9b0281803aeb0cf47fd3411f8dfd8e75f27dadf6aa23b411" \
+  "7bdd3b3556c8c87dbc411ff2dad429cdd241815542547d987fcc4e7fe2ab51587e4b03af1f95ffeaacb77ecc4e9f37d2771a4898edf5f8" \
+  "34e37b763b96a65dde5a22b09a922cb2be88c83aa4af5add260107fcf1ee1bb19b479ddffb8a59cd64751e8abdf2057cc6fa2ea9d10281" \
+  "80249a6ed2568dbf6516b08eec1b112cf47453fa8e7fac51e795f4f146c7260685a9f3ad3e29415d4330e27b9572b1b9cce4a324c96267" \
+  "3e4467e7cae0529ee51fbb7b2416f909a0089741d2fb62c7dc589c2fc6dcb428f295cbda98e3a58e21162edd1c4419ca294fe48c48791e" \
+  "a41e49487593e7a9655bc486c164964b8508fb0281800d7dd2c6ddf3fb94fec8dd88728a7e87a40978467b95df04426af66219b3b34eaf" \
+  "44e395fcd17920a04bdb4bd46b449143eb9e98b9c8af02b1a3a9de426f4c93587c787e40208675d647af5ec634eabc14f3b96288ef274d" \
+  "75599f635dd71d581bddc86005d2746421716a2f691a60f8ab798fce2b50aeaac7cbbbee9207020d"
+
+static msub_key *imported(const char *hex) {
+  msub_key *k = NULL;
+  cr_assert_eq(msub_key_import(test_hex(hex), &k), MSUB_OK, "%.20s", hex);
+  return k;
+}
+
+Test(crypto, other_key_types) {
+  static const struct {
+    msub_key_type type;
+    const char *hex;
+    bool same_each_time;
+  } keys[] = { { MSUB_KEY_SECP256K1, SECP_PRIVATE, true }, { MSUB_KEY_ECDSA, EC_PRIVATE, false }, { MSUB_KEY_RSA, RSA_PRIVATE, true } };
+  msub_key *ed = spec_key();
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+    msub_key *k = imported(keys[i].hex);
+    uint8_t out[2000], sig[MSUB_SIG_MAX], again[MSUB_SIG_MAX];
+    msub_bytes pub = msub_key_public(k), what = msub_str("what is signed");
+    cr_assert_eq(msub_key_type_of(k), keys[i].type);
+    size_t n = msub_key_export(k, out, sizeof out);
+    cr_assert(msub_bytes_eq((msub_bytes){ out, n }, test_hex(keys[i].hex)), "comes out as it went in");
+    cr_assert_eq(msub_key_export(k, NULL, 0), n);
+    int len = msub_key_sign(k, what, sig, sizeof sig), len2 = msub_key_sign(k, what, again, sizeof again);
+    cr_assert_gt(len, 64);
+    cr_assert_eq(len == len2 && memcmp(sig, again, (size_t)len) == 0, keys[i].same_each_time);
+    msub_bytes s = { sig, (size_t)len };
+    cr_assert_eq(msub_verify(pub, what, s), MSUB_OK);
+    cr_assert_eq(msub_verify(pub, what, (msub_bytes){ again, (size_t)len2 }), MSUB_OK);
+    msub_bytes parts[2] = { { what.p, 5 }, { what.p + 5, what.n - 5 } };
+    cr_assert_eq(msub_verify_parts(pub, parts, 2, s), MSUB_OK);
+    cr_assert_eq(msub_verify(pub, msub_str("what is signeD"), s), MSUB_ERR_CRYPTO, "N-05: another text");
+    cr_assert_lt(msub_verify(msub_key_public(ed), what, s), 0, "N-05: another key");
+    for (size_t bit = 0; bit < 8 * s.n; bit += 7) {
+      sig[bit / 8] ^= (uint8_t)(1 << bit % 8);
+      cr_assert_eq(msub_verify(pub, what, s), MSUB_ERR_CRYPTO, "N-05: type %d, bit %zu", (int)keys[i].type, bit);
+      sig[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    for (size_t cut = 0; cut < s.n; cut++) cr_assert_eq(msub_verify(pub, what, (msub_bytes){ sig, cut }), MSUB_ERR_CRYPTO, "cut to %zu", cut);
+    memset(sig + s.n, 0, 4);
+    int rc = msub_verify(pub, what, (msub_bytes){ sig, s.n + 4 });
+    cr_assert_eq(rc, keys[i].type == MSUB_KEY_ECDSA ? MSUB_OK : MSUB_ERR_CRYPTO, "bytes behind an ECDSA signature are nobody's fault");
+    cr_assert_eq(msub_key_sign(k, what, again, 63), MSUB_ERR_LIMIT);
+    /* A peer id of each, which holds the key or its hash. */
+    cr_assert_eq(msub_peer_id_public_key(msub_key_peer_id(k)).n, keys[i].type == MSUB_KEY_SECP256K1 ? pub.n : 0);
+    msub_key_free(k);
+  }
+  msub_key_free(ed);
+}
+
+/* Both halves of the range of s are taken; zero, the order itself and more are not. */
+Test(crypto, secp256k1_signatures) {
+  msub_key *k = imported(SECP_PRIVATE);
+  uint8_t sig[80];
+  int n = msub_key_sign(k, msub_str("x"), sig, sizeof sig);
+  cr_assert(n >= 68 && n <= 72);
+  static const struct { const char *hex; } bad[] = {
+    { "" }, { "30" }, { "3000" }, { "3006020100020100" }, { "3006020101020100" }, { "300602010102010100" }, { "3080020101020101" },
+    { "300702020001020101" }, { "30060201810201ff" }, { "3106020101020101" },
+    { "3046022100fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141022100fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141" },
+  };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    cr_assert_eq(msub_verify(msub_key_public(k), msub_str("x"), test_hex(bad[i].hex)), MSUB_ERR_CRYPTO, "%s", bad[i].hex);
+  /* Only compressed points on the curve are keys. */
+  uint8_t pub[37];
+  memcpy(pub, msub_key_public(k).p, sizeof pub);
+  pub[4] ^= 1; /* the other root */
+  cr_assert_eq(msub_verify((msub_bytes){ pub, sizeof pub }, msub_str("x"), (msub_bytes){ sig, (size_t)n }), MSUB_ERR_CRYPTO);
+  memset(pub + 5, 0xff, 32);
+  cr_assert_eq(msub_verify((msub_bytes){ pub, sizeof pub }, msub_str("x"), (msub_bytes){ sig, (size_t)n }), MSUB_ERR_CRYPTO);
+  msub_key_free(k);
+}
+
+/* An RSA public key of `bits` bits and this exponent, of the right form only. */
+static msub_bytes rsa_of(unsigned bits, const char *exponent_hex) {
+  static uint8_t out[3000];
+  uint8_t integers[2600], info[2800];
+  msub_bytes e = test_hex(exponent_hex);
+  size_t mod = (bits + 7) / 8, lead = bits % 8 == 0, n = 0;
+#define LONG(to, at, tag, len) ((to)[at] = (tag), (to)[at + 1] = 0x82, (to)[at + 2] = (uint8_t)((len) >> 8), (to)[at + 3] = (uint8_t)(len), 4)
+  n += (size_t)LONG(integers, n, 0x02, mod + lead);
+  if (lead) integers[n++] = 0;
+  memset(integers + n, 0xc5, mod);
+  integers[n] = (uint8_t)(0x80 >> (7 - (bits + 7) % 8)); /* the highest bit */
+  n += mod;
+  integers[n++] = 0x02;
+  integers[n++] = (uint8_t)e.n;
+  memcpy(integers + n, e.p, e.n);
+  n += e.n;
+  size_t at = 0;
+  memcpy(info + at, "\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00", 15);
+  at += 15;
+  at += (size_t)LONG(info, at, 0x03, n + 5);
+  info[at++] = 0;
+  at += (size_t)LONG(info, at, 0x30, n);
+  memcpy(info + at, integers, n);
+  at += n;
+  size_t head = 0;
+  out[head++] = 0x08, out[head++] = 0x00, out[head++] = 0x12;
+  head += msub_varint_put(out + head, at + 4);
+  head += (size_t)LONG(out, head, 0x30, at);
+  memcpy(out + head, info, at);
+  return (msub_bytes){ out, head + at };
+}
+
+/* N-06: which RSA keys are looked at at all. */
+Test(crypto, N_06_rsa_sizes) {
+  static const struct { unsigned bits; const char *e; int rc, rc8192; } cases[] = {
+    { 1024, "010001", MSUB_ERR_CRYPTO, MSUB_ERR_CRYPTO },
+    { 2047, "010001", MSUB_ERR_CRYPTO, MSUB_ERR_CRYPTO },
+    { 4096, "010001", MSUB_ERR_CRYPTO, MSUB_ERR_CRYPTO },
+    { 4097, "010001", MSUB_ERR_UNSUPPORTED, MSUB_ERR_CRYPTO },
+    { 8192, "010001", MSUB_ERR_UNSUPPORTED, MSUB_ERR_CRYPTO },
+    { 8193, "010001", MSUB_ERR_CRYPTO, MSUB_ERR_CRYPTO },
+    { 16384, "010001", MSUB_ERR_CRYPTO, MSUB_ERR_CRYPTO },
+    { 4097, "01", MSUB_ERR_CRYPTO, MSUB_ERR_CRYPTO },         /* exponents: one, */
+    { 4097, "010000", MSUB_ERR_CRYPTO, MSUB_ERR_CRYPTO },     /* even, */
+    { 4097, "7fffffff", MSUB_ERR_UNSUPPORTED, MSUB_ERR_CRYPTO }, /* the longest, */
+    { 4097, "0080000001", MSUB_ERR_CRYPTO, MSUB_ERR_CRYPTO }, /* too long, */
+    { 4097, "0003", MSUB_ERR_CRYPTO, MSUB_ERR_CRYPTO },       /* padded, */
+    { 4097, "81", MSUB_ERR_CRYPTO, MSUB_ERR_CRYPTO },         /* negative */
+    { 4097, "03", MSUB_ERR_UNSUPPORTED, MSUB_ERR_CRYPTO },
+  };
+  static const uint8_t sig[1024] = { 0x11 };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    msub_bytes pub = rsa_of(cases[i].bits, cases[i].e), what = msub_str("x"), s = { sig, (cases[i].bits + 7) / 8 < 1024 ? (cases[i].bits + 7) / 8 : 1024 };
+    if (cases[i].bits <= 8193) { /* beyond, it is no PublicKey that is read */
+      cr_assert_eq(msub_verify(pub, what, s), cases[i].rc, "%u bits, e %s", cases[i].bits, cases[i].e);
+      cr_assert_eq(msub_verify_parts_rsa(pub, &what, 1, s, MSUB_RSA_BITS_MAX), cases[i].rc8192, "%u bits, e %s", cases[i].bits, cases[i].e);
+    } else
+      cr_assert_lt(msub_verify(pub, what, s), 0);
+  }
+}
+
+/* N-07: what is not strict DER is no key: every cut, every changed byte of the frame around modulus and point. */
+Test(crypto, N_07_der_is_strict) {
+  static const char *const keys[] = { EC_PRIVATE, RSA_PRIVATE };
+  for (size_t i = 0; i < 2; i++) {
+    msub_key *k = imported(keys[i]);
+    msub_key_type type;
+    msub_bytes data, what = msub_str("x");
+    uint8_t sig[MSUB_SIG_MAX], pub[400];
+    int n = msub_key_sign(k, what, sig, sizeof sig);
+    msub_bytes s = { sig, (size_t)n };
+    cr_assert_eq(msub_public_key_split(msub_key_public(k), &type, &data), MSUB_OK);
+    for (size_t at = 0; at < data.n; at++) {
+      if (type == MSUB_KEY_RSA && at == 40) at = data.n - 6; /* within the modulus any change is another modulus */
+      if (type == MSUB_KEY_ECDSA && at == 30) at = data.n - 6;
+      for (unsigned bit = 0; bit < 8; bit++) {
+        memcpy(pub, msub_key_public(k).p, msub_key_public(k).n);
+        pub[msub_key_public(k).n - data.n + at] ^= (uint8_t)(1u << bit);
+        cr_assert_neq(msub_verify((msub_bytes){ pub, msub_key_public(k).n }, what, s), MSUB_OK, "byte %zu, bit %u", at, bit);
+      }
+    }
+    for (size_t len = 0; len < data.n + 2; len++) { /* cut, and with bytes behind it */
+      if (len == data.n) continue;
+      size_t head = 0;
+      pub[head++] = 0x08, pub[head++] = (uint8_t)type, pub[head++] = 0x12;
+      head += msub_varint_put(pub + head, len);
+      memset(pub + head, 0, sizeof pub - head);
+      memcpy(pub + head, data.p, len < data.n ? len : data.n);
+      cr_assert_eq(msub_verify((msub_bytes){ pub, head + len }, what, s), MSUB_ERR_CRYPTO, "%zu bytes", len);
+    }
+    msub_key_free(k);
+  }
+  /* Another curve, which others may know. */
+  msub_bytes other = test_hex("08031250304e301006072a8648ce3d020106052b81040021033a0004"
+                              "b70e0cbd6bb4bf7f321390b94a03c1d356c21122343280d6115c1d21bd376388b5f723fb4c22dfe6cd4375a05a07476444d5819985007e34");
+  uint8_t sig[8] = { 0x30, 6, 2, 1, 1, 2, 1, 1 };
+  cr_assert_eq(msub_verify(other, msub_str("x"), (msub_bytes){ sig, 8 }), MSUB_ERR_UNSUPPORTED);
+}
+
 /* ---- envelopes and records ---- */
 
 static msub_bytes sealed(const msub_key *k, const char *domain, msub_bytes type, msub_bytes payload) {
@@ -463,11 +666,11 @@ Test(crypto, peer_records) {
     cr_assert_eq(rc, count == 200 ? MSUB_OK : MSUB_ERR_MALFORMED, "%zu addresses", count);
     if (rc == MSUB_OK) cr_assert(r.n_addrs == MSUB_RECORD_ADDRS && r.seq == 0);
   }
-  /* A key that cannot be checked here. */
+  /* Another type of key, which did not sign it. */
   uint8_t secp[200] = { 0x0a, 37 };
   memcpy(secp + 2, test_hex(SECP_PUBLIC).p, 37);
   memcpy(secp + 39, "\x12\x02\x03\x01\x1a\x01x\x2a\x01y", 10);
-  cr_assert_eq(msub_peer_record_open((msub_bytes){ secp, 49 }, any, &r), MSUB_ERR_UNSUPPORTED);
+  cr_assert_eq(msub_peer_record_open((msub_bytes){ secp, 49 }, any, &r), MSUB_ERR_CRYPTO);
   msub_key_free(k);
   msub_key_free(other);
 }
