@@ -26,7 +26,7 @@ int key_read(const char *program, const char *option, const char *file, msub_key
   explicit_bzero(bytes, sizeof bytes);
   if (err == MSUB_OK) return -1;
   if (err == MSUB_ERR_UNSUPPORTED)
-    say_error(program, "%s%s: a key that cannot sign here: RSA keys of 2048 to 8192 bits and ECDSAkeys on P-256, P-384 or P-521 can", option, quoted(file));
+    say_error(program, "%s%s: a key that cannot sign here: RSA keys of 2048 to 8192 bits and ECDSA keys on P-256, P-384 or P-521 can", option, quoted(file));
   else
     say_error(program, "%s%s: not a libp2p private key (%s); \"meshsub key new FILE\" makes one", option,
               quoted(file), msub_err_text(err));

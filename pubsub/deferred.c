@@ -68,9 +68,11 @@ static void run(msub_engine *e, const msub__call *c) {
   case MSUB__CALL_JOIN: (void)msub__join_effect(e, c->topic); break;
   case MSUB__CALL_LEAVE: msub__leave_effect(e, c->topic); break;
   case MSUB__CALL_CLOSE: msub__close_effect(e, c->topic); break;
-  case MSUB__CALL_PUBLISH: {
+  case MSUB__CALL_PUBLISH:
+  case MSUB__CALL_PUBLISH_AS: {
     uint64_t before = e->work->counts.published;
-    int rc = msub__publish(e, c->topic, (msub_bytes){ c->bytes, c->n_bytes }, c->token);
+    int rc = c->kind == MSUB__CALL_PUBLISH_AS ? msub__publish_as(e, c)
+                                              : msub__publish(e, c->topic, (msub_bytes){ c->bytes, c->n_bytes }, c->token);
     /* Refused before it became a message: nobody has told the outcome yet. */
     if (rc != MSUB_OK && e->work->counts.published == before && MSUB__WORLD(e)->result) MSUB__WORLD(e)->result(e->w, c->token, rc, 0);
     break;

@@ -70,7 +70,9 @@ static int check(const msub_engine_opts *o) {
   if (w->offload && !w->recall) return MSUB_ERR_INVAL;
   if (o->n_routers == 0 || o->n_routers > MSUB__ROUTERS || !o->routers) return MSUB_ERR_INVAL;
   if (o->self_id.n == 0 || o->self_id.n > 64) return MSUB_ERR_INVAL;
-  if (o->sign == MSUB_STRICT_SIGN && (!w->sign || !o->verify)) return MSUB_ERR_INVAL;
+  if ((unsigned)o->sign >= MSUB_SIGN_POLICIES) return MSUB_ERR_INVAL;
+  if ((o->sign == MSUB_STRICT_SIGN || o->sign == MSUB_LAX_SIGN) && !w->sign) return MSUB_ERR_INVAL;
+  if (o->sign != MSUB_STRICT_NO_SIGN && o->sign != MSUB_STRICT_NO_SIGN_AUTHOR && !o->verify) return MSUB_ERR_INVAL;
   if (o->max_rpc > MSUB__RPC_BYTES_MAX || o->max_rpc < 1024 || o->max_message > o->max_rpc || o->max_message < 512)
     return MSUB_ERR_INVAL;
   if (o->seen_ttl_ns == 0 || o->pending_messages == 0 || o->validate_timeout_ns == 0) return MSUB_ERR_INVAL;
@@ -93,6 +95,7 @@ static void fill_config(msub__config *c, const msub_engine_opts *o) {
   c->pending_messages = o->pending_messages;
   c->n_routers = (uint32_t)o->n_routers;
   c->sign = (uint8_t)o->sign;
+  c->signing = o->signing;
   c->go_parity = o->go_parity;
 }
 

@@ -44,6 +44,7 @@ typedef struct msub__config {
   uint64_t validate_timeout_ns, seen_ttl_ns;
   size_t seen_bytes, pending_bytes, max_rpc, max_message;
   const msub_plan *plans[MSUB__ROUTERS];
+  msub_signing_opts signing;
   uint32_t verify_cost_ns, pending_messages, n_routers;
   uint8_t sign; /* msub_sign_policy */
   bool go_parity;
@@ -104,7 +105,8 @@ typedef struct msub__topic {
   uint32_t n_links, cap_links;
   uint32_t cached_first, cached_last, cached; /* its messages in the cache: numbers of entries, how many */
   uint16_t id_fn;
-  bool policy_owned, signed_, in_router;      /* in_router: join ran and leave has not */
+  uint8_t signing;                            /* MSUB__S_*; 0: strict anonymous */
+  bool policy_owned, in_router;               /* in_router: join ran and leave has not */
   msub__topic_extra *extra;
 } msub__topic;    /* the levels' topic blocks follow, 8-aligned */
 
@@ -186,7 +188,7 @@ typedef struct msub__offers {
 } msub__offers;
 
 typedef enum msub__call_kind { MSUB__CALL_JOIN, MSUB__CALL_LEAVE, MSUB__CALL_CLOSE, MSUB__CALL_PUBLISH, MSUB__CALL_COMPLETE, MSUB__CALL_DROPPED,
-  MSUB__CALL_DISCONNECT, MSUB__CALL_ASK, MSUB__CALL_OFFER, MSUB__CALL_SUPPLY, MSUB__CALL_REDELIVER, MSUB__CALL_COMMAND } msub__call_kind;
+  MSUB__CALL_DISCONNECT, MSUB__CALL_ASK, MSUB__CALL_OFFER, MSUB__CALL_SUPPLY, MSUB__CALL_REDELIVER, MSUB__CALL_COMMAND, MSUB__CALL_PUBLISH_AS } msub__call_kind;
 typedef struct msub__call {
   msub__call_kind kind;
   int arg;              /* verdict, reason, command */
@@ -218,6 +220,7 @@ typedef struct msub__work {
   size_t inbox_bytes;
   msub_session *scratch; /* recipients of one message */
   size_t scratch_cap;
+  const struct msub_author *as; /* of the message that is being published; NULL: the node itself */
   uint8_t *encoded, *payload; /* an own message is encoded in one, a transformed payload stands in the other */
   size_t encoded_cap, payload_cap;
   struct msub__control_scratch *control_scratch;
@@ -242,6 +245,15 @@ struct msub_engine {
 #define MSUB__INDEX_TOPIC (1u << 23)
 #define MSUB__INDEX_DEPARTED (1u << 24)
 _Static_assert(MSUB__SLOTS <= 1u << 20 && MSUB__ROUTERS <= 7, "index values hold router and slot");
+
+/* What a signature policy comes to. */
+#define MSUB__S_AUTHOR 1u /* our messages have an author and a number */
+#define MSUB__S_SIGN 2u   /* and a signature */
+#define MSUB__S_DEMAND 4u /* those of others must have one */
+#define MSUB__S_VERIFY 8u /* they may; it is verified */
+static inline bool msub__verifies(const msub__topic *t, const msub_msg *m) {
+  return t->signing & MSUB__S_VERIFY && m->present & MSUB_HAS_SIGNATURE;
+}
 
 /* ---- handles ---- */
 static inline uint32_t msub__handle(unsigned router, uint16_t gen, uint32_t slot) {
@@ -278,7 +290,7 @@ static inline msub_bytes msub__name_of(const msub_engine *e, uint32_t name) { re
 const msub_channel_policy *msub__hook(const msub_engine *e, const msub__topic *t, unsigned hook, msub_channel *c);
 #define MSUB__HOOK(e, t, name, c) msub__hook(e, t, MSUB__H_##name, c)
 msub_full msub__full_rule(const msub_engine *e, const msub__topic *t);
-bool msub__is_signed(const msub_engine *e, const msub__topic *t); /* by policy and option; t->signed_ keeps the answer */
+uint8_t msub__signing(const msub_engine *e, const msub__topic *t); /* by policy and option; t->signing keeps the answer */
 size_t msub__max_data(const msub_engine *e, const msub__topic *t);
 size_t msub__defer_bytes(const msub_engine *e, const msub__topic *t);
 bool msub__open_ids(const msub_engine *e, const msub__topic *t);
@@ -368,6 +380,7 @@ static inline size_t msub__message_rpc_size(const msub_msg *m) { return 1 + msub
 
 /* ---- publish.c ---- */
 int msub__publish(msub_engine *e, msub_topic t, msub_bytes data, msub_token ticket);
+int msub__publish_as(msub_engine *e, const msub__call *c); /* c->bytes: a packed author, then the data */
 /* Wraps a payload as a message of this topic by this node. NULL: *err says why (the id it has is not `want`: INVAL). want.n == 0: any. */
 const msub_msg *msub__wrap(msub_engine *e, msub__topic *t, msub_bytes data, msub_bytes want, int *err);
 bool msub__send(msub_engine *e, unsigned ri, uint32_t slot, const msub_rpc *rpc, msub_lane lane);

@@ -30,11 +30,22 @@ msub_full msub__full_rule(const msub_engine *e, const msub__topic *t) {
   return MSUB_FULL_DROP;
 }
 
-bool msub__is_signed(const msub_engine *e, const msub__topic *t) {
+uint8_t msub__signing(const msub_engine *e, const msub__topic *t) {
+  static const uint8_t rules[MSUB_SIGN_POLICIES] = {
+    [MSUB_STRICT_SIGN] = MSUB__S_AUTHOR | MSUB__S_SIGN | MSUB__S_DEMAND | MSUB__S_VERIFY,
+    [MSUB_STRICT_NO_SIGN] = 0,
+    [MSUB_STRICT_NO_SIGN_AUTHOR] = MSUB__S_AUTHOR,
+    [MSUB_LAX_SIGN] = MSUB__S_AUTHOR | MSUB__S_SIGN | MSUB__S_VERIFY,
+    [MSUB_LAX_NO_SIGN] = MSUB__S_AUTHOR | MSUB__S_VERIFY,
+  };
+  static const uint8_t of_channel[] = {
+    [MSUB_SIGN_ALWAYS] = MSUB_STRICT_SIGN, [MSUB_SIGN_NEVER] = MSUB_STRICT_NO_SIGN, [MSUB_SIGN_AUTHOR] = MSUB_STRICT_NO_SIGN_AUTHOR,
+    [MSUB_SIGN_LAX] = MSUB_LAX_SIGN, [MSUB_SIGN_LAX_NEVER] = MSUB_LAX_NO_SIGN,
+  };
   const msub_channel_policy *p;
   for (uint32_t i = 0; (p = voice(e, t, &i)) != NULL;)
-    if (p->sign != MSUB_SIGN_DEFAULT) return p->sign == MSUB_SIGN_ALWAYS;
-  return e->cfg->sign == MSUB_STRICT_SIGN;
+    if (p->sign > MSUB_SIGN_DEFAULT && p->sign <= MSUB_SIGN_LAX_NEVER) return rules[of_channel[p->sign]];
+  return rules[e->cfg->sign];
 }
 
 size_t msub__max_data(const msub_engine *e, const msub__topic *t) {

@@ -37,6 +37,7 @@
 #define MSUB__OPEN_TOPICS 64                     /* topics asked for ids that nobody announced */
 #define MSUB__CACHE_ASKERS 262144                /* (cached message, peer) pairs whose IWANTs are counted */
 #define MSUB__ASK_IDS 64                         /* of msub_ask and msub_offer, in one call of the router */
+#define MSUB__AUTHOR_KEY 2100                    /* key field of msub_publish_as: RSA of 8,192 bits fits */
 #define MSUB__PAYLOAD_BYTES (16 * MSUB__MIB)     /* what payload_in may make of a message */
 
 /* what we send: the tightest stock peer (rust 0.50) takes 16 KiB of subscriptions and control in an RPC, 100 subscriptions */

@@ -1,4 +1,5 @@
 /* pubsub/publish.c: messages that leave: own ones, from the payload to the judgement, and forwards. */
+#include "meshsub/author.h"
 #include "pubsub/engine.h"
 #include <string.h>
 
@@ -90,13 +91,15 @@ static int sign(msub_engine *e, const msub_msg_view *v, uint8_t *out, size_t cap
   if (!p) return MSUB_ERR_NOMEM;
   msub_msg_encode(v, p, n);
   msub_bytes parts[2] = { msub_str("libp2p-pubsub:"), { p, n } };
-  return MSUB__WORLD(e)->sign(e->w, parts, 2, out, cap);
+  const msub_author *as = e->work->as;
+  return as && as->sign ? as->sign(as->sign_ud, parts, 2, out, cap) : MSUB__WORLD(e)->sign(e->w, parts, 2, out, cap);
 }
 
 /* A message of ours on its way to be encoded. */
 typedef struct draft {
   msub_msg_view v;
   uint8_t seqno[8], signature[1024];
+  msub_bytes key_field;
   size_t extra; /* bytes that signing adds, at most */
 } draft;
 
@@ -106,33 +109,64 @@ static void begin_draft(msub_engine *e, const msub__topic *t, msub_bytes data, d
   d->v.topic = msub__name_of(e, t->name);
   d->v.present = MSUB_HAS_DATA | MSUB_HAS_TOPIC;
   d->extra = 0;
-  if (!t->signed_) return;
-  d->v.from = msub__intern_bytes(&e->sh->peers, e->self);
+  d->key_field = (msub_bytes){ NULL, 0 };
+  if (!(t->signing & MSUB__S_AUTHOR)) return;
+  const msub_author *as = e->work->as;
+  bool other = as && as->id.n;
+  d->v.from = other ? as->id : msub__intern_bytes(&e->sh->peers, e->self);
   d->v.seqno = (msub_bytes){ d->seqno, sizeof d->seqno };
   d->v.present |= MSUB_HAS_FROM | MSUB_HAS_SEQNO;
-  d->extra = 80 + e->cfg->key_field.n;
+  if (!(t->signing & MSUB__S_SIGN)) return;
+  d->key_field = other ? as->key_field : e->cfg->key_field;
+  d->extra = 80 + 2 * d->key_field.n; /* a signature that needs a key field may be as long as the key, no longer */
+}
+
+static int next_number(msub_engine *e, uint64_t *number) {
+  const msub_signing_opts *s = &e->cfg->signing;
+  if (e->work->as && e->work->as->numbered) {
+    *number = e->work->as->seqno;
+    return MSUB_OK;
+  }
+  if (!s->next_seqno) {
+    *number = ++e->seqno;
+    return MSUB_OK;
+  }
+  int rc = s->next_seqno(s->seqno_ud, number);
+  if (rc <= MSUB_OK) return rc;
+  msub__fault(e, "next_seqno", "answered something that is no error");
+  return MSUB_ERR_INVAL;
+}
+
+static int sign_draft(msub_engine *e, draft *d) {
+  int n = sign(e, &d->v, d->signature, sizeof d->signature);
+  if (n <= 0 || (size_t)n > sizeof d->signature) return n < 0 ? n : MSUB_ERR_CRYPTO;
+  d->v.signature = (msub_bytes){ d->signature, (size_t)n };
+  d->v.present |= MSUB_HAS_SIGNATURE;
+  if (d->key_field.n) {
+    d->v.key = d->key_field;
+    d->v.present |= MSUB_HAS_KEY;
+  }
+  return MSUB_OK;
 }
 
 /* Numbers, signs and encodes it; *m is borrowed and stands in the engine's buffer. */
 static int finish_draft(msub_engine *e, const msub__topic *t, draft *d, msub_msg_borrowed *m) {
-  if (t->signed_) {
-    uint64_t number = ++e->seqno;
+  if (t->signing & MSUB__S_AUTHOR) {
+    uint64_t number;
+    int rc = next_number(e, &number);
+    if (rc != MSUB_OK) return rc;
     for (int i = 7; i >= 0; i--, number >>= 8) d->seqno[i] = (uint8_t)number;
-    int n = sign(e, &d->v, d->signature, sizeof d->signature);
-    if (n <= 0) return n < 0 ? n : MSUB_ERR_CRYPTO;
-    d->v.signature = (msub_bytes){ d->signature, (size_t)n };
-    d->v.present |= MSUB_HAS_SIGNATURE;
-    if (e->cfg->key_field.n) {
-      d->v.key = e->cfg->key_field;
-      d->v.present |= MSUB_HAS_KEY;
-    }
+    if (t->signing & MSUB__S_SIGN && (rc = sign_draft(e, d)) != MSUB_OK) return rc;
   }
   size_t n = msub_msg_encode(&d->v, NULL, 0);
   uint8_t *p = encode_room(e, n);
   if (!p) return MSUB_ERR_NOMEM;
   msub_msg_encode(&d->v, p, n);
   if (msub_msg_parse((msub_bytes){ p, n }, &d->v) != MSUB_OK || !msub__msg_borrow(m, &d->v, t->name)) return MSUB_ERR_INVAL;
-  return MSUB_OK;
+  /* Of another author we know only what the program says: others would take us for a forger. */
+  const msub_author *as = e->work->as;
+  if (as && as->sign && t->signing & MSUB__S_SIGN && e->cfg->verify(p, n) == MSUB_REJECT) return MSUB_ERR_CRYPTO;
+  return n > e->cfg->max_message ? MSUB_ERR_LIMIT : MSUB_OK;
 }
 
 /* The payload as it travels. It stands in the payload buffer, which no callback between here and the encoding uses. */

@@ -12,23 +12,27 @@ static sender sender_of(const msub_engine *e, unsigned ri, uint32_t slot) {
   return (sender){ ri, slot, msub__session_at(e, ri, slot)->peer };
 }
 
-/* A message that is refused before it is copied: told to the router, nothing is remembered. */
-static void refuse(msub_engine *e, const msub__topic *t, const msub_msg *m, uint32_t peer, msub_verdict v, int reason) {
+/* A message that is refused before it is copied: told to the router, nothing is remembered. id: empty while it is not known. */
+static void refuse(msub_engine *e, const msub__topic *t, const msub_msg *m, msub_bytes id, uint32_t peer, msub_verdict v, int reason) {
   unsigned ri = msub__handle_router(t->handle.v);
   msub__count_reason(e, reason);
   if (v == MSUB_REJECT) MSUB__COUNT(e, rejected);
   else if (v == MSUB_IGNORE) MSUB__COUNT(e, ignored);
   else MSUB__COUNT(e, throttled);
   msub_peer from = { peer };
-  MSUB__TRACE(e, ri, .kind = MSUB_T_REJECT, .topic = t->handle, .peer = from, .reason = reason);
+  MSUB__TRACE(e, ri, .kind = MSUB_T_REJECT, .topic = t->handle, .id = id, .peer = from, .reason = reason);
   MSUB__CALL(e, ri, validated, t->handle, m, &from, 1, v, reason);
 }
 
 /* Which fields the signature policy demands and forbids. NONE: fine. */
 static int policy_fault(const msub_engine *e, const msub__topic *t, const msub_msg *m) {
   unsigned any = m->present & (MSUB_HAS_FROM | MSUB_HAS_SEQNO | MSUB_HAS_SIGNATURE | MSUB_HAS_KEY);
-  if (!t->signed_) return any ? MSUB_R_FORBIDDEN_FIELD : MSUB_R_NONE;
-  if (!(any & MSUB_HAS_SIGNATURE)) return MSUB_R_FORBIDDEN_FIELD;
+  if (t->signing == 0) return any ? MSUB_R_FORBIDDEN_FIELD : MSUB_R_NONE;
+  if (!(any & MSUB_HAS_SIGNATURE)) {
+    if (t->signing & MSUB__S_DEMAND) return MSUB_R_FORBIDDEN_FIELD;
+    return any & MSUB_HAS_SEQNO && m->seqno_n != 8 && !e->cfg->go_parity ? MSUB_R_BAD_SEQNO : MSUB_R_NONE;
+  }
+  if (!(t->signing & MSUB__S_VERIFY)) return MSUB_R_FORBIDDEN_FIELD;
   if (e->cfg->go_parity) return m->from_n ? MSUB_R_NONE : MSUB_R_INVALID_SIGNATURE; /* of nobody */
   if (!(any & MSUB_HAS_FROM)) return MSUB_R_FORBIDDEN_FIELD;
   return m->seqno_n == 8 ? MSUB_R_NONE : MSUB_R_BAD_SEQNO;
@@ -55,14 +59,14 @@ static void take(msub_engine *e, const msub__topic *t, const msub_msg *m, bool w
   int fault = policy_fault(e, t, m);
   if (fault == MSUB_R_NONE && !whole) fault = MSUB_R_BAD_SEQNO;
   if (fault != MSUB_R_NONE) {
-    refuse(e, t, m, by.peer, fault == MSUB_R_BAD_SEQNO ? MSUB_IGNORE : MSUB_REJECT, fault);
+    refuse(e, t, m, (msub_bytes){ NULL, 0 }, by.peer, fault == MSUB_R_BAD_SEQNO ? MSUB_IGNORE : MSUB_REJECT, fault);
     return;
   }
   bool shared = !m->borrowed && m->id_fn == t->id_fn && t->id_fn != MSUB__ID_NOBODY; /* the same function made its id: it need not run again */
   uint8_t id[MSUB_MAX_ID];
   msub_bytes idb = shared ? msub_id(m) : (msub_bytes){ id, msub__message_id(e, t, m, id) };
   if (idb.n == 0) {
-    refuse(e, t, m, by.peer, MSUB_IGNORE, MSUB_R_BAD_ID);
+    refuse(e, t, m, (msub_bytes){ NULL, 0 }, by.peer, MSUB_IGNORE, MSUB_R_BAD_ID);
     return;
   }
   msub__case c = { .topic = t->handle, .from = { by.peer }, .n_from = 1, .fp = msub__fingerprint(e, t, idb) };
@@ -81,23 +85,24 @@ static void take(msub_engine *e, const msub__topic *t, const msub_msg *m, bool w
     return;
   }
   if (m->from_n && msub_bytes_eq(msub_from(m), msub__intern_bytes(&e->sh->peers, e->self))) {
-    refuse(e, t, m, by.peer, MSUB_REJECT, MSUB_R_SELF_ORIGIN);
+    refuse(e, t, m, idb, by.peer, MSUB_REJECT, MSUB_R_SELF_ORIGIN);
     return;
   }
   if (m->data_n > msub__max_data(e, t)) {
-    refuse(e, t, m, by.peer, MSUB_IGNORE, MSUB_R_TOO_LARGE);
+    refuse(e, t, m, idb, by.peer, MSUB_IGNORE, MSUB_R_TOO_LARGE);
     return;
   }
-  if (t->signed_ && bad_before(e, wire)) {
+  bool verifies = msub__verifies(t, m);
+  if (verifies && bad_before(e, wire)) {
     MSUB__COUNT(e, bad_bytes_again);
-    refuse(e, t, m, by.peer, MSUB_REJECT, MSUB_R_INVALID_SIGNATURE);
+    refuse(e, t, m, idb, by.peer, MSUB_REJECT, MSUB_R_INVALID_SIGNATURE);
     return;
   }
-  bool asks = t->signed_ && MSUB__WORLD(e)->offload;
+  bool asks = verifies && MSUB__WORLD(e)->offload;
   if (!asks || msub__question_room(e, m->wire_n, s->throttled))
     c.m = shared ? msub_msg_hold(m) : msub__msg_new(e->sh, m, t->id_fn, idb);
   if (!c.m) {
-    refuse(e, t, m, by.peer, MSUB_THROTTLED, MSUB_R_THROTTLED);
+    refuse(e, t, m, idb, by.peer, MSUB_THROTTLED, MSUB_R_THROTTLED);
     return;
   }
   msub__judge(e, &c);

@@ -213,7 +213,7 @@ void msub__leave_effect(msub_engine *e, msub_topic h) {
   end_membership(e, t);
 }
 
-/* Takes over the program's policy for a topic that has no member yet. INVAL: unsigned messages need an id function. */
+/* Takes over the program's policy for a topic that has no member yet. INVAL: what its signature policy needs is missing. */
 static int adopt(msub_engine *e, msub__topic *t, const msub_channel_policy *p, void *ctx) {
   if (p && p->size < sizeof *p) { /* of an older header: members that it lacks are NULL */
     msub_channel_policy *copy = msub__zalloc(msub__mem(e), 1, sizeof *copy);
@@ -225,10 +225,11 @@ static int adopt(msub_engine *e, msub__topic *t, const msub_channel_policy *p, v
     t->policy = p;
   }
   t->ctx = ctx;
-  t->signed_ = msub__is_signed(e, t);
+  t->signing = msub__signing(e, t);
   t->id_fn = msub__id_fn(e, t);
-  if (!t->signed_ && t->id_fn == MSUB__ID_DEFAULT) return MSUB_ERR_INVAL;
-  if (t->signed_ && (!e->cfg->verify || !MSUB__WORLD(e)->sign)) return MSUB_ERR_INVAL;
+  if (t->signing == 0 && t->id_fn == MSUB__ID_DEFAULT) return MSUB_ERR_INVAL;
+  if (t->signing & MSUB__S_VERIFY && !e->cfg->verify) return MSUB_ERR_INVAL;
+  if (t->signing & MSUB__S_SIGN && !MSUB__WORLD(e)->sign) return MSUB_ERR_INVAL;
   return MSUB_OK;
 }
 

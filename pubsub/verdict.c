@@ -164,7 +164,7 @@ static int run_validators(msub_engine *e, msub__case *c) {
     if (!val) return c->ignored ? msub__conclude(e, c, MSUB_IGNORE, MSUB_R_IGNORED) : admit(e, c);
     msub_token q = msub__question_room(e, c->m->wire_n, false) ? msub__question_open(e, c, MSUB__Q_PROGRAM) : (msub_token){ 0 };
     if (q.v == 0) return throttle(e, c);
-    msub_job job = { NULL, NULL, 0, 0 };
+    msub_job job = { .fn = NULL };
     msub_verdict v = known(val->fn(val->ud, c->m, (msub_peer){ c->n_from ? c->from[0] : 0 }, q, &job));
     if (v == MSUB_PENDING) {
       if (!job.fn) return pending(e, c); /* the program answers */
@@ -215,11 +215,11 @@ static int after_signature(msub_engine *e, msub__case *c, msub_verdict v) {
 
 int msub__judge(msub_engine *e, msub__case *c) {
   const msub__topic *t = msub__topic_of(e, c->topic);
-  if (c->own || !t->signed_) return authentic(e, c);
+  if (c->own || !msub__verifies(t, c->m)) return authentic(e, c);
   if (!MSUB__WORLD(e)->offload) return after_signature(e, c, e->cfg->verify(msub_wire(c->m), c->m->wire_n));
   msub_token q = msub__question_open(e, c, MSUB__Q_JOB);
   if (q.v == 0) return throttle(e, c);
-  msub_job job = { e->cfg->verify, msub_wire(c->m), c->m->wire_n, e->cfg->verify_cost_ns };
+  msub_job job = { e->cfg->verify, msub_wire(c->m), c->m->wire_n, e->cfg->verify_cost_ns, e->cfg->signing.verify_many };
   return hand_over(e, c, &job, q);
 }
 

@@ -45,8 +45,11 @@ typedef struct msub_channel {
 typedef enum msub_full { MSUB_FULL_DEFAULT, MSUB_FULL_DROP, MSUB_FULL_LATEST, MSUB_FULL_REFUSE } msub_full;
 
 /* Which messages a topic takes and makes. ALWAYS: author, sequence number and signature are sent, demanded and verified. NEVER:
- * none of them is sent, and a message that has one is rejected; needs a message_id. DEFAULT: as msub_engine_opts.sign says. */
-typedef enum msub_channel_sign { MSUB_SIGN_DEFAULT, MSUB_SIGN_ALWAYS, MSUB_SIGN_NEVER } msub_channel_sign;
+ * none of them is sent, and a message that has one is rejected; needs a message_id. AUTHOR, LAX and LAX_NEVER: STRICT_NO_SIGN_AUTHOR,
+ * LAX_SIGN and LAX_NO_SIGN of engine.h, where their risks stand. DEFAULT: as msub_engine_opts.sign says. */
+typedef enum msub_channel_sign {
+  MSUB_SIGN_DEFAULT, MSUB_SIGN_ALWAYS, MSUB_SIGN_NEVER, MSUB_SIGN_AUTHOR, MSUB_SIGN_LAX, MSUB_SIGN_LAX_NEVER
+} msub_channel_sign;
 
 /* The answer of cache_get. NONE. MSG: out->msg, a message that the policy holds (the engine holds it again if it needs to).
  * PAYLOAD: out->payload, as it travels (payload_out is not applied), is copied on return and wrapped in a new message: anonymous, or by this node with a new sequence number
@@ -69,7 +72,7 @@ typedef struct msub_channel_policy {
 
   /* The id of a message: writes at most MSUB_MAX_ID bytes and returns how many; 0: the message has no id and is ignored. Total,
    * pure and bounded, and on purpose without a context: two engines with the same function share its results. `m` may be
-   * borrowed. [from ‖ seqno, as go-libp2p-pubsub; of unsigned messages there is none and msub_join() answers INVAL] */
+   * borrowed. [from ‖ seqno, as go-libp2p-pubsub; of anonymous messages there is none and msub_join() answers INVAL] */
   size_t (*message_id)(const msub_msg *m, uint8_t out[MSUB_MAX_ID]);
 
   /* The payload's transformation (compression, say): out of our own publishes before they become a message; of a message on

@@ -68,9 +68,35 @@ MSUB_API void msub_peer_drop(msub_shared *sh, msub_peer p);
 
 /* ---- the engine ---- */
 
-/* STRICT_SIGN: from, sequence number and signature are sent, demanded and verified. STRICT_NO_SIGN (strict anonymous): none of
- * from, seqno, signature, key is sent; a message that has one is rejected. */
-typedef enum msub_sign_policy { MSUB_STRICT_SIGN, MSUB_STRICT_NO_SIGN } msub_sign_policy;
+/* What is sent and taken. "Author" is from and the sequence number. Messages of others that obey are taken; one that does not is rejected.
+ *
+ *                          sent              without a signature       with a signature
+ *   STRICT_SIGN            author, signed    rejected                  verified
+ *   STRICT_NO_SIGN         neither           taken when anonymous      rejected
+ *   STRICT_NO_SIGN_AUTHOR  author            taken                     rejected
+ *   LAX_SIGN               author, signed    taken                     verified
+ *   LAX_NO_SIGN            author            taken                     verified
+ *
+ * STRICT_NO_SIGN is the specification's: none of from, seqno, signature, key is sent, and a message that has one of them, even empty, is
+ * rejected. The last three are for networks that run them already. STRICT_NO_SIGN_AUTHOR is what go-libp2p-pubsub does under StrictNoSign
+ * as long as it has an author. With all three anybody can write a message in anybody's name; with the default id (author and number) such a
+ * message also takes the place of the real one. Give the topic an id function over the data, or sign strictly, where that matters.
+ * Sources: pubsub specification "Signature Policy Options", go-libp2p-pubsub sign.go. */
+typedef enum msub_sign_policy { MSUB_STRICT_SIGN, MSUB_STRICT_NO_SIGN, MSUB_STRICT_NO_SIGN_AUTHOR, MSUB_LAX_SIGN, MSUB_LAX_NO_SIGN } msub_sign_policy;
+#define MSUB_SIGN_POLICIES 5
+
+/* Of messages that are signed or numbered. */
+typedef struct msub_signing_opts {
+  /* Verifies n messages at once, wires[i] a whole encoded Message, as msub_engine_opts.verify would one: for a library that verifies batches
+   * faster than one by one. A world with threads gives it what waits, at most 64 a time; without offload() it is not used. NULL: none, the default (libsodium verifies one by
+   * one). Pure, any thread. */
+  void (*verify_many)(const msub_bytes *wires, size_t n, msub_verdict *verdicts);
+  /* The next sequence number of an own message: OK and *number, above every one before; or the error that the publish answers. At once; no
+   * call into the engine. NULL: a counter that begins at the wall clock in nanoseconds and goes up by one, so that a restart repeats none
+   * while the clock does not go back. msub_numbers_next of author.h keeps it in a store. */
+  int (*next_seqno)(void *ud, uint64_t *number);
+  void *seqno_ud;
+} msub_signing_opts;
 
 typedef struct msub_engine_opts {
   uint32_t size;              /* set by msub_engine_opts_init */
@@ -83,7 +109,7 @@ typedef struct msub_engine_opts {
   msub_sign_policy sign;      /* of topics whose policy does not say */
   msub_bytes key_field;       /* encoded public key, for the field `key`, when self_id does not hold it; copied */
   /* Verifies a whole encoded Message, signature over the rest included: msub_signature_verify of libmeshsub-crypto. Required
-   * under STRICT_SIGN. Pure, any thread; ACCEPT, REJECT, or IGNORE where implementations honestly differ. */
+   * under the policies that verify. Pure, any thread; ACCEPT, REJECT, or IGNORE where implementations honestly differ. */
   msub_verdict (*verify)(const void *wire, size_t n);
   uint32_t verify_cost_ns;    /* hint for simulated nodes; default 40,000 */
   bool go_parity;             /* match the reference implementation's quirks and work limits (docs/conformance.md) */
@@ -95,6 +121,7 @@ typedef struct msub_engine_opts {
   size_t max_rpc;             /* bytes of an RPC in and out; 1 MiB, at most 16 MiB */
   size_t max_message;         /* bytes of an encoded Message; 1 MiB, at most max_rpc - 8 */
   const msub_log *log;        /* NULL: silent; copied */
+  msub_signing_opts signing;
 } msub_engine_opts;
 MSUB_API void msub_engine_opts_init(msub_engine_opts *o);
 
@@ -161,7 +188,7 @@ MSUB_API int msub_allows(const msub_engine *e, msub_bytes peer_id, msub_bytes ad
 
 /* Joins a topic through a router (index into opts.routers) and announces it. The handle is good at once. p (may be NULL) must
  * outlive the membership; ctx is handed to its hooks. Joining again counts; each join needs a leave, the first one's policy stays. INVAL: name
- * longer than 256 bytes, or no id function for unsigned messages; LIMIT; NOMEM. */
+ * longer than 256 bytes, no id function for anonymous messages, or nothing to sign or verify with where the topic demands it; LIMIT; NOMEM. */
 MSUB_API int msub_join(msub_engine *e, unsigned router, msub_bytes name, const msub_channel_policy *p, void *ctx, const msub_now *now, msub_topic *out);
 MSUB_API int msub_leave(msub_engine *e, msub_topic t, const msub_now *now);
 /* Opens a topic to publish on it without joining: nobody is told, nothing is delivered; a gossipsub router keeps a fanout for it. The policy

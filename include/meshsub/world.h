@@ -18,6 +18,9 @@ typedef struct msub_job {
   const void *arg;
   size_t n;
   uint32_t cost_hint_ns;
+  /* The same for several jobs that have this function, where that is cheaper than one by one: verdicts[i] is that of args[i]. A world may
+   * give it any number of jobs of its engines, one included, or none. NULL: there is only fn. */
+  void (*many)(const msub_bytes *args, size_t n, msub_verdict *verdicts);
 } msub_job;
 
 /* Why the engine wants a peer gone (disconnect) or what a world reports (msub_report). Class: only provable reasons blame. */
@@ -131,7 +134,7 @@ typedef struct msub_world_ops {
   void (*want_peers)(void *w, msub_topic t, unsigned n);
   /* What happens, as it happens; views for the call. NULL: no cost. */
   void (*trace)(void *w, const msub_event *ev);
-  /* Signs the pieces joined. Length of the signature or a negative error. At once; no I/O. Required under MSUB_STRICT_SIGN. */
+  /* Signs the pieces joined. Length of the signature or a negative error. At once; no I/O. Required under MSUB_STRICT_SIGN and MSUB_LAX_SIGN. */
   int (*sign)(void *w, const msub_bytes *parts, size_t n, uint8_t *out, size_t cap);
 } msub_world_ops;
 

@@ -167,7 +167,7 @@ static msub_verdict validator(void *ud, const msub_msg *m, msub_peer from, msub_
   (void)from;
   asked[i]++;
   open_token = token;
-  if (i == 3 && answers[3] == MSUB_PENDING) *job = (msub_job){ job_verdict, msub_data(m).p, msub_data(m).n, 0 };
+  if (i == 3 && answers[3] == MSUB_PENDING) *job = (msub_job){ .fn = job_verdict, .arg = msub_data(m).p, .n = msub_data(m).n };
   return answers[i];
 }
 static void validators(unsigned first, unsigned last, msub_topic t) {

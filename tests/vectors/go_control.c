@@ -88,7 +88,6 @@ static const char *missing(const json_t *c) {
   if (gc_get(config, "partial") || any_part(c, "partial")) return "partial messages";
   if (!filters_ihave_only(c)) return "a peer filter";
   if (gc_get(config, "subscription_allow")) return "a subscription filter";
-  if (gc_get(config, "policy")) return "a lax signature policy";
   if (any_op(c, "blacklist")) return "a blacklist";
   if (any_op(c, "connect_in") || any_op(c, "connect_out")) return "streams in one direction only";
   if (needs_scores(c)) return "scores";

@@ -88,4 +88,5 @@ typedef struct gc_spread {
 const char *gc_compare(gc_run *r, const json_t *expect, int64_t until, gc_spread *spread);
 /* NULL: over all runs, everybody was chosen who may be, and nobody always who need not be. */
 const char *gc_compare_spread(gc_spread *s);
+extern bool gc_authors; /* messages of the case have an author and a number: its policy is LaxNoSign */
 #endif

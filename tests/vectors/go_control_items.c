@@ -41,6 +41,9 @@ const char *gc_text(gc_arena *a, const char *fmt, ...) {
   va_end(args);
   return s;
 }
+bool gc_authors;
+#define AUTHORED (MSUB_HAS_DATA | MSUB_HAS_TOPIC | MSUB_HAS_FROM | MSUB_HAS_SEQNO)
+
 static const char *text_of(gc_arena *a, msub_bytes b) {
   return gc_text(a, "%.*s", (int)b.n, b.n ? (const char *)b.p : "");
 }
@@ -215,7 +218,7 @@ void gc_items_of_frame(gc_arena *a, const gc_ids *ids, msub_bytes frame, const c
                         p.requests_partial || p.sends_partial ? " partial" : "");
       break;
     case MSUB_P_MESSAGE:
-      at.kind = p.msg.present == (MSUB_HAS_DATA | MSUB_HAS_TOPIC) ? "publish" : "publish with forbidden fields";
+      at.kind = p.msg.present == (MSUB_HAS_DATA | MSUB_HAS_TOPIC) || (gc_authors && p.msg.present == AUTHORED) ? "publish" : "publish with forbidden fields";
       at.what = gc_text(a, "%s %s", text_of(a, p.msg.topic), message_id(a, p.msg.data));
       at.more = gc_text(a, "%zu", p.msg.data.n);
       break;
@@ -303,14 +306,15 @@ static void put_prune(out *o, gc_ids *ids, const json_t *e) {
   if (json_is_string(s)) put_number(o, 3, strtoull(json_string_value(s), NULL, 10));
 }
 
-static void put_publish(out *o, const json_t *e) {
+static void put_publish(out *o, gc_ids *ids, const json_t *e) {
   out m = { .a = o->a };
   const char *id = str(e, 1);
   size_t n = (size_t)json_integer_value(gc_at(e, 2)), have = strlen(id);
   uint8_t *data = gc_alloc(o->a, n > have ? n : have);
-  GC_MUST(json_array_size(e) == 3); /* an author: under another policy */
   memcpy(data, id, have);
+  if (json_array_size(e) > 3) put_bytes(&m, 1, gc_id_of(o->a, ids, str(e, 3)));
   put_bytes(&m, 2, (msub_bytes){ data, n > have ? n : have });
+  if (json_array_size(e) > 3) put_bytes(&m, 3, (msub_bytes){ (const uint8_t *)"\0\0\0\0\0\0\0\1", 8 });
   put_text(&m, 4, str(e, 0));
   put_out(o, 2, &m);
 }
@@ -328,7 +332,7 @@ msub_bytes gc_frame(gc_arena *a, gc_ids *ids, const json_t *rpc) {
     put_text(&s, 2, str(e, 0));
     put_out(&o, 1, &s);
   }
-  json_array_foreach(gc_get(rpc, "publish"), i, e) put_publish(&o, e);
+  json_array_foreach(gc_get(rpc, "publish"), i, e) put_publish(&o, ids, e);
   for (unsigned k = 0; k < 5; k++) {
     json_t *list = gc_get(rpc, control[k]);
     has_control |= list != NULL;
