@@ -155,6 +155,10 @@ void msub_r_peer_drop(msub_router *r, msub_peer p) {
   msub_shared *sh = r->engine->sh;
   if (p.v) msub__intern_drop(&sh->peers, &sh->mem, &sh->key, p.v);
 }
+uint32_t msub_r_name_intern(msub_router *r, msub_bytes name) {
+  msub_shared *sh = r->engine->sh;
+  return name.n <= MSUB__TOPIC_NAME ? msub__intern_hold(&sh->names, &sh->mem, &sh->key, name) : 0;
+}
 void msub_r_name_hold(msub_router *r, uint32_t name) {
   if (name) msub__intern_ref(&r->engine->sh->names, name);
 }

@@ -4,10 +4,11 @@
  *   msub_gossipsub_opts o;  msub_gossipsub_opts_init(&o);  o.peer_exchange = true;
  *   msub_plan_new(shared, &msub_gossipsub, &o, &plan);
  *
- * Scores: every peer has score 0 until score parameters exist. */
+ * Scores (score.h) are on: a peer that behaves has 0 or more. opts.score = NULL switches them off: then every peer has 0. */
 #ifndef MESHSUB_GOSSIPSUB_H
 #define MESHSUB_GOSSIPSUB_H
 #include "router.h"
+#include "score.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -32,6 +33,7 @@ typedef struct msub_gossipsub_mesh {
   uint32_t gossip_factor_ppm;                /* share of the peers outside the mesh that hear gossip, in millionths: 250,000 */
   uint32_t idontwant_bytes;                  /* data from this size on is announced by IDONTWANT: 1,024 */
   bool flood_publish;                        /* own messages go to every peer of the topic: true */
+  const msub_topic_score *score;             /* NULL: score->params.topic of the options */
 } msub_gossipsub_mesh;
 
 /* The gater: while there is no room to validate everything, who sent little that was worth it is heard less. It counts, for all peers,
@@ -103,6 +105,7 @@ typedef struct msub_gossipsub_opts {
   size_t n_direct;
   bool go_parity;                     /* quirks of the reference where they can be seen (docs/conformance.md) */
   msub_gossipsub_gater gater;         /* off */
+  const msub_score_opts *score;       /* NULL: no scores. msub_gossipsub_default_score in the defaults, NULL in the profiles below */
 } msub_gossipsub_opts;
 /* The defaults above. */
 MSUB_API void msub_gossipsub_opts_init(msub_gossipsub_opts *o);
@@ -112,6 +115,9 @@ MSUB_API void msub_gossipsub_opts_v10(msub_gossipsub_opts *o);
 MSUB_API void msub_gossipsub_opts_go_parity(msub_gossipsub_opts *o);
 /* NULL: fine; else the rule that does not hold, as text ("dlo <= d <= dhi"). msub_plan_new() answers INVAL then. */
 MSUB_API const char *msub_gossipsub_opts_fault(const msub_gossipsub_opts *o);
+
+/* The scores that msub_gossipsub_opts_init() switches on; docs/scoring.md says what each number is for. */
+MSUB_API extern const msub_score_opts msub_gossipsub_default_score;
 
 /* msub_command(): arg is a peer id. A direct peer is served everything and never in a mesh; the world is asked to keep it connected. LIMIT: 256; NOMEM. */
 enum { MSUB_GOSSIPSUB_ADD_DIRECT = 1, MSUB_GOSSIPSUB_REMOVE_DIRECT = 2 };
@@ -127,6 +133,18 @@ typedef struct msub_gossipsub_gate {
   uint32_t addresses;          /* known in all */
 } msub_gossipsub_gate;
 enum { MSUB_GOSSIPSUB_GATE = 16 };
+/* msub_command() of scores; UNSUPPORTED when they are off.
+ * APP_SCORE: arg is a msub_gossipsub_app_score: P5 of a peer that is connected or remembered (else NOTFOUND), until it is forgotten.
+ * TOPIC_SCORE: arg is a msub_gossipsub_topic_score: parameters of a topic from now on, joined or not; counters above new caps are cut. INVAL, NOMEM,
+ * LIMIT (4,095 topics).
+ * INSPECT: arg is a msub_gossipsub_inspect: shows every peer that has a score, before the call returns. */
+enum { MSUB_GOSSIPSUB_APP_SCORE = 3, MSUB_GOSSIPSUB_TOPIC_SCORE = 4, MSUB_GOSSIPSUB_INSPECT = 5 };
+typedef struct msub_gossipsub_app_score { msub_bytes peer_id; double value; } msub_gossipsub_app_score;
+typedef struct msub_gossipsub_topic_score { msub_bytes topic; msub_topic_score params; } msub_gossipsub_topic_score;
+typedef struct msub_gossipsub_inspect {
+  void (*peer)(void *ud, msub_bytes peer_id, const msub_peer_score *s); /* views for the call */
+  void *ud;
+} msub_gossipsub_inspect;
 
 #ifdef __cplusplus
 }

@@ -182,6 +182,7 @@ MSUB_API msub_bytes msub_r_peer_id(const msub_router *r, msub_peer p);
 /* Keeps an index of a peer or a name valid (and the same) until the drop. peer_hold: {0}: no memory. */
 MSUB_API msub_peer msub_r_peer_hold(msub_router *r, msub_bytes id);
 MSUB_API void msub_r_peer_drop(msub_router *r, msub_peer p);
+MSUB_API uint32_t msub_r_name_intern(msub_router *r, msub_bytes name); /* held; 0: no memory, or longer than a topic's name may be */
 MSUB_API void msub_r_name_hold(msub_router *r, uint32_t name);
 MSUB_API void msub_r_name_drop(msub_router *r, uint32_t name);
 

@@ -1,15 +1,18 @@
 /* routers/gossipsub/gossipsub.c: the router's table, its layout and the life of its blocks. */
+#include <stddef.h>
 #include "routers/gossipsub/gossipsub.h"
 
 static int layout(msub_layout *l, const void *opts) {
   const msub_gossipsub_opts *o = opts ? opts : &msub__gs_defaults;
   if (msub_gossipsub_opts_fault(o)) return MSUB_ERR_INVAL;
-  _Static_assert(sizeof(msub__gs_session) <= 24 && sizeof(msub__gs_peer) <= 8 && sizeof(msub__gs_link) <= 8, "blocks are small");
+  _Static_assert(sizeof(msub__gs_session) <= 24 && sizeof(msub__gs_peer) <= 8 && sizeof(msub__gs_scored_link) <= 8, "blocks are small");
   msub_layout_state(l, sizeof(msub__gs), _Alignof(msub__gs));
-  msub_layout_peer(l, sizeof(msub__gs_peer) + msub__gs_gater_block(&o->gater), o->gater.on ? 8 : _Alignof(msub__gs_peer));
+  if (o->gater.on) msub_layout_peer(l, sizeof(msub__gs_peer) + msub__gs_gater_block(&o->gater), 8);
+  else msub_layout_peer(l, o->score ? sizeof(msub__gs_peer) : offsetof(msub__gs_peer, row), _Alignof(msub__gs_peer));
   msub_layout_session(l, sizeof(msub__gs_session), _Alignof(msub__gs_session));
   msub_layout_topic(l, sizeof(msub__gs_topic), _Alignof(msub__gs_topic));
-  msub_layout_link(l, sizeof(msub__gs_link), _Alignof(msub__gs_link));
+  if (o->score) msub_layout_link(l, sizeof(msub__gs_scored_link), _Alignof(msub__gs_scored_link));
+  else msub_layout_link(l, sizeof(msub__gs_link), _Alignof(msub__gs_link));
   const msub_gossipsub_protocol *p = o->protocols ? o->protocols : msub__gs_defaults.protocols;
   size_t n = o->protocols ? o->n_protocols : msub__gs_defaults.n_protocols;
   int rc = MSUB_OK;
@@ -40,6 +43,7 @@ static void fini(msub_router *r) {
   msub__gs_backoff_fini(r);
   msub__gs_direct_fini(r);
   msub__gs_gater_fini(r);
+  msub__gs_score_fini(r);
 }
 
 static int init(msub_router *r) {
@@ -47,7 +51,8 @@ static int init(msub_router *r) {
   const msub_gossipsub_opts *o = msub__gs_opts(r);
   g->parity = o->go_parity || msub_r_go_parity(r);
   g->next_heartbeat = msub__deadline(msub_r_mono(r), o->heartbeat_delay_ns);
-  int rc = msub__gs_direct_init(r);
+  int rc = msub__gs_score_init(r);
+  if (rc == MSUB_OK) rc = msub__gs_direct_init(r);
   if (rc == MSUB_OK) rc = msub__gs_gater_init(r);
   if (rc != MSUB_OK) fini(r);
   return rc;
@@ -64,12 +69,12 @@ static int session_up(msub_router *r, msub_session s, const msub_session_info *i
 }
 
 /* Out of all meshes, because the peer cannot be in one any more. */
-static void out_of_meshes(msub_router *r, msub_session s) {
+static void out_of_meshes(msub_router *r, msub_session s, bool down) {
   const msub__gs *g = msub__gs_of(r);
   const msub__gs_session *ss = msub__gs_session_of(r, s);
   for (uint32_t i = 0; ss->member_of && i < g->n_active; i++) {
     msub__gs_topic *tt = msub__gs_topic_of(r, g->active[i]);
-    if (tt && tt->mode == MSUB__GS_MESH) (void)msub__gs_mesh_remove(r, g->active[i], tt, s);
+    if (tt && tt->mode == MSUB__GS_MESH) (void)(down ? msub__gs_mesh_lost : msub__gs_mesh_remove)(r, g->active[i], tt, s);
     else if (tt) (void)msub__gs_member_remove(r, g->active[i], tt, s);
   }
 }
@@ -80,26 +85,28 @@ static void session_agreed(msub_router *r, msub_session s, const msub_session_in
   if (!changed) return;
   ss->is ^= changed;
   if (!(changed & MSUB_F_MESH)) return;
-  if (!(features & MSUB_F_MESH)) out_of_meshes(r, s); /* it was offered more than it speaks */
+  if (!(features & MSUB_F_MESH)) out_of_meshes(r, s, false); /* it was offered more than it speaks */
   msub__gs_reclassify(r, s);
 }
 
 static void session_down(msub_router *r, msub_session s) {
-  out_of_meshes(r, s);
+  out_of_meshes(r, s, true);
   if (msub__gs_session_of(r, s)->is & MSUB__GS_IS_RETRY) msub__gs_retry_forget(r, s);
   msub__gs_score_down(r, s);
   (void)msub__gs_gater_down(r, s);
 }
 
 static uint64_t retain(msub_router *r, msub_session s) {
-  uint64_t backoff = msub__gs_backoff_last(r, msub_r_peer(r, s)), gater = msub__gs_gater_down(r, s);
-  return backoff > gater ? backoff : gater;
+  const msub__gs_peer *p = msub_r_peer(r, s);
+  uint64_t until = msub__gs_backoff_last(r, p), score = msub__gs_score_until(r, p, msub_r_session_peer(r, s)), gater = msub__gs_gater_down(r, s);
+  if (score > until) until = score;
+  return gater > until ? gater : until;
 }
 
 static void forget(msub_router *r, msub_peer p, void *block) {
-  (void)p;
   msub__gs_backoff_forget(r, block);
   msub__gs_gater_forget(r, block);
+  msub__gs_score_forget(r, p, block);
 }
 
 static void remote_join(msub_router *r, msub_session s, msub_topic t, uint8_t flags) {
@@ -124,7 +131,8 @@ static void remote_leave(msub_router *r, msub_session s, msub_topic t, bool down
   if (l->is & MSUB__GS_MEMBER) {
     /* A peer that gave the topic up has no use for a place in its mesh; the reference waits for its PRUNE. */
     if (tt->mode == MSUB__GS_FANOUT) (void)msub__gs_member_remove(r, t, tt, s);
-    else if (down || !msub__gs_of(r)->parity) (void)msub__gs_mesh_remove(r, t, tt, s);
+    else if (down) (void)msub__gs_mesh_lost(r, t, tt, s);
+    else if (!msub__gs_of(r)->parity) (void)msub__gs_mesh_remove(r, t, tt, s);
   }
   if (l->is & MSUB__GS_APART) tt->apart--;
   if (l->is & MSUB__GS_OUT && !(l->is & MSUB__GS_MEMBER)) tt->out_free--;
@@ -155,7 +163,8 @@ static void duplicate(msub_router *r, msub_topic t, msub_bytes id, msub_session 
 }
 
 static uint64_t next_deadline(msub_router *r) {
-  return msub__sooner(msub__sooner(msub__gs_of(r)->next_heartbeat, msub__gs_direct_deadline(r)), msub__gs_gater_deadline(r));
+  uint64_t beat = msub__sooner(msub__gs_of(r)->next_heartbeat, msub__gs_direct_deadline(r));
+  return msub__sooner(beat, msub__sooner(msub__gs_score_deadline(r), msub__gs_gater_deadline(r)));
 }
 
 static void advance(msub_router *r) {
@@ -163,6 +172,7 @@ static void advance(msub_router *r) {
   uint64_t now = msub_r_mono(r), interval = msub__gs_opts(r)->heartbeat_ns;
   msub__gs_direct_advance(r);
   msub__gs_gater_advance(r);
+  msub__gs_score_advance(r);
   if (!msub__passed(g->next_heartbeat, now)) return;
   /* Missed ones are not made up for. */
   uint64_t late = (now - g->next_heartbeat) / interval;

@@ -13,6 +13,7 @@
  *                    │     └▶ actions.c ── retry.c    GRAFT and PRUNE of one peer in one RPC; what was dropped is sent again
  *                    ├▶ opportunistic_graft.c fanout.c direct.c
  *                    └▶ gossip.c                      IHAVE to peers outside the mesh
+ *   anything ──▶ score.c ── peer_score.c promises.c   what it does for the peer's score
  *   publish ──▶ publish.c ── fanout.c idontwant.c     recipients
  *
  *   state      heartbeat's time and count; tables, each a pointer until it is used
@@ -44,6 +45,7 @@ typedef struct msub__gs {
   struct msub__gs_retries *retries;
   struct msub__gs_directs *directs;
   struct msub__gs_gater *gater;
+  struct msub__gs_scores *scores;
   uint32_t tick;   /* heartbeats so far */
   /* the control RPC that is being handled; a long one comes in several calls */
   struct msub__gs_wants *wants; /* what its IHAVEs have that we lack */
@@ -66,6 +68,7 @@ typedef struct msub__gs_topic {
   uint32_t out_free;     /* links to outbound peers that are no members */
   uint16_t n, cap;
   uint16_t outbound;     /* members */
+  uint16_t score;        /* of the joined topic in the table of scores; see score.c */
   uint8_t mode;
   uint16_t weight; /* gater.c: place of its weight in the options, + 1; 0: not looked up */
 } msub__gs_topic;
@@ -82,9 +85,13 @@ typedef struct msub__gs_session {
 enum { MSUB__GS_IS_DIRECT = 16, MSUB__GS_IS_OUT = 32, MSUB__GS_IS_RETRY = 64, MSUB__GS_IS_UNWANTED = 128 };
 #define MSUB__GS_FEATURES 15u
 
-typedef struct msub__gs_peer { uint32_t backoffs; } msub__gs_peer; /* index + 1 of its newest; 0: none */
+typedef struct msub__gs_peer {
+  uint32_t backoffs; /* index + 1 of its newest; 0: none */
+  uint32_t row;      /* in the table of scores; there with scores only */
+} msub__gs_peer;
 
 typedef struct msub__gs_link { uint8_t is; } msub__gs_link;
+typedef struct msub__gs_scored_link { msub__gs_link l; uint32_t slot; } msub__gs_scored_link; /* slot: a hint of the table of scores */
 enum {
   MSUB__GS_LINKED = 1,  /* remote_join was here */
   MSUB__GS_MEMBER = 2,
@@ -94,7 +101,10 @@ enum {
 };
 
 /* A draw added for one purpose does not shift the others. */
-enum { MSUB__GS_RNG_GRAFT, MSUB__GS_RNG_PRUNE, MSUB__GS_RNG_FANOUT, MSUB__GS_RNG_GOSSIP, MSUB__GS_RNG_IWANT, MSUB__GS_RNG_PX, MSUB__GS_RNG_GATER };
+enum {
+  MSUB__GS_RNG_GRAFT, MSUB__GS_RNG_PRUNE, MSUB__GS_RNG_FANOUT, MSUB__GS_RNG_GOSSIP, MSUB__GS_RNG_IWANT, MSUB__GS_RNG_PX, MSUB__GS_RNG_GATER,
+  MSUB__GS_RNG_PROMISE
+};
 
 static inline msub__gs *msub__gs_of(const msub_router *r) { return msub_r_state(r); }
 static inline msub__gs_topic *msub__gs_topic_of(const msub_router *r, msub_topic t) { return msub_r_topic(r, t); }
@@ -175,6 +185,7 @@ size_t msub__gs_send(msub_router *r, const msub_session *to, size_t n_to, const 
 /* The peer is in now (false: it could not be put in) / out. `ours`: we grafted. */
 bool msub__gs_mesh_add(msub_router *r, msub_topic t, msub__gs_topic *tt, msub_session s, bool ours);
 bool msub__gs_mesh_remove(msub_router *r, msub_topic t, msub__gs_topic *tt, msub_session s);
+bool msub__gs_mesh_lost(msub_router *r, msub_topic t, msub__gs_topic *tt, msub_session s); /* it is disconnected: not a prune for its score */
 /* Grafts up to `want` of the candidates, at random; may_graft is asked. Returns how many. */
 size_t msub__gs_graft_some(msub_router *r, msub_topic t, msub__gs_topic *tt, msub__gs_picks *from, size_t want, msub__gs_actions *a);
 /* We put the peer out: PRUNE and backoff. */

@@ -109,8 +109,8 @@ void msub__gs_heartbeat(msub_router *r) {
     msub__gs_gossip_emit(r, &gossip, g->active[i]);
   }
   msub__gs_fanout_heartbeat(r, &gossip);
+  msub__gs_gossip_flush(r, &gossip); /* a peer's GRAFT and PRUNE come after its IHAVE, as the reference's */
   msub__gs_actions_fini(r, &a);
-  msub__gs_gossip_flush(r, &gossip);
   msub__gs_retry_all(r);
   msub_h_shift(r);
 }

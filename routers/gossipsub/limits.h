@@ -23,6 +23,17 @@
 #define MSUB__GS_GATER_SOURCES 8192u
 #define MSUB__GS_GATER_TOPICS 1024u
 
+/* ---- scores ---- */
+
+#define MSUB__GS_ALLOW 64u            /* addresses in ip_allow */
+#define MSUB__GS_PEER_ADDRESSES 16u   /* of a peer that count; more do not */
+#define MSUB__GS_SCORED_TOPICS 4095u  /* full: a new topic is not scored */
+#define MSUB__GS_SCORED_LINKS 1048575u /* peers with a score in one topic; full: another has none there */
+/* Delivery records, and senders of copies noted in them; full: the oldest record goes, a sender is not noted. */
+#define MSUB__GS_RECORDS 131072u
+#define MSUB__GS_RECORD_PEERS 524288u
+#define MSUB__GS_PROMISES 65536u      /* IWANTs that must be answered; full: the oldest is forgiven */
+
 /* ---- work per peer and heartbeat ---- */
 
 #define MSUB__GS_IHAVE_IDS 2000u  /* ids of an IHAVE that are looked at (parity: max_ihave_length) */

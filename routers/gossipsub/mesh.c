@@ -11,11 +11,16 @@ bool msub__gs_mesh_add(msub_router *r, msub_topic t, msub__gs_topic *tt, msub_se
   return true;
 }
 
-bool msub__gs_mesh_remove(msub_router *r, msub_topic t, msub__gs_topic *tt, msub_session s) {
+bool msub__gs_mesh_lost(msub_router *r, msub_topic t, msub__gs_topic *tt, msub_session s) {
   if (!msub__gs_member_remove(r, t, tt, s)) return false;
   msub_peer p = msub_r_session_peer(r, s);
   msub_r_trace(r, MSUB_T_PRUNE, t, p);
   msub_r_protect(r, p, t, false);
+  return true;
+}
+
+bool msub__gs_mesh_remove(msub_router *r, msub_topic t, msub__gs_topic *tt, msub_session s) {
+  if (!msub__gs_mesh_lost(r, t, tt, s)) return false;
   msub__gs_score_prune(r, s, t);
   return true;
 }
@@ -59,6 +64,11 @@ int msub__gs_join(msub_router *r, msub_topic t) {
     msub_r_log(r, MSUB_LOG_ERROR, "gossipsub: the topic's mesh parameters do not hold: %s", fault);
     return MSUB_ERR_INVAL;
   }
+  char where[96];
+  if (own && own->score && (fault = msub_topic_score_fault(own->score, where))) {
+    msub_r_log(r, MSUB_LOG_ERROR, "gossipsub: the topic's score parameters: %s: %s", where, fault);
+    return MSUB_ERR_INVAL;
+  }
   if (!msub__gs_activate(r, t)) return MSUB_ERR_NOMEM;
   const msub_gossipsub_mesh *m = msub__gs_params(r, t);
   size_t want = m->d || !msub__gs_of(r)->parity ? m->d : SIZE_MAX; /* the reference takes 0 for no limit here */
@@ -95,6 +105,7 @@ void msub__gs_leave(msub_router *r, msub_topic t) {
     (void)msub__gs_mesh_remove(r, t, tt, s);
     msub__gs_act(r, &a, s, t, MSUB_C_PRUNE, true, true);
   }
+  msub__gs_score_leave(r, t);
   tt->mode = MSUB__GS_NONE;
   msub__gs_deactivate(r, t);
   msub__gs_actions_fini(r, &a);

@@ -23,7 +23,7 @@ static double median(msub_router *r, const msub__gs_topic *tt) {
 
 void msub__gs_opportunistic_graft(msub_router *r, msub_topic t, msub__gs_topic *tt, msub__gs_actions *a) {
   double m = median(r, tt);
-  if (m >= msub__gs_thresholds_of(r)->opportunistic) return;
+  if (m >= msub__gs_thresholds_of(r)->opportunistic_graft) return;
   msub__gs_picks c;
   msub__gs_picks_init(&c);
   msub__gs_candidates(r, t, MSUB__GS_MIND_BACKOFF | MSUB__GS_ABOVE, m < 0 ? 0 : m, &c);

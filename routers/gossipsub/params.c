@@ -42,6 +42,7 @@ const msub_gossipsub_opts msub__gs_defaults = {
   .gater = { .threshold = 0.33, .global_decay = 0.96235062639808855, .source_decay = 0.99872160390483034, .decay_to_zero = 0.01,
              .decay_interval_ns = 1 * MSUB__S, .quiet_ns = 60 * MSUB__S, .retain_ns = 6 * 3600 * MSUB__S, .duplicate_weight = 0.125,
              .ignore_weight = 1, .reject_weight = 16 },
+  .score = &msub_gossipsub_default_score,
 };
 
 void msub_gossipsub_opts_init(msub_gossipsub_opts *o) { *o = msub__gs_defaults; }
@@ -54,6 +55,7 @@ void msub_gossipsub_opts_v10(msub_gossipsub_opts *o) {
   o->mesh.dout = 0;
   o->opportunistic_ticks = 0;
   o->prune_backoff_ns = o->unsubscribe_backoff_ns = o->max_backoff_ns = 0;
+  o->score = NULL;
 }
 
 void msub_gossipsub_opts_go_parity(msub_gossipsub_opts *o) {
@@ -62,6 +64,7 @@ void msub_gossipsub_opts_go_parity(msub_gossipsub_opts *o) {
   o->mesh.flood_publish = false;
   o->iwant_concurrent = 0;
   o->cache_bytes = SIZE_MAX / 4; /* bounded by its windows alone */
+  o->score = NULL; /* the reference has no defaults */
 }
 
 /* The rules of the reference, its integer division included. dlo 0 (a node that never grafts by itself) goes with dout 0. */
@@ -95,5 +98,7 @@ const char *msub_gossipsub_opts_fault(const msub_gossipsub_opts *o) {
   if (o->n_direct && !o->direct) return "direct with n_direct";
   for (size_t i = 0; i < o->n_direct; i++)
     if (!o->direct[i].p || !o->direct[i].n) return "a direct peer has an id";
+  if (o->score && ((fault = msub_score_params_fault(&o->score->params, NULL)) || (fault = msub_score_thresholds_fault(&o->score->thresholds, NULL)))) return fault;
+  if (o->mesh.score && (fault = msub_topic_score_fault(o->mesh.score, NULL))) return fault;
   return msub__gs_gater_fault(&o->gater);
 }

@@ -1,23 +1,23 @@
-/* routers/gossipsub/score.h: what the router asks of peer scores and tells them. Without score parameters every score and every
- * threshold is 0, so that no comparison below ever excludes anybody. */
+/* routers/gossipsub/score.h: what the router asks of peer scores and tells them. With scores off every score and every threshold
+ * is 0, so that no comparison ever excludes anybody. */
 #ifndef MSUB_ROUTERS_GOSSIPSUB_SCORE_H
 #define MSUB_ROUTERS_GOSSIPSUB_SCORE_H
-#include "meshsub/router.h"
+#include "meshsub/gossipsub.h"
+
+struct msub__gs_peer;
+
+MSUB_MUST int msub__gs_score_init(msub_router *r); /* fini follows in any case */
+void msub__gs_score_fini(msub_router *r);
 
 double msub__gs_score(msub_router *r, msub_session s);
-
-typedef struct msub__gs_thresholds {
-  double gossip;        /* below: no gossip to it, its IHAVE and IWANT are ignored */
-  double publish;       /* below: no own messages to it, not in a fanout */
-  double graylist;      /* below: its RPCs are ignored */
-  double accept_px;     /* from here on its peer exchange counts */
-  double opportunistic; /* median of a mesh below it: look for better peers */
-} msub__gs_thresholds;
-const msub__gs_thresholds *msub__gs_thresholds_of(const msub_router *r);
+const msub_score_thresholds *msub__gs_thresholds_of(const msub_router *r);
 
 /* What happened. */
 void msub__gs_score_up(msub_router *r, msub_session s, const msub_session_info *i);
-void msub__gs_score_down(msub_router *r, msub_session s);
+void msub__gs_score_down(msub_router *r, msub_session s); /* the session is out of all meshes, but no prune was told */
+uint64_t msub__gs_score_until(const msub_router *r, const struct msub__gs_peer *p, msub_peer who); /* the score is remembered; 0: it is not */
+void msub__gs_score_forget(msub_router *r, msub_peer who, const struct msub__gs_peer *p);
+void msub__gs_score_leave(msub_router *r, msub_topic t);
 void msub__gs_score_graft(msub_router *r, msub_session s, msub_topic t);
 void msub__gs_score_prune(msub_router *r, msub_session s, msub_topic t);
 void msub__gs_score_arrived(msub_router *r, msub_topic t, const msub_msg *m, msub_session from);
@@ -25,6 +25,11 @@ void msub__gs_score_validated(msub_router *r, msub_topic t, const msub_msg *m, c
 void msub__gs_score_duplicate(msub_router *r, msub_topic t, msub_bytes id, msub_session from);
 void msub__gs_score_penalty(msub_router *r, msub_session s, unsigned n); /* behaviour */
 void msub__gs_score_asked(msub_router *r, msub_session s, const msub_bytes *ids, size_t n); /* an IWANT went out: a promise */
-void msub__gs_score_heartbeat(msub_router *r); /* broken promises; what follows in this heartbeat sees one set of scores */
+void msub__gs_score_throttled(msub_router *r, msub_session s); /* we do not listen to its messages, so it may not keep its promises */
+
+void msub__gs_score_heartbeat(msub_router *r); /* broken promises */
+uint64_t msub__gs_score_deadline(const msub_router *r);
+void msub__gs_score_advance(msub_router *r);
+int msub__gs_score_command(msub_router *r, uint32_t what, const void *arg, size_t n);
 
 #endif

@@ -7,10 +7,10 @@
  *  - an id has 1 to 128 bytes: an empty one in an IDONTWANT is not kept;
  *  - an id is a duplicate for exactly 120 s, without waiting for a sweep: a copy that comes later is a new message.
  *    What follows from that is not compared;
+ *  - a backoff of 0 s is the field left out, which tells the receiver the same: to take its own;
  *  - a signed peer record counts when the peer itself signed it: the record's peer is not dialled otherwise;
  *  - nothing filters the IHAVEs of a peer: it is also asked for ids of a topic that a case's peer filter denies it. A
- *    case whose filter concerns more than IHAVE is skipped;
- *  - a score that a case samples at its very end, and nowhere else, is left out: there are no scores yet. */
+ *    case whose filter concerns more than IHAVE is skipped. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,22 +41,6 @@ static bool any_part(const json_t *c, const char *part) {
   json_array_foreach(gc_get(c, "script"), i, step)
     if (gc_get(gc_at(step, 3), part)) return true;
   return false;
-}
-
-static size_t scored(const json_t *instant) { return json_array_size(gc_get(gc_get(instant, "state"), "score")); }
-
-/* The only sample with scores is the last thing that the case records. */
-static bool scores_at_the_end(const json_t *c) {
-  json_t *e, *expect = gc_get(c, "expect");
-  size_t i, n = json_array_size(expect), with = 0;
-  json_array_foreach(expect, i, e) with += scored(e) > 0;
-  return with == 0 || (with == 1 && scored(gc_at(expect, n - 1)) > 0);
-}
-
-static bool needs_scores(const json_t *c) {
-  const json_t *params = gc_get(gc_get(c, "config"), "score_params");
-  return any_op(c, "app_score") || json_object_size(gc_get(params, "topics")) > 0 ||
-         json_number_value(gc_get(params, "ip_colocation_factor_weight")) < 0 || !scores_at_the_end(c);
 }
 
 static bool denied(gc_arena *a, const json_t *c, const char *topic, const char *peer) {
@@ -90,7 +74,6 @@ static const char *missing(const json_t *c) {
   if (gc_get(config, "subscription_allow")) return "a subscription filter";
   if (any_op(c, "blacklist")) return "a blacklist";
   if (any_op(c, "connect_in") || any_op(c, "connect_out")) return "streams in one direction only";
-  if (needs_scores(c)) return "scores";
   return NULL;
 }
 
@@ -118,6 +101,19 @@ static void without_empty_ids(gc_arena *a, const json_t *c, json_t *e, bool *rul
     if (empty) *ruled = true;
     (void)json_integer_set(n, json_integer_value(n) - (json_int_t)empty);
   }
+}
+
+/* [topic, 0, …] anywhere under a "prune" becomes [topic, null, …]. */
+static void without_zero_backoff(json_t *j, bool prunes, bool *ruled) {
+  json_t *v;
+  const char *key;
+  size_t i;
+  if (prunes && json_is_string(gc_at(j, 0)) && json_is_integer(gc_at(j, 1)) && json_integer_value(gc_at(j, 1)) == 0) {
+    (void)json_array_set_new(j, 1, json_null());
+    *ruled = true;
+  }
+  json_array_foreach(j, i, v) without_zero_backoff(v, prunes, ruled);
+  json_object_foreach(j, key, v) without_zero_backoff(v, strcmp(key, "prune") == 0, ruled);
 }
 
 /* Whether the record of this peer, in a PRUNE of the script, is one that the peer did not sign. */
@@ -223,9 +219,9 @@ static json_t *by_rules(gc_arena *a, const json_t *c, int64_t *until, bool *rule
   json_array_foreach(expect, i, e) {
     without_empty_ids(a, c, e, ruled);
     without_bad_records(a, c, e, ruled);
-    if (scored(e) == 0) continue;
-    (void)json_array_clear(gc_get(gc_get(e, "state"), "score"));
-    *ruled = true;
+    if (json_integer_value(gc_get(gc_get(gc_get(c, "config"), "params"), "PruneBackoff_ms")) == 0 &&
+        gc_get(gc_get(gc_get(c, "config"), "params"), "PruneBackoff_ms"))
+      without_zero_backoff(e, false, ruled);
   }
   return expect;
 }

@@ -1,5 +1,6 @@
 /* By items: what a peer got in an instant, whatever RPCs it came in; of the order only what the recorded RPCs say. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "tests/vectors/go_control.h"
@@ -360,6 +361,22 @@ static const char *compare_backoff(const where *w, const json_t *ours, const jso
   return differ(a, &left, &theirs);
 }
 
+/* [[score, [peers]]] against {peer: score}. Equal to 1e-12; what is not listed is 0. */
+static const char *compare_scores(const where *w, const json_t *ours, const json_t *recorded) {
+  json_t *e;
+  size_t i, listed = 0;
+  json_array_foreach(recorded, i, e) {
+    gc_list peers = gc_names(w->a, gc_at(e, 1));
+    double want = json_number_value(gc_at(e, 0));
+    listed += peers.n;
+    for (size_t k = 0; k < peers.n; k++) {
+      double got = json_number_value(gc_get(ours, peers.s[k]));
+      if (!(fabs(got - want) <= 1e-12 * fabs(want))) return gc_text(w->a, "%s has score %.17g instead of %.17g", peers.s[k], got, want);
+    }
+  }
+  return listed == json_object_size(ours) ? NULL : "a score that should be 0";
+}
+
 static const char *compare_state(const where *w, const json_t *ours, const json_t *recorded) {
   gc_arena *a = w->a;
   static const char *const peers[] = { "mesh", "fanout", "topics" };
@@ -377,7 +394,7 @@ static const char *compare_state(const where *w, const json_t *ours, const json_
     free(text);
     return why;
   }
-  return json_array_size(gc_get(recorded, "score")) == json_array_size(gc_get(ours, "score")) ? NULL : "scores";
+  return compare_scores(w, gc_get(ours, "score"), gc_get(recorded, "score"));
 }
 
 /* ---- a run ---- */

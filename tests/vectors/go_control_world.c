@@ -15,6 +15,7 @@
 #include "pubsub/engine.h"
 #include "routers/gossipsub/gossipsub.h"
 #include "tests/vectors/go_control.h"
+#include "tests/vectors/score_params.h"
 
 /* The beginning of the case. Late enough for expiries that wrap to hours before it. */
 #define BASE_NS UINT64_C(8000000000000000000)
@@ -25,6 +26,9 @@ typedef struct queued { msub_bytes frame; struct queued *next; } queued;
 typedef struct peer {
   const char *name, *protocol;
   bool out, blocked, connected;
+  double app;
+  uint8_t address[16];
+  size_t address_n;
   msub_session s;
   size_t waiting;         /* RPCs in the lanes */
   queued *held, *lane[2]; /* held: by the writer */
@@ -40,6 +44,8 @@ typedef struct node {
   msub_engine *e;
   msub_gossipsub_opts opts;
   msub_bytes direct[PEERS];
+  msub_score_opts score;
+  msub_cidr allow[16];
   peer peers[PEERS];
   size_t n_peers, queue;
   topic topics[TOPICS];
@@ -235,6 +241,33 @@ static void set_params(msub_gossipsub_opts *o, const json_t *params) {
   }
 }
 
+static void set_scores(node *w, const json_t *config) {
+  GC_MUST(vec_score_params(gc_get(config, "score_params"), &w->score.params, w->allow, 16));
+  if (gc_get(config, "thresholds")) vec_score_thresholds(gc_get(config, "thresholds"), &w->score.thresholds);
+  w->score.params.skip_atomic = w->score.thresholds.skip_atomic = true;
+  w->opts.score = &w->score;
+}
+
+/* The topics of the score parameters, before anything happens. */
+static void score_topics(node *w, const json_t *config) {
+  const char *name;
+  json_t *params;
+  msub_now now = now_of(w);
+  json_object_foreach(gc_get(gc_get(config, "score_params"), "topics"), name, params) {
+    msub_gossipsub_topic_score s = { .topic = msub_str(name) };
+    GC_MUST(vec_topic_score(params, &s.params));
+    s.params.skip_atomic = true;
+    GC_MUST(msub_command(w->e, 0, MSUB_GOSSIPSUB_TOPIC_SCORE, &s, sizeof s, &now) == MSUB_OK);
+  }
+}
+
+/* Without one in the case each peer has an address of its own. */
+static void set_address(peer *p, size_t number, const char *text) {
+  char own[32];
+  snprintf(own, sizeof own, "10.9.%zu.%zu", number / 250, number % 250 + 1);
+  p->address_n = vec_address(text ? text : own, p->address);
+}
+
 static const char *spoken(const char *protocol) {
   return strcmp(protocol, "/meshsub/1.3.0") == 0 ? "/meshsub/1.2.0" : protocol;
 }
@@ -247,6 +280,7 @@ static void set_up(node *w, const json_t *c, uint64_t seed) {
   set_params(&w->opts, gc_get(config, "params"));
   w->opts.mesh.flood_publish = json_is_true(gc_get(config, "flood_publish"));
   w->opts.peer_exchange = json_is_true(gc_get(config, "peer_exchange"));
+  if (gc_get(config, "score_params")) set_scores(w, config);
   gc_list direct = gc_names(w->a, gc_get(config, "direct"));
   for (i = 0; i < direct.n; i++) w->direct[w->opts.n_direct++] = gc_id_of(w->a, &w->ids, direct.s[i]);
   w->opts.direct = w->direct;
@@ -258,8 +292,10 @@ static void set_up(node *w, const json_t *c, uint64_t seed) {
     gc_list names = gc_names(w->a, gc_at(one, 0));
     for (size_t k = 0; k < names.n; k++) {
       GC_MUST(w->n_peers < PEERS);
-      w->peers[w->n_peers++] = (peer){ .name = names.s[k], .protocol = spoken(json_string_value(gc_at(one, 1))),
-                                       .out = strcmp(json_string_value(gc_at(one, 2)), "out") == 0 };
+      peer *p = &w->peers[w->n_peers++];
+      *p = (peer){ .name = names.s[k], .protocol = spoken(json_string_value(gc_at(one, 1))),
+                   .out = strcmp(json_string_value(gc_at(one, 2)), "out") == 0 };
+      set_address(p, w->n_peers, json_string_value(gc_at(one, 3)));
     }
   }
 
@@ -285,6 +321,7 @@ static void set_up(node *w, const json_t *c, uint64_t seed) {
   GC_MUST(msub_engine_new(w->sh, &o, &now, &w->e) == MSUB_OK);
   if (json_is_true(gc_get(config, "validator")))
     GC_MUST(msub_validator(w->e, (msub_topic){ 0 }, validate, NULL) == MSUB_OK);
+  score_topics(w, config);
 }
 
 /* ---- the script ---- */
@@ -317,13 +354,22 @@ static void receive(node *w, peer *p, const json_t *rpc) {
   GC_MUST(msub_session_inbound_gone(w->e, p->s, &now) == MSUB_OK);
 }
 
+/* Of the peer from now on; the engine keeps it while it knows the peer. */
+static void set_app(node *w, peer *p, double value) {
+  msub_now now = now_of(w);
+  msub_gossipsub_app_score a = { gc_id_of(w->a, &w->ids, p->name), value };
+  p->app = value;
+  if (p->connected) GC_MUST(msub_command(w->e, 0, MSUB_GOSSIPSUB_APP_SCORE, &a, sizeof a, &now) == MSUB_OK);
+}
+
 static void open_out(node *w, peer *p) {
   msub_now now = now_of(w);
   msub_session_opts o = { .peer_id = gc_id_of(w->a, &w->ids, p->name), .protocol = p->protocol,
                           .link = (uint64_t)(p - w->peers),
-                          .outbound = p->out, .agreed = true };
+                          .outbound = p->out, .agreed = true, .address = { p->address, p->address_n } };
   GC_MUST(!p->connected && msub_session_up(w->e, &o, &now, &p->s) == MSUB_OK);
   p->connected = true;
+  if (p->app < 0 || p->app > 0) set_app(w, p, p->app);
 }
 
 static void of_peer(node *w, const char *op, peer *p, const json_t *rpc) {
@@ -335,6 +381,7 @@ static void of_peer(node *w, const char *op, peer *p, const json_t *rpc) {
     if (rpc) receive(w, p, rpc);
   } else if (strcmp(op, "rpc") == 0) receive(w, p, rpc);
   else if (strcmp(op, "close_in") == 0) GC_MUST(msub_session_inbound_gone(w->e, p->s, &now) == MSUB_OK);
+  else if (strcmp(op, "app_score") == 0) set_app(w, p, json_number_value(rpc));
   else if (strcmp(op, "block") == 0) p->blocked = true;
   else if (strcmp(op, "unblock") == 0) unblock(w, p);
   else if (strcmp(op, "direct_add") == 0)
@@ -344,7 +391,9 @@ static void of_peer(node *w, const char *op, peer *p, const json_t *rpc) {
   else {
     GC_MUST(strcmp(op, "disconnect") == 0);
     GC_MUST(msub_session_down(w->e, p->s, &now) == MSUB_OK);
-    *p = (peer){ .name = p->name, .protocol = p->protocol, .out = p->out };
+    peer gone = { .name = p->name, .protocol = p->protocol, .out = p->out, .app = p->app, .address_n = p->address_n };
+    memcpy(gone.address, p->address, sizeof gone.address);
+    *p = gone;
   }
 }
 
@@ -401,7 +450,6 @@ static void sample_topic(node *w, json_t *state, const msub__topic *t) {
     if (s[i].roles & MSUB_ROLE_FANOUT) put_peer(w, fanout, name, s[i].peer);
     if (s[i].roles & MSUB_ROLE_BACKOFF)
       append(backoff, gc_text(w->a, "%s %" PRId64 " %s", name, ms_of(s[i].backoff_ns), peer_name(w, s[i].peer)));
-    if (s[i].score < 0 || s[i].score > 0) append(gc_get(state, "score"), peer_name(w, s[i].peer));
   }
   for (size_t i = 0; i < msub_topic_peers(w->e, t->handle); i++)
     put_peer(w, gc_get(state, "topics"), name, msub_topic_peer(w->e, t->handle, i));
@@ -415,9 +463,15 @@ static size_t unwanted_of(const node *w, const peer *p) {
   return n;
 }
 
+typedef struct scores { node *w; json_t *out; } scores;
+static void put_score(void *ud, msub_bytes id, const msub_peer_score *s) {
+  scores *all = ud;
+  if (s->score < 0 || s->score > 0) (void)json_object_set_new(all->out, gc_name_of(all->w->a, &all->w->ids, id), json_real(s->score));
+}
+
 static void sample(node *w) {
   json_t *state =
-      json_pack("{s:{},s:{},s:[],s:{},s:{},s:[]}", "mesh", "fanout", "backoff", "topics", "unwanted", "score");
+      json_pack("{s:{},s:{},s:[],s:{},s:{},s:{}}", "mesh", "fanout", "backoff", "topics", "unwanted", "score");
   const msub__router *r = &w->e->routers[0];
   for (uint32_t i = 0; i < r->n_topics; i++)
     if (r->topics[i].t) sample_topic(w, state, r->topics[i].t);
@@ -425,6 +479,10 @@ static void sample(node *w) {
     size_t n = unwanted_of(w, &w->peers[i]);
     if (n) (void)json_object_set_new(gc_get(state, "unwanted"), w->peers[i].name, json_integer((json_int_t)n));
   }
+  scores all = { w, gc_get(state, "score") };
+  msub_gossipsub_inspect inspect = { put_score, &all };
+  msub_now now = now_of(w);
+  if (w->opts.score) GC_MUST(msub_command(w->e, 0, MSUB_GOSSIPSUB_INSPECT, &inspect, sizeof inspect, &now) == MSUB_OK);
   gc_instant *at = instant(w);
   GC_MUST(!at->state);
   at->state = state;
