@@ -48,8 +48,7 @@ int msub_layout_cache(msub_layout *l, unsigned windows, unsigned gossip, size_t 
 
 void *msub_layout_alloc(msub_layout *l, size_t n) {
   size_t all;
-  if (!msub__add_size(n, sizeof(msub__plan_block), &all)) return NULL;
-  msub__plan_block *b = msub__zalloc(&l->sh->mem, 1, all);
+  msub__plan_block *b = msub__add_size(n, sizeof(msub__plan_block), &all) ? msub__zalloc(&l->sh->mem, 1, all) : NULL;
   if (!b) {
     l->err = MSUB_ERR_NOMEM;
     return NULL;

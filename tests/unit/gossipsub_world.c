@@ -31,6 +31,7 @@ void gs_init(void) {
   w.id_of = id_of_view;
   msub_gossipsub_opts_init(&o);
   o.mesh.flood_publish = false;
+  o.score = NULL; /* most tests do things that cost a peer its score, and want to see the rest */
   w.router_opts = &o;
   memset(gs_peer, 0, sizeof gs_peer);
 }
