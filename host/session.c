@@ -192,11 +192,12 @@ static void hello_again(msub__sess *s) {
   if (s->hellos >= MSUB__HOST_HELLOS || msub__lanes_pending(&s->lanes, false) > 0) return;
   s->hellos++;
   s->hello_at = h->now.mono_ns;
-  if (engage(s, s->out->conn) != MSUB_OK) return;
+  s->capturing = true;
   msub__enter(h);
-  (void)msub_session_agreed(h->engine, s->handle, &h->now);
+  int err = msub_session_hello(h->engine, s->handle, &h->now);
   msub__leave(h);
-  msub__stream_wants_write(s->out);
+  s->capturing = false;
+  if (err == MSUB_OK) msub__stream_wants_write(s->out);
 }
 
 void msub__sess_heard(msub__sess *s, msub__conn *c, msub_bytes protocol) {

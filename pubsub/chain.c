@@ -56,3 +56,5 @@ void msub_x_advance(msub_router *r) {
   FIRST(r, advance);
   if (at) at->level->ops->advance(at);
 }
+uint8_t msub_x_hello(msub_router *r, msub_session s) { ANSWER(r, hello, 0, s); }
+bool msub_x_extension(msub_router *r, msub_session s, const msub_ctl_entry *e) { ANSWER(r, extension, false, s, e); }

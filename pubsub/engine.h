@@ -75,6 +75,7 @@ typedef struct msub__session {
   uint16_t gen;
   uint8_t protocol;     /* index in the plan */
   bool outbound : 1, agreed : 1, hello_due : 1, throttled : 1, returning : 1;
+  bool first_due : 1; /* the next RPC that is taken is the first one of the peer's stream */
 } msub__session;
 _Static_assert(MSUB__PEER_TOPICS <= UINT16_MAX && MSUB__PUBLISH_ENTRIES <= UINT16_MAX, "they are counted in 16 bits");
 
@@ -392,8 +393,8 @@ uint8_t *msub__room(msub_engine *e, uint8_t **p, size_t *cap, size_t n); /* grow
 /* ---- announce.c: control that leaves ---- */
 /* To each session, encoded once, split. How many took all of it. */
 size_t msub__send_control(msub_engine *e, unsigned ri, const msub_session *to, size_t n_to, const msub_ctl_entry *entries, size_t n, msub_lane lane);
-/* Tells all joined topics of the session's router. */
-void msub__send_hello(msub_engine *e, unsigned ri, uint32_t slot);
+/* Tells all joined topics of the session's router. again: on the same stream, without the extensions. */
+void msub__send_hello(msub_engine *e, unsigned ri, uint32_t slot, bool again);
 void msub__announce(msub_engine *e, const msub__topic *t, bool joined);
 
 /* ---- verdict.c ---- */

@@ -1,5 +1,7 @@
 /* pubsub/hooks.c: whose hook, and whose word, counts for a topic: the program's policy, the levels' from outside in, the default. */
 #include "pubsub/engine.h"
+#include "meshsub/partial.h"
+#include <string.h>
 
 const msub_channel_policy *msub__hook(const msub_engine *e, const msub__topic *t, unsigned hook, msub_channel *c) {
   const msub__router *r = &e->routers[msub__handle_router(t->handle.v)];
@@ -81,6 +83,25 @@ void msub__fault(msub_engine *e, const char *whose, const char *what) {
 
 static msub__topic *topic(msub_router *r, msub_topic t) {
   return msub__handle_router(t.v) == r->index ? msub__topic_of(r->engine, t) : NULL;
+}
+
+bool msub_h_partial(msub_router *r, msub_topic h, msub_channel *c, msub_partial_ops *out) {
+  const msub__topic *t = topic(r, h);
+  const msub_partial_ops *ops = NULL;
+  *out = (msub_partial_ops){ .abi = 0 };
+  if (!t) return false;
+  *c = (msub_channel){ .engine = r->engine, .r = r->engine->routers[r->index].handles, .topic = h, .ctx = t->ctx };
+  if (t->policy) ops = t->policy->partial;
+  const msub_plan *p = r->level->plan;
+  for (uint32_t d = 0; !ops && d < p->n_levels; d++) {
+    if (!p->level[d].policy || !p->level[d].policy->partial) continue;
+    ops = p->level[d].policy->partial;
+    c->r = r->engine->routers[r->index].handles + d;
+    c->ctx = NULL;
+  }
+  if (!ops || ops->abi != MSUB_ABI) return false;
+  memcpy(out, ops, ops->size < sizeof *out ? ops->size : sizeof *out);
+  return true;
 }
 
 /* The first `want` of the candidates in a random order: the default of emit. */

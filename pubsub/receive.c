@@ -165,6 +165,61 @@ static bool messages(msub_engine *e, sender by, msub_bytes frame) {
   return false;
 }
 
+/* What extensions brought. */
+static void extension(msub_engine *e, sender by, const msub_ctl_entry *x) {
+  msub_session from = msub__session_handle(e, by.ri, by.slot);
+  if (x->flags & MSUB_EXT_LATE) MSUB__COUNT(e, extensions_late);
+  if (x->kind == MSUB_C_PARTIAL) MSUB__COUNT(e, partials_in);
+  bool taken = MSUB__ASK(e, by.ri, extension, false, from, x);
+  if (x->kind == MSUB_C_EXTENSIONS) return;
+  if (!taken) {
+    if (x->kind == MSUB_C_PARTIAL) MSUB__COUNT(e, partials_refused);
+    return;
+  }
+  if (x->kind == MSUB_C_TEST) {
+    MSUB__TRACE(e, by.ri, .kind = MSUB_T_EXTENSION, .peer = { by.peer }, .text = "test");
+    return;
+  }
+  const msub__topic *t = msub__topic_find(e, by.ri, x->topic_name);
+  MSUB__TRACE(e, by.ri, .kind = MSUB_T_EXTENSION, .peer = { by.peer }, .topic = t ? t->handle : (msub_topic){ 0 }, .id = x->ids[0],
+              .n = (uint32_t)(x->ids[1].n + x->ids[2].n), .text = "partial");
+}
+
+/* Takes note that the first RPC of the stream is here: with these extensions, or (flags 0) none. */
+static void announced(msub_engine *e, sender by, bool any, uint8_t flags) {
+  msub__session *s = msub__session_at(e, by.ri, by.slot);
+  msub_ctl_entry x = { .kind = MSUB_C_EXTENSIONS, .flags = flags };
+  if (!s->first_due) x.flags |= MSUB_EXT_LATE;
+  if (s->first_due || any) extension(e, by, &x);
+  s->first_due = false;
+}
+
+static void extensions(msub_engine *e, sender by, msub_bytes frame) {
+  msub_rpc_iter it;
+  msub_rpc_part part;
+  bool any = false, test = false;
+  uint8_t flags = 0;
+  msub_ctl_entry partial = { .kind = MSUB_C_PARTIAL };
+  msub_bytes views[3];
+  msub_rpc_begin(&it, frame);
+  while (msub_rpc_next(&it, &part) != MSUB_P_END) {
+    if (part.kind == MSUB_P_EXTENSIONS) {
+      any = true;
+      flags = (uint8_t)((part.ext_partial ? MSUB_EXT_PARTIAL : 0) | (part.ext_test ? MSUB_EXT_TEST : 0));
+    } else if (part.kind == MSUB_P_PARTIAL) {
+      views[0] = part.group;
+      views[1] = part.part_message;
+      views[2] = part.parts_metadata;
+      partial.ids = views;
+      partial.n_ids = 3;
+      partial.topic_name = msub__intern_find(&e->sh->names, &e->sh->key, part.topic);
+    } else if (part.kind == MSUB_P_TEST) test = true;
+  }
+  announced(e, by, any, flags);
+  if (partial.n_ids) extension(e, by, &partial);
+  if (test) extension(e, by, &(msub_ctl_entry){ .kind = MSUB_C_TEST });
+}
+
 static msub_accept accepts(msub_engine *e, sender by) {
   return MSUB__ASK(e, by.ri, accept_from, MSUB_FROM_ALL, msub__session_handle(e, by.ri, by.slot));
 }
@@ -202,6 +257,7 @@ static int take_frame(msub_engine *e, sender by, msub_bytes frame) {
   msub_accept accept = s->resume_at ? MSUB_FROM_ALL : accepts(e, by); /* asked once */
   if (accept != MSUB_FROM_ALL) unheard(e, by, accept, n.publish);
   if (accept == MSUB_FROM_NONE) return MSUB_OK;
+  if (s->resume_at == 0 && (s->first_due || n.extensions || n.partial || n.test)) extensions(e, by, frame);
   if (accept == MSUB_FROM_ALL && n.publish && messages(e, by, frame)) return MSUB_MORE;
   if (MSUB__HAS(e, by.ri, control) && n.control) msub__control(e, by.ri, by.slot, frame);
   return MSUB_OK;
@@ -236,7 +292,7 @@ static int take_rpc(msub_engine *e, sender by, const msub_rpc *rpc) {
   MSUB__COUNT(e, rpcs_in);
   MSUB__TRACE(e, by.ri, .kind = MSUB_T_RECV_RPC, .peer = { by.peer }, .rpc = rpc);
   const msub_ctl *c = rpc->ctl;
-  uint32_t n = c ? c->n : 0, first = 0;
+  uint32_t n = c ? c->n : 0, first = 0, ext;
   for (; first < n && (c->e[first].kind == MSUB_C_SUB || c->e[first].kind == MSUB_C_UNSUB); first++) {
     if (first >= MSUB__SUBSCRIPTIONS_RPC && !e->cfg->go_parity) continue;
     msub_bytes name = msub__name_of(e, c->e[first].topic_name);
@@ -247,6 +303,12 @@ static int take_rpc(msub_engine *e, sender by, const msub_rpc *rpc) {
   msub_accept accept = accepts(e, by);
   if (accept != MSUB_FROM_ALL) unheard(e, by, accept, rpc->n_msgs);
   if (accept == MSUB_FROM_NONE) return MSUB_OK;
+  for (ext = n; ext > first && c->e[ext - 1].kind >= MSUB_C_EXTENSIONS; ext--) {}
+  const msub_ctl_entry *said = ext < n && c->e[ext].kind == MSUB_C_EXTENSIONS ? &c->e[ext] : NULL;
+  if (said || s->first_due) announced(e, by, said != NULL, said ? said->flags & (MSUB_EXT_PARTIAL | MSUB_EXT_TEST) : 0);
+  for (uint32_t i = ext; i < n; i++)
+    if (&c->e[i] != said) extension(e, by, &c->e[i]);
+  n = ext;
   for (size_t i = 0; accept == MSUB_FROM_ALL && i < rpc->n_msgs; i++) {
     const msub__topic *t = wanted(e, by.ri, rpc->msgs[i]->topic_name);
     if (t) take(e, t, rpc->msgs[i], true, by);

@@ -130,6 +130,7 @@ static int scan_control(scan *s, msub_bytes ctl) {
       err = scan_ids(s, b, MSUB__S_IDS, 0x0a, "idontwant");
       break;
     default:
+      s->c->extensions++;
       if (!scan_flat(s, b, MSUB__S_EXT)) err = malformed(s, "extensions");
     }
     if (err != MSUB_OK) return err;
@@ -189,9 +190,11 @@ int msub_rpc_scan(msub_bytes frame, const msub_rpc_limits *lim, msub_rpc_counts 
       break;
     case 0x1a: err = scan_control(&s, b); break;
     case 0x52:
+      out->partial++;
       if (!scan_flat(&s, b, MSUB__S_PARTIAL)) return malformed(&s, "partial");
       break;
     default:
+      out->test++;
       if (!scan_flat(&s, b, MSUB__S_TEST)) return malformed(&s, "test extension");
     }
     if (err != MSUB_OK) return err;

@@ -126,6 +126,14 @@ static size_t px_size(const msub_px *px) {
   return msub__field_size(0x0a, px->peer_id.n) + (px->record.n ? msub__field_size(0x12, px->record.n) : 0);
 }
 
+/* The content of the extensions; out NULL: its size. */
+static size_t ext_fields(bool partial, bool test, uint8_t *out) {
+  const uint32_t test_tag = MSUB__TAG(MSUB__TEST_NUMBER, MSUB__VARINT);
+  if (out && partial) out = msub__wr_varint(msub__wr_varint(out, 0x50), 1);
+  if (out && test) (void)msub__wr_varint(msub__wr_varint(out, test_tag), 1);
+  return (partial ? 2u : 0u) + (test ? msub__varint_size(test_tag) + 1 : 0);
+}
+
 /* The content of one entry; out NULL: its size. */
 static size_t entry(const msub_ctl_entry *e, msub_bytes topic, uint8_t *out) {
   size_t n = 0;
@@ -168,6 +176,7 @@ static size_t entry(const msub_ctl_entry *e, msub_bytes topic, uint8_t *out) {
     }
     if (e->backoff_s) (void)msub__wr_varint(msub__wr_varint(out, 0x18), e->backoff_s);
     break;
+  case MSUB_C_EXTENSIONS: n = ext_fields((e->flags & MSUB_EXT_PARTIAL) != 0, (e->flags & MSUB_EXT_TEST) != 0, out); break;
   default: break;
   }
   return n;
@@ -181,6 +190,7 @@ static const struct {
   { MSUB_C_SUB, MSUB_C_UNSUB, 0x0a },   { MSUB_C_IHAVE, MSUB_C_IHAVE, 0x0a },
   { MSUB_C_IWANT, MSUB_C_IWANT, 0x12 }, { MSUB_C_GRAFT, MSUB_C_GRAFT, 0x1a },
   { MSUB_C_PRUNE, MSUB_C_PRUNE, 0x22 }, { MSUB_C_IDONTWANT, MSUB_C_IDONTWANT, 0x2a },
+  { MSUB_C_EXTENSIONS, MSUB_C_EXTENSIONS, 0x32 },
 };
 #define N_LISTS (sizeof lists / sizeof *lists)
 
@@ -198,29 +208,52 @@ static size_t put_list(size_t which, const msub_ctl_entry *e, const msub_bytes *
   return total;
 }
 
+/* PARTIAL and TEST, which stand beside the control field. */
+static size_t put_beside(const msub_ctl_entry *e, const msub_bytes *names, size_t n, uint8_t *out) {
+  size_t total = 0;
+  for (unsigned kind = MSUB_C_PARTIAL; kind <= MSUB_C_TEST; kind++)
+    for (size_t i = 0; i < n; i++) {
+      if (e[i].kind != kind) continue;
+      size_t size;
+      if (kind == MSUB_C_TEST) size = msub_test_encode(out, SIZE_MAX);
+      else {
+        msub_rpc_part part = { .topic = names[i], .has_topic = true };
+        part.has_group = e[i].n_ids > 0;
+        part.has_part_message = e[i].n_ids > 1 && e[i].ids[1].n;
+        part.has_parts_metadata = e[i].n_ids > 2 && e[i].ids[2].n;
+        if (part.has_group) part.group = e[i].ids[0];
+        if (part.has_part_message) part.part_message = e[i].ids[1];
+        if (part.has_parts_metadata) part.parts_metadata = e[i].ids[2];
+        size = msub_partial_encode(&part, out, SIZE_MAX);
+      }
+      if (out) out += size;
+      total += size;
+    }
+  return total;
+}
+
 size_t msub_ctl_encode(const msub_ctl_entry *e, const msub_bytes *names, size_t n, uint8_t *out, size_t cap) {
   size_t subs = put_list(0, e, names, n, NULL), ctl = 0;
   for (size_t i = 1; i < N_LISTS; i++) ctl += put_list(i, e, names, n, NULL);
-  size_t total = subs + (ctl ? msub__field_size(0x1a, ctl) : 0);
+  size_t total = subs + (ctl ? msub__field_size(0x1a, ctl) : 0) + put_beside(e, names, n, NULL);
   if (!out || total > cap) return total;
   out += put_list(0, e, names, n, out);
-  if (!ctl) return total;
-  out = msub__wr_varint(msub__wr_varint(out, 0x1a), ctl);
-  for (size_t i = 1; i < N_LISTS; i++) out += put_list(i, e, names, n, out);
+  if (ctl) {
+    out = msub__wr_varint(msub__wr_varint(out, 0x1a), ctl);
+    for (size_t i = 1; i < N_LISTS; i++) out += put_list(i, e, names, n, out);
+  }
+  (void)put_beside(e, names, n, out);
   return total;
 }
 
 /* ---- extensions ---- */
 
 size_t msub_ext_encode(bool partial, bool test, uint8_t *out, size_t cap) {
-  const uint32_t test_tag = MSUB__TAG(MSUB__TEST_NUMBER, MSUB__VARINT);
-  size_t ext = (partial ? 2u : 0u) + (test ? msub__varint_size(test_tag) + 1 : 0);
-  size_t n = msub__field_size(0x1a, msub__field_size(0x32, ext));
+  size_t ext = ext_fields(partial, test, NULL), n = msub__field_size(0x1a, msub__field_size(0x32, ext));
   if (!out || n > cap) return n;
   out = msub__wr_varint(msub__wr_varint(out, 0x1a), msub__field_size(0x32, ext));
   out = msub__wr_varint(msub__wr_varint(out, 0x32), ext);
-  if (partial) out = msub__wr_varint(msub__wr_varint(out, 0x50), 1);
-  if (test) (void)msub__wr_varint(msub__wr_varint(out, test_tag), 1);
+  (void)ext_fields(partial, test, out);
   return n;
 }
 

@@ -218,6 +218,7 @@ static int begin(msub_engine *e, unsigned ri, uint8_t at, const msub_session_opt
   s->outbound = o->outbound;
   s->agreed = o->agreed;
   s->prefix = msub__conduct_prefix(e, o->address);
+  s->first_due = true;
   err = msub__table_insert(&e->index, m, session_hash(ri, peer), MSUB__INDEX_SESSION | (uint32_t)ri << 20 | slot);
   MSUB__INVARIANT(err == MSUB_OK);
   e->routers[ri].live_sessions++;
@@ -232,7 +233,7 @@ static int begin(msub_engine *e, unsigned ri, uint8_t at, const msub_session_opt
   }
   MSUB__TRACE(e, ri, .kind = MSUB_T_ADD_PEER, .peer = { peer }, .text = info.protocol);
   *out = h;
-  msub__send_hello(e, ri, slot);
+  msub__send_hello(e, ri, slot, false);
   return MSUB_OK;
 }
 
@@ -261,7 +262,7 @@ int msub_session_offer(msub_engine *e, msub_session h, const char *protocol, uin
     s->protocol = at;
     s->link = link;
     s->agreed = false;
-    msub__send_hello(e, ri, msub__handle_slot(h.v));
+    msub__send_hello(e, ri, msub__handle_slot(h.v), false);
   }
   msub__leave(e);
   return rc;
@@ -277,6 +278,15 @@ int msub_session_address(msub_engine *e, msub_session h, msub_bytes address, con
     s->prefix = msub__conduct_prefix(e, address);
     MSUB__CALL(e, msub__handle_router(h.v), address_changed, h, address);
   }
+  msub__leave(e);
+  return rc;
+}
+
+int msub_session_hello(msub_engine *e, msub_session h, const msub_now *now) {
+  int rc = msub__enter(e, now);
+  if (rc != MSUB_OK) return rc;
+  if (!msub__session_of(e, h)) rc = MSUB_ERR_STALE;
+  else msub__send_hello(e, msub__handle_router(h.v), msub__handle_slot(h.v), true);
   msub__leave(e);
   return rc;
 }
@@ -312,7 +322,7 @@ int msub_session_inbound(msub_engine *e, msub_session h, const msub_now *now) {
   if (!s) rc = MSUB_ERR_STALE;
   else {
     mark_stale(e, msub__handle_router(h.v), msub__handle_slot(h.v));
-    s->hello_due = true;
+    s->hello_due = s->first_due = true;
     s->resume_at = 0;
   }
   msub__leave(e);
@@ -326,7 +336,11 @@ int msub_session_inbound_gone(msub_engine *e, msub_session h, const msub_now *no
   if (!s) rc = MSUB_ERR_STALE;
   else {
     s->resume_at = 0;
-    while (s->n_topics) unlink_topic(e, msub__handle_router(h.v), msub__handle_slot(h.v), s->n_topics - 1u, false);
+    unsigned ri = msub__handle_router(h.v);
+    while (s->n_topics) unlink_topic(e, ri, msub__handle_slot(h.v), s->n_topics - 1u, false);
+    s->first_due = true;
+    msub_ctl_entry none = { .kind = MSUB_C_EXTENSIONS };
+    (void)MSUB__ASK(e, ri, extension, false, h, &none);
   }
   msub__leave(e);
   return rc;

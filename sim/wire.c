@@ -36,7 +36,10 @@ static const int kind_of[] = { [MSUB_P_IHAVE] = MSUB_C_IHAVE,
                                [MSUB_P_IWANT] = MSUB_C_IWANT,
                                [MSUB_P_GRAFT] = MSUB_C_GRAFT,
                                [MSUB_P_PRUNE] = MSUB_C_PRUNE,
-                               [MSUB_P_IDONTWANT] = MSUB_C_IDONTWANT };
+                               [MSUB_P_IDONTWANT] = MSUB_C_IDONTWANT,
+                               [MSUB_P_EXTENSIONS] = MSUB_C_EXTENSIONS,
+                               [MSUB_P_PARTIAL] = MSUB_C_PARTIAL,
+                               [MSUB_P_TEST] = MSUB_C_TEST };
 
 static bool same_ids(msub_ids it, const msub_ctl_entry *e) {
   msub_bytes id;
@@ -54,7 +57,7 @@ static bool same_px(msub_px_iter it, const msub_ctl_entry *e) {
 }
 
 static bool same_entry(const msub_sim *s, const msub_rpc_part *part, const msub_ctl_entry *e) {
-  bool named = e->kind != MSUB_C_IWANT && e->kind != MSUB_C_IDONTWANT;
+  bool named = e->kind != MSUB_C_IWANT && e->kind != MSUB_C_IDONTWANT && e->kind != MSUB_C_EXTENSIONS && e->kind != MSUB_C_TEST;
   if (named && !msub_bytes_eq(part->topic, msub_name_bytes(s->sh, e->topic_name))) return false;
   switch (e->kind) {
   case MSUB_C_SUB:
@@ -62,7 +65,13 @@ static bool same_entry(const msub_sim *s, const msub_rpc_part *part, const msub_
     return part->subscribe == (e->kind == MSUB_C_SUB) &&
         part->requests_partial == !!(e->flags & MSUB_SUB_REQUESTS_PARTIAL) &&
            part->sends_partial == !!(e->flags & MSUB_SUB_SENDS_PARTIAL);
-  case MSUB_C_GRAFT: return true;
+  case MSUB_C_GRAFT:
+  case MSUB_C_TEST: return true;
+  case MSUB_C_EXTENSIONS:
+    return part->ext_partial == !!(e->flags & MSUB_EXT_PARTIAL) && part->ext_test == !!(e->flags & MSUB_EXT_TEST);
+  case MSUB_C_PARTIAL:
+    return e->n_ids == 3 && msub_bytes_eq(part->group, e->ids[0]) && msub_bytes_eq(part->part_message, e->ids[1]) &&
+           msub_bytes_eq(part->parts_metadata, e->ids[2]);
   case MSUB_C_PRUNE: return part->backoff_s == e->backoff_s && same_px(part->px, e);
   default: return same_ids(part->ids, e);
   }
@@ -81,7 +90,7 @@ void msub__sim_compare(const msub_sim *s, const msub_rpc *rpc, msub_bytes frame)
   msub_rpc_iter it;
   msub_rpc_part part;
   size_t msgs = 0, entries = 0;
-  uint32_t at[MSUB_C_IDONTWANT + 1] = { 0 };
+  uint32_t at[MSUB_C_TEST + 1] = { 0 };
   bool canonical = true;
   msub_rpc_begin(&it, frame);
   for (msub_part k; (k = msub_rpc_next(&it, &part)) != MSUB_P_END;) {
@@ -90,7 +99,7 @@ void msub__sim_compare(const msub_sim *s, const msub_rpc *rpc, msub_bytes frame)
       if (!m || !msub_bytes_eq(part.raw, (msub_bytes){ msub_wire(m), m->wire_n })) differ("a message", msgs, frame);
       if (msub_msg_canonical(&part.msg, NULL, 0) != part.raw.n || part.msg.prefix_n == 0) canonical = false;
       msgs++;
-    } else if (k == MSUB_P_SUBSCRIPTION || (k >= MSUB_P_IHAVE && k <= MSUB_P_IDONTWANT)) {
+    } else if (k == MSUB_P_SUBSCRIPTION || (k >= MSUB_P_IHAVE && k <= MSUB_P_TEST && k != MSUB_P_CONTROL)) {
       /* Entries of a kind keep their order, kinds do not. */
       unsigned kinds = k == MSUB_P_SUBSCRIPTION ? 1u << MSUB_C_SUB | 1u << MSUB_C_UNSUB : 1u << kind_of[k];
       const msub_ctl_entry *e = next_entry(rpc->ctl, &at[k == MSUB_P_SUBSCRIPTION ? MSUB_C_SUB : kind_of[k]], kinds);

@@ -4,9 +4,9 @@
 
 /* ---- sending ---- */
 
-/* A topic announced or given up. A peer that misses it never learns of it, so no world may lose it. */
+/* A topic announced or given up, or extensions. A peer that misses it never learns of it, so no world may lose it. */
 static bool announces(const msub_ctl *c) {
-  return c && c->n && (c->e[0].kind == MSUB_C_SUB || c->e[0].kind == MSUB_C_UNSUB);
+  return c && c->n && (c->e[0].kind == MSUB_C_SUB || c->e[0].kind == MSUB_C_UNSUB || c->e[0].kind == MSUB_C_EXTENSIONS);
 }
 
 static bool hold(msub_sim *s, msub__sim_packet *p, const msub_rpc *rpc) {

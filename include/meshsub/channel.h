@@ -21,6 +21,7 @@ extern "C" {
 
 struct msub_engine;
 struct msub_router;
+struct msub_partial_ops;
 
 /* A list of sessions: the engine's scratch, valid for the call. */
 typedef struct msub_list { msub_session *s; size_t n, cap; } msub_list;
@@ -109,6 +110,8 @@ typedef struct msub_channel_policy {
   void (*released)(const msub_channel *c, msub_token t, int why);
   /* An accepted message for the program; payload: what payload_in made of it. false: FULL. [the world's deliver] */
   bool (*deliver)(const msub_channel *c, const msub_msg *m, msub_bytes payload, msub_peer from);
+
+  const struct msub_partial_ops *partial; /* messages in parts (partial.h); must outlive the membership [whole messages only] */
 } msub_channel_policy;
 
 #ifdef __cplusplus

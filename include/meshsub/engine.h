@@ -156,6 +156,9 @@ MSUB_API int msub_session_offer(msub_engine *e, msub_session s, const char *prot
 /* The session's streams belong to another connection, with this address of the peer (as in msub_session_opts); called before
  * msub_session_offer(). Limits by prefix go by it from now on, and the router hears address_changed. INVAL: a length that no IP has. */
 MSUB_API int msub_session_address(msub_engine *e, msub_session s, msub_bytes address, const msub_now *now);
+/* Says the hello again on the stream that stands, for a peer that may have forgotten it: the topics, not the extensions, which
+ * are said once in a stream. STALE. */
+MSUB_API int msub_session_hello(msub_engine *e, msub_session s, const msub_now *now);
 /* The peer confirmed the offered id. */
 MSUB_API int msub_session_agreed(msub_engine *e, msub_session s, const msub_now *now);
 /* The peer opened a new stream to us: its next RPC is a hello. What it announced before holds until that RPC was read; then what
@@ -232,7 +235,7 @@ MSUB_API int msub_validator(msub_engine *e, msub_topic t, msub_validate_fn f, vo
   X(delivered) X(delivery_full) X(accepted) X(ignored) X(rejected) X(throttled) X(timeouts) X(published)                      \
   X(rpcs_out) X(messages_out) X(refused) X(dropped) X(subscriptions_in) X(subscriptions_over_limit)                  \
   X(seen_evicted) X(inbox_full) X(stale) X(disconnects) X(blamed) X(faults) X(deferred) X(cached) X(cache_evicted) X(served) X(withdrawn) \
-  X(ids_over_limit) X(unservable) X(unheard)
+  X(ids_over_limit) X(unservable) X(unheard) X(extensions_late) X(partials_in) X(partials_refused)
 typedef struct msub_counts {
 #define MSUB_X(name) uint64_t name;
   MSUB_COUNTS(MSUB_X)

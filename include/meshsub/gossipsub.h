@@ -1,5 +1,5 @@
-/* meshsub/gossipsub.h: the gossipsub router, protocols /meshsub/1.2.0, 1.1.0, 1.0.0 and (unless another router has it)
- * /floodsub/1.0.0. Source: libp2p/specs pubsub/gossipsub v1.0 to v1.2; defaults and unwritten behaviour as go-libp2p-pubsub.
+/* meshsub/gossipsub.h: the gossipsub router, protocols /meshsub/1.3.0, 1.2.0, 1.1.0, 1.0.0 and (unless another router has it)
+ * /floodsub/1.0.0. Source: libp2p/specs pubsub/gossipsub v1.0 to v1.3; defaults and unwritten behaviour as go-libp2p-pubsub.
  *
  *   msub_gossipsub_opts o;  msub_gossipsub_opts_init(&o);  o.peer_exchange = true;
  *   msub_plan_new(shared, &msub_gossipsub, &o, &plan);
@@ -74,10 +74,17 @@ typedef struct msub_gossipsub_gater {
   const msub_gossipsub_topic_weight *topics; /* what a delivery on a topic counts; those not named: 1. Must outlive the plan */
   size_t n_topics;                    /* at most 1,024 */
 } msub_gossipsub_gater;
+/* Extensions of 1.3 that are announced to peers that speak it. Each is in use with a peer when both sides have announced it, as
+ * long as the streams live that carried the announcements. A peer that announces extensions elsewhere than in its first RPC pays
+ * for it with behaviour score, whatever it speaks and whatever we announce. */
+typedef struct msub_gossipsub_extensions {
+  bool partial; /* partial messages, on the topics whose policy says how (partial.h) */
+  bool test;    /* both sides send one empty RPC; MSUB_T_EXTENSION "test" tells of the peer's */
+} msub_gossipsub_extensions;
 
 typedef struct msub_gossipsub_opts {
   uint32_t size;                      /* set by msub_gossipsub_opts_init */
-  const msub_gossipsub_protocol *protocols; /* newest first. NULL: /meshsub/1.2.0, 1.1.0, 1.0.0 */
+  const msub_gossipsub_protocol *protocols; /* newest first. NULL: /meshsub/1.3.0, 1.2.0, 1.1.0, 1.0.0 */
   size_t n_protocols;
   bool floodsub;                      /* claims /floodsub/1.0.0, too, unless another router of the engine does: true */
   msub_gossipsub_mesh mesh;
@@ -106,6 +113,7 @@ typedef struct msub_gossipsub_opts {
   bool go_parity;                     /* quirks of the reference where they can be seen (docs/conformance.md) */
   msub_gossipsub_gater gater;         /* off */
   const msub_score_opts *score;       /* NULL: no scores. msub_gossipsub_default_score in the defaults, NULL in the profiles below */
+  msub_gossipsub_extensions extensions; /* all false */
 } msub_gossipsub_opts;
 /* The defaults above. */
 MSUB_API void msub_gossipsub_opts_init(msub_gossipsub_opts *o);

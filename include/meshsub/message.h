@@ -56,9 +56,14 @@ typedef enum msub_ctl_kind {
   MSUB_C_IWANT, /* no topic */
   MSUB_C_GRAFT,
   MSUB_C_PRUNE, /* backoff_s; peer exchange entries travel in px */
-  MSUB_C_IDONTWANT
+  MSUB_C_IDONTWANT,
+  MSUB_C_EXTENSIONS, /* flags: MSUB_EXT_*; no topic. Said once, in the first RPC of a stream */
+  MSUB_C_PARTIAL,    /* n_ids = 3: group, partial message, parts metadata; of the last two an empty one is none */
+  MSUB_C_TEST        /* the test extension's own field; no topic */
 } msub_ctl_kind;
 enum { MSUB_SUB_REQUESTS_PARTIAL = 1, MSUB_SUB_SENDS_PARTIAL = 2 };
+/* Extensions of gossipsub 1.3. LATE: received, but not in the first RPC of the peer's stream, where it belongs. */
+enum { MSUB_EXT_PARTIAL = 1, MSUB_EXT_TEST = 2, MSUB_EXT_LATE = 128 };
 typedef struct msub_px { msub_bytes peer_id, record; } msub_px; /* record: signed envelope, may be empty */
 typedef struct msub_ctl_entry {
   uint8_t kind, flags;
@@ -69,7 +74,7 @@ typedef struct msub_ctl_entry {
   const msub_bytes *ids;
   const msub_px *px;
 } msub_ctl_entry;
-/* What one call carries. One IHAVE serves all its targets: it is encoded once and shared. Borrowed ones (a router's `control` is
+/* What one call carries: subscriptions first, what extensions bring (EXTENSIONS, PARTIAL, TEST) last. One IHAVE serves all its targets: it is encoded once and shared. Borrowed ones (a router's `control` is
  * shown some) have no wire and die with the call. */
 typedef struct msub_ctl {
   uint32_t refs;

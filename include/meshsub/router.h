@@ -111,6 +111,13 @@ typedef struct msub_router_ops {
   void (*address_changed)(msub_router *r, msub_session s, msub_bytes address);
   /* accept_from answered CONTROL, and the RPC had n > 0 messages that nobody looked at. */
   void (*unheard)(msub_router *r, msub_session s, size_t n);
+  /* Extensions (gossipsub 1.3). hello: which ones (MSUB_EXT_*) the first RPC of our stream announces; asked for each stream that is
+   * offered, whose protocol msub_r_features() tells. What was said on an older one is over. */
+  uint8_t (*hello)(msub_router *r, msub_session s); /* [0] */
+  /* What came: EXTENSIONS once for each stream of the peer, with its first RPC (flags 0: it announced none), when the stream ended
+   * (flags 0), and for each later announcement (MSUB_EXT_LATE); PARTIAL and TEST. Not of RPCs that accept_from refuses. Views
+   * hold for the call. false: not taken, which is counted (and not traced). */
+  bool (*extension)(msub_router *r, msub_session s, const msub_ctl_entry *e); /* [false] */
 } msub_router_ops;
 
 /* ---- in layout only ---- */
@@ -188,7 +195,8 @@ MSUB_API void msub_r_name_drop(msub_router *r, uint32_t name);
 
 /* ---- doing ---- */
 
-/* Sends control entries to each of the sessions: encoded once, split without loss to what any stock peer takes. What is refused
+/* (A PARTIAL or a TEST goes alone, n == 1; a PARTIAL that is larger than max_rpc goes to nobody.)
+ * Sends control entries to each of the sessions: encoded once, split without loss to what any stock peer takes. What is refused
  * comes back by dropped() before this returns. Returns to how many all of it went. `ids`, `px` are copied. */
 MSUB_API size_t msub_r_send(msub_router *r, const msub_session *to, size_t n_to, const msub_ctl_entry *e, size_t n, msub_lane lane);
 /* Answers an IWANT for one id out of the topic's cache, now or when the policy supplies it. OK: sent, or LATER. NOTFOUND. LIMIT: this
@@ -236,6 +244,8 @@ MSUB_API uint64_t msub_x_next_deadline(msub_router *r);
 MSUB_API void msub_x_advance(msub_router *r);
 MSUB_API void msub_x_address_changed(msub_router *r, msub_session s, msub_bytes address);
 MSUB_API void msub_x_unheard(msub_router *r, msub_session s, size_t n);
+MSUB_API uint8_t msub_x_hello(msub_router *r, msub_session s);
+MSUB_API bool msub_x_extension(msub_router *r, msub_session s, const msub_ctl_entry *e);
 
 /* ---- the topic's hooks, as a router calls them ---- */
 
@@ -244,6 +254,8 @@ MSUB_API bool msub_h_emit_mesh_too(msub_router *r, msub_topic t);
 MSUB_API size_t msub_h_gossip_ids(msub_router *r, msub_topic t, msub_bytes *ids, size_t max);
 MSUB_API bool msub_h_may_graft(msub_router *r, msub_topic t, msub_session s);
 MSUB_API void msub_h_on_graft(msub_router *r, msub_topic t, msub_session s, bool ours);
+/* The topic's partial messages (channel.h partial); what an older table lacks is 0. false: it has none. */
+MSUB_API bool msub_h_partial(msub_router *r, msub_topic t, msub_channel *c, struct msub_partial_ops *out);
 MSUB_API void msub_h_shift(msub_router *r); /* all joined topics, and the router's window */
 
 /* ---- the routers of this library (gossipsub: gossipsub.h) ---- */

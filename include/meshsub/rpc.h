@@ -81,6 +81,7 @@ typedef struct msub_rpc_limits {
 typedef struct msub_rpc_counts {
   size_t subscriptions, publish, control, ihave, iwant, graft, prune, idontwant, ids, px, unknown; /* control: the field, even empty */
   size_t control_bytes;
+  size_t extensions, partial, test; /* fields of extensions, even empty */
   const char *why;
 } msub_rpc_counts;
 /* OK, MALFORMED or LIMIT. `lim` may be NULL: no limits. `out` is always filled as far as the scan came; it
@@ -175,8 +176,9 @@ MSUB_API size_t msub_rpc_size(const msub_rpc *rpc);
 /* Writes the RPC; `out` has room for msub_rpc_size(). Returns the bytes written. */
 MSUB_API size_t msub_rpc_encode(const msub_rpc *rpc, uint8_t *out);
 
-/* Encodes control entries as fields of an RPC: subscriptions as field 1, the rest inside one field 3,
- * entries of a kind together in the order given, nothing at all for no entries. `names[i]` is the topic of
+/* Encodes control entries as fields of an RPC: subscriptions as field 1, PARTIAL and TEST as fields of their own
+ * (at most one of each), the rest inside one field 3, entries of a kind together in the order given, nothing at all
+ * for no entries. `names[i]` is the topic of
  * e[i] (empty for IWANT and IDONTWANT). Subscriptions carry fields 3 and 4 explicitly, as go has since
  * v0.16. A PRUNE with backoff_s 0 and no peers is written bare. Returns the length needed; writes when cap
  * suffices (out NULL: never). */

@@ -77,7 +77,8 @@ MSUB_API msub_blame msub_reason_blame(int reason);
   X(PRUNE, "prune", peer, topic)                                                                                    \
   X(WITHDRAW, "withdraw", peer, id, n)                                                                              \
   X(DEFER, "defer", topic, id, peer)                                                                                \
-  X(FAULT, "fault", text: whose answer was nonsense, and which)
+  X(FAULT, "fault", text: whose answer was nonsense, and which)                                                     \
+  X(EXTENSION, "extension", peer, text: "test" or "partial"; of the latter topic, id: its group, n: its bytes)
 typedef enum msub_event_kind {
 #define MSUB_X(name, ...) MSUB_T_##name,
   MSUB_EVENT_MAP(MSUB_X)

@@ -122,7 +122,10 @@ int msub__gs_command(msub_router *r, uint32_t what, const void *arg, size_t n) {
   msub__gs *g = msub__gs_of(r);
   msub_bytes id = { arg, n };
   if (what == MSUB_GOSSIPSUB_GATE) return msub__gs_gater_tell(r, arg, n);
-  if (what != MSUB_GOSSIPSUB_ADD_DIRECT && what != MSUB_GOSSIPSUB_REMOVE_DIRECT) return msub__gs_score_command(r, what, arg, n);
+  if (what != MSUB_GOSSIPSUB_ADD_DIRECT && what != MSUB_GOSSIPSUB_REMOVE_DIRECT) {
+    int rc = msub__gs_partial_command(r, what, arg, n);
+    return rc == MSUB_ERR_UNSUPPORTED ? msub__gs_score_command(r, what, arg, n) : rc;
+  }
   if (n == 0) return MSUB_ERR_INVAL;
   if (what == MSUB_GOSSIPSUB_ADD_DIRECT) {
     msub_peer p;

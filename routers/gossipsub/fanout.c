@@ -15,6 +15,7 @@ void msub__gs_fanout_use(msub_router *r, msub_topic t, msub__gs_topic *tt) {
   if (tt->mode == MSUB__GS_NONE) {
     if (!msub__gs_activate(r, t)) return; /* the message reaches nobody; the next one tries again */
     tt->mode = MSUB__GS_FANOUT;
+    (void)msub__gs_partial_begin(r, t, tt);
   }
   tt->last_publish = msub_r_mono(r);
   size_t d = msub__gs_params(r, t)->d;
@@ -24,6 +25,7 @@ void msub__gs_fanout_use(msub_router *r, msub_topic t, msub__gs_topic *tt) {
 void msub__gs_fanout_end(msub_router *r, msub_topic t, msub__gs_topic *tt) {
   msub__gs_members_free(r, t, tt);
   tt->mode = MSUB__GS_NONE;
+  msub__gs_partial_end(r, t, tt);
   msub__gs_deactivate(r, t);
 }
 

@@ -88,7 +88,9 @@ void msub__gs_gossip_emit(msub_router *r, msub__gs_gossip *g, msub_topic t) {
   /* Most topics have few ids or none. A long list is fetched when somebody is there to hear it. */
   msub_bytes few[FEW];
   size_t bytes = g->n_bytes, first = g->n_ids, n = msub_h_gossip_ids(r, t, few, FEW);
-  if (n == 0 || (n < FEW && !take_ids(r, g, few, n))) return;
+  msub__gs_topic *tt = msub__gs_topic_of(r, t);
+  bool partial = tt->partial != 0;
+  if ((n == 0 && !tt->groups) || (n && n < FEW && !take_ids(r, g, few, n))) return;
   const msub_gossipsub_mesh *m = msub__gs_params(r, t);
   msub__gs_picks c;
   msub__gs_picks_init(&c);
@@ -97,6 +99,7 @@ void msub__gs_gossip_emit(msub_router *r, msub__gs_gossip *g, msub_topic t) {
   size_t want = share > m->dlazy ? share : m->dlazy;
   msub_list to = { c.s, c.n, c.cap };
   if (c.n) msub_h_emit(r, t, want < c.n ? want : c.n, &to);
+  if (partial) msub__gs_partial_gossip(r, t, tt, &to);
   if (to.n && n == FEW) n = collect_ids(r, g, t);
   if (!to.n || !n || !note(r, g, (subject){ msub_r_name(r, t), first, n, g->n_told, to.n }, &to)) {
     g->n_bytes = bytes;

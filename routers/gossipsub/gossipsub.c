@@ -36,6 +36,7 @@ static void fini(msub_router *r) {
   msub__free(msub_r_mem(r), g->active, g->cap_active * sizeof *g->active);
   g->active = NULL;
   g->cap_active = 0;
+  msub__gs_ext_fini(r);
   msub__gs_ihave_fini(r);
   msub__gs_retry_fini(r);
   msub__gs_asks_fini(r);
@@ -82,6 +83,7 @@ static void out_of_meshes(msub_router *r, msub_session s, bool down) {
 static void session_agreed(msub_router *r, msub_session s, const msub_session_info *i) {
   msub__gs_session *ss = msub__gs_session_of(r, s);
   uint8_t features = (uint8_t)(i->features & MSUB__GS_FEATURES), changed = (uint8_t)((ss->is ^ features) & MSUB__GS_FEATURES);
+  if (msub__gs_of(r)->ext) msub__gs_ext_agreed(r, s);
   if (!changed) return;
   ss->is ^= changed;
   if (!(changed & MSUB_F_MESH)) return;
@@ -92,6 +94,7 @@ static void session_agreed(msub_router *r, msub_session s, const msub_session_in
 static void session_down(msub_router *r, msub_session s) {
   out_of_meshes(r, s, true);
   if (msub__gs_session_of(r, s)->is & MSUB__GS_IS_RETRY) msub__gs_retry_forget(r, s);
+  if (msub__gs_of(r)->ext) msub__gs_ext_down(r, s);
   msub__gs_score_down(r, s);
   (void)msub__gs_gater_down(r, s);
 }
@@ -110,13 +113,16 @@ static void forget(msub_router *r, msub_peer p, void *block) {
 }
 
 static void remote_join(msub_router *r, msub_session s, msub_topic t, uint8_t flags) {
-  (void)flags;
   msub__gs_link *l = msub_r_link(r, s, t);
   msub__gs_topic *tt = msub__gs_topic_of(r, t);
   const msub__gs_session *ss = msub__gs_session_of(r, s);
   uint64_t until;
+  uint8_t partial = 0;
+  if (flags & MSUB_SUB_REQUESTS_PARTIAL) partial = MSUB__GS_REQUESTS | MSUB__GS_SENDS; /* who wants parts can send them */
+  else if (flags & MSUB_SUB_SENDS_PARTIAL) partial = MSUB__GS_SENDS;
+  l->is = (uint8_t)((l->is & ~(MSUB__GS_REQUESTS | MSUB__GS_SENDS)) | partial);
   if (l->is & MSUB__GS_LINKED) return;
-  l->is = MSUB__GS_LINKED;
+  l->is |= MSUB__GS_LINKED;
   if (ss->is & MSUB__GS_IS_OUT) l->is |= MSUB__GS_OUT;
   if (!(ss->is & MSUB_F_MESH) || ss->is & MSUB__GS_IS_DIRECT) l->is |= MSUB__GS_APART;
   if (msub__gs_is_member(tt, s)) l->is |= MSUB__GS_MEMBER;
@@ -136,6 +142,7 @@ static void remote_leave(msub_router *r, msub_session s, msub_topic t, bool down
   }
   if (l->is & MSUB__GS_APART) tt->apart--;
   if (l->is & MSUB__GS_OUT && !(l->is & MSUB__GS_MEMBER)) tt->out_free--;
+  if (tt->groups) msub__gs_partial_unlink(r, s, t);
   l->is = 0;
 }
 
@@ -211,4 +218,7 @@ const msub_router_ops msub_gossipsub = {
   .next_deadline = next_deadline,
   .advance = advance,
   .address_changed = msub__gs_gater_moved,
+  .announce = msub__gs_announce,
+  .hello = msub__gs_hello,
+  .extension = msub__gs_extension,
 };

@@ -15,6 +15,7 @@
  *                    └▶ gossip.c                      IHAVE to peers outside the mesh
  *   anything ──▶ score.c ── peer_score.c promises.c   what it does for the peer's score
  *   publish ──▶ publish.c ── fanout.c idontwant.c     recipients
+ *   hello, extension ──▶ extensions.c ── partial.c    what both sides announced; groups of partial messages
  *
  *   state      heartbeat's time and count; tables, each a pointer until it is used
  *   topic      members of the mesh of a joined topic, or of the fanout of one that is only published on (never both)
@@ -46,6 +47,7 @@ typedef struct msub__gs {
   struct msub__gs_directs *directs;
   struct msub__gs_gater *gater;
   struct msub__gs_scores *scores;
+  struct msub__gs_ext *ext;
   uint32_t tick;   /* heartbeats so far */
   /* the control RPC that is being handled; a long one comes in several calls */
   struct msub__gs_wants *wants; /* what its IHAVEs have that we lack */
@@ -70,7 +72,10 @@ typedef struct msub__gs_topic {
   uint16_t outbound;     /* members */
   uint16_t score;        /* of the joined topic in the table of scores; see score.c */
   uint8_t mode;
+  uint8_t partial;       /* MSUB_SUB_*: how we take part in partial messages of it */
   uint16_t weight; /* gater.c: place of its weight in the options, + 1; 0: not looked up */
+  uint32_t groups;       /* of partial messages: the first one, index + 1 */
+  uint16_t foreign;      /* those that peers began */
 } msub__gs_topic;
 
 typedef struct msub__gs_session {
@@ -97,7 +102,9 @@ enum {
   MSUB__GS_MEMBER = 2,
   MSUB__GS_OUT = 4,     /* we dialled */
   MSUB__GS_APART = 8,   /* served beside the mesh: direct, or speaks no mesh protocol */
-  MSUB__GS_BACKED = 16  /* may have a backoff; without it, it has none */
+  MSUB__GS_BACKED = 16, /* may have a backoff; without it, it has none */
+  MSUB__GS_REQUESTS = 32, /* the peer's subscription requests partial messages */
+  MSUB__GS_SENDS = 64     /* … supports sending them, or requests them, too */
 };
 
 /* A draw added for one purpose does not shift the others. */
@@ -278,6 +285,31 @@ void msub__gs_retry(msub_router *r, msub_session s); /* before something else go
 void msub__gs_retry_all(msub_router *r);             /* at the end of a heartbeat */
 void msub__gs_retry_forget(msub_router *r, msub_session s);
 void msub__gs_retry_fini(msub_router *r);
+
+/* ---- extensions.c: what both sides announced ---- */
+
+uint8_t msub__gs_hello(msub_router *r, msub_session s);
+bool msub__gs_extension(msub_router *r, msub_session s, const msub_ctl_entry *e);
+void msub__gs_ext_agreed(msub_router *r, msub_session s);
+void msub__gs_ext_down(msub_router *r, msub_session s);
+void msub__gs_ext_fini(msub_router *r);
+
+/* ---- partial.c ---- */
+
+uint8_t msub__gs_announce(msub_router *r, msub_topic t);
+/* The topic is joined, or gets a fanout: notes how we take part. Not OK: what the policy says does not hold. */
+int msub__gs_partial_begin(msub_router *r, msub_topic t, msub__gs_topic *tt);
+void msub__gs_partial_end(msub_router *r, msub_topic t, msub__gs_topic *tt); /* its groups go */
+void msub__gs_partial_unlink(msub_router *r, msub_session s, msub_topic t);  /* the peer gave the topic up */
+/* tt->partial is set. May the peer (link l, or NULL) be left to partial messages: does it request what we send, and (skips_idontwant)
+ * do we request what it sends? */
+bool msub__gs_partial_instead(const msub_router *r, msub_session s, const msub__gs_topic *tt, const msub__gs_link *l);
+bool msub__gs_partial_skips_idontwant(const msub_router *r, msub_session s, const msub__gs_topic *tt, const msub__gs_link *l);
+/* A heartbeat's gossip of the topic: takes those of `to` out who hear of groups instead of ids, and tells them and new members. */
+void msub__gs_partial_gossip(msub_router *r, msub_topic t, msub__gs_topic *tt, msub_list *to);
+void msub__gs_partial_heartbeat(msub_router *r); /* groups grow old */
+void msub__gs_partial_dropped(msub_router *r, msub_session s, const msub_ctl_entry *e);
+int msub__gs_partial_command(msub_router *r, uint32_t what, const void *arg, size_t n); /* UNSUPPORTED: not one of its own */
 
 /* ---- publish.c, snapshot.c ---- */
 

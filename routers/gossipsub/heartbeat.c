@@ -113,4 +113,5 @@ void msub__gs_heartbeat(msub_router *r) {
   msub__gs_actions_fini(r, &a);
   msub__gs_retry_all(r);
   msub_h_shift(r);
+  if (g->ext) msub__gs_partial_heartbeat(r);
 }

@@ -47,6 +47,24 @@
 #define MSUB__GS_PX_PEERS 64u        /* greatest prune_peers */
 #define MSUB__GS_PX_BYTES (8 * 1024) /* records in a PRUNE: the stock peer with the smallest limit takes 16 KiB of control */
 
+/* ---- partial messages ---- */
+
+#define MSUB__GS_PARTIAL_ID 128u           /* bytes of a group's id */
+#define MSUB__GS_PARTIAL_STATE 1024u       /* bytes of a peer's state in a group */
+/* Groups that peers began: of a topic, of a peer in a topic (both as the reference), of all. */
+#define MSUB__GS_PARTIAL_FOREIGN 255u
+#define MSUB__GS_PARTIAL_FOREIGN_PEER 8u
+#define MSUB__GS_PARTIAL_FOREIGN_ALL 2048u
+#define MSUB__GS_PARTIAL_GROUPS 4096u      /* groups, ours included; full: the publish answers LIMIT */
+/* States of peers in groups: all, those that peers brought about by writing, of one peer. */
+#define MSUB__GS_PARTIAL_STATES 65536u
+#define MSUB__GS_PARTIAL_STATES_IN 49152u
+#define MSUB__GS_PARTIAL_STATES_PEER 4096u
+#define MSUB__GS_PARTIAL_RPCS 1024u        /* of a peer in a heartbeat, and their bytes */
+#define MSUB__GS_PARTIAL_BYTES (8u * 1024 * 1024)
+#define MSUB__GS_PARTIAL_TTL 3u            /* least heartbeats that a group lives */
+#define MSUB__GS_PARTIAL_TO 1024u          /* peers that a publish may name */
+
 /* ---- what we send ---- */
 
 #define MSUB__GS_GOSSIP_IDS 20000u           /* ids of a topic considered for IHAVE, newest first */

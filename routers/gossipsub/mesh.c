@@ -69,6 +69,8 @@ int msub__gs_join(msub_router *r, msub_topic t) {
     msub_r_log(r, MSUB_LOG_ERROR, "gossipsub: the topic's score parameters: %s: %s", where, fault);
     return MSUB_ERR_INVAL;
   }
+  int rc = msub__gs_partial_begin(r, t, tt);
+  if (rc != MSUB_OK) return rc;
   if (!msub__gs_activate(r, t)) return MSUB_ERR_NOMEM;
   const msub_gossipsub_mesh *m = msub__gs_params(r, t);
   size_t want = m->d || !msub__gs_of(r)->parity ? m->d : SIZE_MAX; /* the reference takes 0 for no limit here */
@@ -107,6 +109,7 @@ void msub__gs_leave(msub_router *r, msub_topic t) {
   }
   msub__gs_score_leave(r, t);
   tt->mode = MSUB__GS_NONE;
+  msub__gs_partial_end(r, t, tt);
   msub__gs_deactivate(r, t);
   msub__gs_actions_fini(r, &a);
 }

@@ -5,15 +5,17 @@
 #define ALL_1_1 (MSUB_F_MESH | MSUB_F_PX)
 #define ALL_1_2 (MSUB_F_MESH | MSUB_F_PX | MSUB_F_IDONTWANT)
 
-static const msub_gossipsub_protocol protocols_1_2[] = {
-  { "/meshsub/1.2.0", ALL_1_2 }, { "/meshsub/1.1.0", ALL_1_1 }, { "/meshsub/1.0.0", ALL_1_0 }
+#define ALL_1_3 (ALL_1_2 | MSUB_F_EXTENSIONS)
+
+static const msub_gossipsub_protocol protocols_1_3[] = {
+  { "/meshsub/1.3.0", ALL_1_3 }, { "/meshsub/1.2.0", ALL_1_2 }, { "/meshsub/1.1.0", ALL_1_1 }, { "/meshsub/1.0.0", ALL_1_0 }
 };
 static const msub_gossipsub_protocol protocols_1_0[] = { { "/meshsub/1.0.0", ALL_1_0 } };
 
 const msub_gossipsub_opts msub__gs_defaults = {
   .size = sizeof(msub_gossipsub_opts),
-  .protocols = protocols_1_2,
-  .n_protocols = sizeof protocols_1_2 / sizeof *protocols_1_2,
+  .protocols = protocols_1_3,
+  .n_protocols = sizeof protocols_1_3 / sizeof *protocols_1_3,
   .floodsub = true,
   .mesh = { .d = 6, .dlo = 5, .dhi = 12, .dscore = 4, .dout = 2, .dlazy = 6, .gossip_factor_ppm = 250000, .idontwant_bytes = 1024,
             .flood_publish = true },

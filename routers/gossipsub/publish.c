@@ -4,7 +4,8 @@
  *   else                        direct peers and those without mesh protocol
  *                             + the mesh, or the fanout when the topic is not joined
  *
- * Not the sender, not the author, and nobody who said IDONTWANT (the reference asks for that only in the mesh). */
+ * Not the sender, not the author, nobody who said IDONTWANT (the reference asks for that only in the mesh), and nobody who requests
+ * partial messages where we send them. */
 #include "routers/gossipsub/gossipsub.h"
 
 typedef struct job {
@@ -12,12 +13,15 @@ typedef struct job {
   msub_bytes id;
   msub_session from, author;
   msub_list *out;
+  const msub__gs_topic *partial; /* NULL: we send no parts on this topic */
+  msub_topic t;
 } job;
 
 static void add(const job *j, msub_session s, bool ask) {
   if (s.v == j->from.v || s.v == j->author.v) return;
   const msub__gs_session *ss = msub__gs_session_of(j->r, s);
   if (!ss || (ask && msub__gs_unwanted(j->r, s, ss, j->id))) return;
+  if (j->partial && msub__gs_partial_instead(j->r, s, j->partial, msub_r_link(j->r, s, j->t))) return;
   (void)msub_list_add(j->out, s);
 }
 
@@ -54,9 +58,11 @@ void msub__gs_publish(msub_router *r, msub_topic t, const msub_msg *m, msub_sess
   const msub__gs *g = msub__gs_of(r);
   msub__gs_topic *tt = msub__gs_topic_of(r, t);
   msub_peer author = msub_r_peer_known(r, msub_from(m));
-  job j = { r, msub_id(m), from, author.v ? msub_r_session_of(r, author) : (msub_session){ 0 }, out };
+  job j = { r, msub_id(m), from, author.v ? msub_r_session_of(r, author) : (msub_session){ 0 }, out, NULL, t };
   size_t first = out->n;
   bool own = from.v == 0;
+  if (own && tt->mode == MSUB__GS_NONE) tt->partial = msub__gs_announce(r, t); /* opened, without a fanout so far */
+  if (tt->partial) j.partial = tt;
   if (own && msub__gs_params(r, t)->flood_publish) everybody(&j, t, !g->parity);
   else {
     if (tt->apart) beside_the_mesh(&j, t, !g->parity);

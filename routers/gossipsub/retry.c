@@ -58,6 +58,7 @@ void msub__gs_dropped(msub_router *r, msub_session s, const msub_rpc *rpc, int r
   for (uint32_t i = 0; i < rpc->ctl->n; i++) {
     const msub_ctl_entry *e = &rpc->ctl->e[i];
     if ((e->kind == MSUB_C_GRAFT || e->kind == MSUB_C_PRUNE) && e->topic_name) keep(r, s, ss, e);
+    if (e->kind == MSUB_C_PARTIAL) msub__gs_partial_dropped(r, s, e);
     for (uint32_t k = 0; e->kind == MSUB_C_IWANT && k < e->n_ids; k++) msub__gs_unasked(r, s, e->ids[k]);
   }
 }

@@ -751,8 +751,8 @@ static void test_two_routers(void) {
   a.opts.router_opts = none;
   a.opts.protocols = NULL;
   node_start(&a, false, false);
-  CHECK(a.host->n_groups == 2 && a.host->groups[0].n == 3 && a.host->groups[1].n == 1);
-  CHECK(msub_bytes_eq(a.host->groups[0].ids[0], msub_str("/meshsub/1.2.0")));
+  CHECK(a.host->n_groups == 2 && a.host->groups[0].n == 4 && a.host->groups[1].n == 1);
+  CHECK(msub_bytes_eq(a.host->groups[0].ids[0], msub_str("/meshsub/1.3.0")));
   CHECK(msub_bytes_eq(a.host->groups[1].ids[0], msub_str("/floodsub/1.0.0")));
   node_free(&a);
 }

@@ -63,6 +63,8 @@ static uint64_t next_deadline(msub_router *r) {
 static void advance(msub_router *r) {
   if (!keeps(r, KEEPS_advance)) msub_x_advance(msub_r_inner(r));
 }
+static uint8_t hello(msub_router *r, msub_session s) { ANSWER(hello, 0, s); }
+static bool extension(msub_router *r, msub_session s, const msub_ctl_entry *e) { ANSWER(extension, false, s, e); }
 
 const msub_router_ops forwarding = { .abi = MSUB_ABI,
                                      .size = sizeof(msub_router_ops),

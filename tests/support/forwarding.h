@@ -7,7 +7,7 @@
 #define FORWARDING_OPS(X) \
   X(session_up) X(session_agreed) X(session_down) X(retain) X(join) X(leave) X(remote_join) X(remote_leave) X(announce) \
   X(accept_from) X(arrived) X(validated) X(duplicate) X(control) X(publish) X(ask) X(offer) X(dropped) X(ready) X(snapshot) \
-  X(command) X(next_deadline) X(advance) X(address_changed) X(unheard)
+  X(command) X(next_deadline) X(advance) X(address_changed) X(unheard) X(hello) X(extension)
 typedef enum forwarding_op {
   KEEPS_NONE,
 #define X(op) KEEPS_##op,

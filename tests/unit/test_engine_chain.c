@@ -46,7 +46,7 @@ static void forget_all(void) {
 
 typedef struct answers {
   msub_accept accept;
-  uint8_t flags;
+  uint8_t flags, extensions;
   int rc;
   bool ready;
   size_t states;
@@ -108,6 +108,19 @@ static uint8_t inner_announce(msub_router *r, msub_topic t) {
   enter(r, "announce");
   told.t = t;
   return inner_says.flags;
+}
+static uint8_t inner_hello(msub_router *r, msub_session s) {
+  enter(r, "hello");
+  told.s = s;
+  return inner_says.extensions;
+}
+static bool inner_extension(msub_router *r, msub_session s, const msub_ctl_entry *e) {
+  enter(r, "extension");
+  told.s = s;
+  told.n_entries++;
+  told.n = e->flags;
+  for (uint32_t i = 0; i < e->n_ids; i++) note_id(e->ids[i]);
+  return inner_says.ready;
 }
 static msub_accept inner_accept_from(msub_router *r, msub_session s) {
   enter(r, "accept_from");
@@ -225,6 +238,8 @@ static const msub_router_ops full_inner = {
   .retain = inner_retain,
   .leave = inner_leave,
   .announce = inner_announce,
+  .hello = inner_hello,
+  .extension = inner_extension,
   .accept_from = inner_accept_from,
   .arrived = inner_arrived,
   .validated = inner_validated,
@@ -282,6 +297,12 @@ static void outer_leave(msub_router *r, msub_topic t) {
 }
 static uint8_t outer_announce(msub_router *r, msub_topic t) {
   return (uint8_t)((forwards(r, "announce") ? msub_x_announce(msub_r_inner(r), t) : 0) | outer_says.flags);
+}
+static uint8_t outer_hello(msub_router *r, msub_session s) {
+  return (uint8_t)((forwards(r, "hello") ? msub_x_hello(msub_r_inner(r), s) : 0) | outer_says.extensions);
+}
+static bool outer_extension(msub_router *r, msub_session s, const msub_ctl_entry *e) {
+  return forwards(r, "extension") ? msub_x_extension(msub_r_inner(r), s, e) : outer_says.ready;
 }
 static msub_accept outer_accept_from(msub_router *r, msub_session s) {
   msub_accept theirs = forwards(r, "accept_from") ? msub_x_accept_from(msub_r_inner(r), s) : MSUB_FROM_ALL;
@@ -346,6 +367,8 @@ static const msub_router_ops outer = {
   .retain = outer_retain,
   .leave = outer_leave,
   .announce = outer_announce,
+  .hello = outer_hello,
+  .extension = outer_extension,
   .accept_from = outer_accept_from,
   .arrived = outer_arrived,
   .validated = outer_validated,
@@ -614,6 +637,85 @@ Test(chain, announce) {
   }
 }
 
+Test(chain, hello) {
+  static const struct {
+    bool bare, alone;
+    uint8_t inner, outer, sent;
+  } cases[] = {
+    { .sent = 0 },
+    { .inner = MSUB_EXT_TEST, .sent = MSUB_EXT_TEST },
+    { .inner = MSUB_EXT_TEST, .outer = MSUB_EXT_PARTIAL, .sent = 3 },
+    { .alone = true, .inner = 3, .sent = 0 },
+    { .bare = true, .outer = MSUB_EXT_PARTIAL, .sent = MSUB_EXT_PARTIAL },
+  };
+  for (size_t i = 0; i < COUNT(cases); i++) {
+    reset();
+    bare = cases[i].bare;
+    alone = cases[i].alone;
+    inner_says.extensions = cases[i].inner;
+    outer_says.extensions = cases[i].outer;
+    start();
+    msub_session s = world_peer(&w, 1);
+    cr_assert(times("outer.hello") == 1 && times("inner.hello") == (bare || alone ? 0 : 1), "case %zu", i);
+    cr_assert_eq(w.n_sent, cases[i].sent != 0);
+    msub_rpc_iter it;
+    msub_rpc_part p = { .ext_partial = false };
+    if (w.n_sent) msub_rpc_begin(&it, (msub_bytes){ w.sent[0].rpc, w.sent[0].n });
+    while (w.n_sent && msub_rpc_next(&it, &p) != MSUB_P_EXTENSIONS) cr_assert_neq(p.kind, MSUB_P_END);
+    cr_assert_eq((p.ext_partial ? MSUB_EXT_PARTIAL : 0) | (p.ext_test ? MSUB_EXT_TEST : 0), cases[i].sent);
+    if (!bare && !alone) cr_assert_eq(told.s.v, s.v);
+    stop();
+  }
+}
+
+/* The first RPC of a stream is told whatever is in it, a later announcement as late, each field by itself; the end of the stream. */
+Test(chain, extension) {
+  for (unsigned how = 0; how < 4; how++) { /* forwarded, not taken, kept, nobody there */
+    reset();
+    bare = how == 3;
+    start();
+    alone = how == 2;
+    inner_says.ready = how == 0;
+    msub_session s = world_peer(&w, 1);
+    forget_all();
+    cr_assert_eq(world_subscribe(&w, s, "t", true), MSUB_OK);
+    bool asked = how < 2;
+    cr_assert(times("outer.extension") == 1 && times("inner.extension") == (asked ? 1 : 0));
+    if (asked) cr_assert(told.n == 0 && told.s.v == s.v);
+    cr_assert_eq(world_subscribe(&w, s, "t", true), MSUB_OK);
+    cr_assert_eq(times("outer.extension"), 1);
+    msub_bytes parts[3] = { msub_str("g"), msub_str("x"), msub_str("m") }, of[3] = { { NULL, 0 }, msub_str("t"), { NULL, 0 } };
+    msub_ctl_entry e[3] = { { .kind = MSUB_C_EXTENSIONS, .flags = MSUB_EXT_PARTIAL }, { .kind = MSUB_C_PARTIAL, .ids = parts, .n_ids = 3 },
+                            { .kind = MSUB_C_TEST } };
+    size_t n = msub_ctl_encode(e, of, 3, buf, sizeof buf);
+    forget_all();
+    uint64_t late = msub_count(w.e)->extensions_late;
+    size_t events = w.events[MSUB_T_EXTENSION];
+    cr_assert_eq(world_receive(&w, s, (msub_bytes){ buf, n }), MSUB_OK);
+    cr_assert(times("outer.extension") == 3 && times("inner.extension") == (asked ? 3 : 0));
+    cr_assert_eq(msub_count(w.e)->extensions_late, late + 1);
+    cr_assert_eq(msub_count(w.e)->partials_in, 1);
+    cr_assert_eq(msub_count(w.e)->partials_refused, how != 0);
+    cr_assert_eq(w.events[MSUB_T_EXTENSION] - events, how == 0 ? 2 : 0, "what was taken");
+    if (asked) cr_assert_str_eq(told.ids, "g x m ");
+    inner_says.accept = MSUB_FROM_NONE; /* who is not heard says nothing */
+    bool refuses = asked;
+    forget_all();
+    alone = how == 2;
+    cr_assert_eq(world_receive(&w, s, (msub_bytes){ buf, n }), MSUB_OK);
+    cr_assert_eq(times("outer.extension"), refuses ? 0 : 3);
+    inner_says.accept = MSUB_FROM_ALL;
+    forget_all();
+    cr_assert_eq(msub_session_inbound_gone(w.e, s, &w.now), MSUB_OK);
+    cr_assert_eq(times("outer.extension"), 1, "it announces nothing any more");
+    if (asked) cr_assert_eq(told.n, 0);
+    cr_assert_eq(world_receive(&w, s, (msub_bytes){ buf, n }), MSUB_OK);
+    if (asked) cr_assert_eq(told.n_entries, 4);
+    cr_assert_eq(msub_count(w.e)->extensions_late, late + 1 + (refuses ? 0 : 1), "the first of the next stream");
+    stop();
+  }
+}
+
 Test(chain, leave) {
   for (unsigned i = 0; i < 3; i++) { /* forwarded, kept, nobody there */
     msub_rpc_part p;
@@ -644,8 +746,10 @@ Test(chain, session_agreed) {
     start();
     alone = i == 1;
     msub_session s = world_peer(&w, 1);
+    forget_all();
     cr_assert_eq(msub_session_offer(w.e, s, "/inner/1", 7, &w.now), MSUB_OK);
-    cr_assert_str_eq(calls, "");
+    cr_assert_str_eq(calls, i == 0 ? "outer.hello inner.hello " : "outer.hello ");
+    forget_all();
     cr_assert_eq(msub_session_agreed(w.e, s, &w.now), MSUB_OK);
     cr_assert_str_eq(calls, i == 0 ? "outer.session_agreed inner.session_agreed " : "outer.session_agreed ");
     if (i == 0) {

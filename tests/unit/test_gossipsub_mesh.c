@@ -25,7 +25,7 @@ Test(gossipsub, params) {
   msub_gossipsub_opts p;
   msub_gossipsub_opts_init(&p);
   cr_assert_null(msub_gossipsub_opts_fault(&p));
-  cr_assert(p.mesh.d == 6 && p.mesh.flood_publish && p.max_backoff_ns == 3600000 * MS && p.n_protocols == 3);
+  cr_assert(p.mesh.d == 6 && p.mesh.flood_publish && p.max_backoff_ns == 3600000 * MS && p.n_protocols == 4);
 #define FAULT(change, text)                                                        \
   do {                                                                             \
     msub_gossipsub_opts_init(&p);                                                  \
@@ -90,8 +90,8 @@ Test(gossipsub, defaults_without_options) {
   gs_init();
   w.router_opts = NULL;
   gs_start();
-  cr_assert_str_eq(msub_plan_protocol(w.plan, 0), V12);
-  cr_assert_str_eq(msub_plan_protocol(w.plan, 3), FLOOD);
+  cr_assert_str_eq(msub_plan_protocol(w.plan, 0), "/meshsub/1.3.0");
+  cr_assert_str_eq(msub_plan_protocol(w.plan, 4), FLOOD);
   gs_crowd(NULL, 1, 8, V12, false, "t");
   cr_assert_eq(mesh(world_join(&w, "t", &gs_ids)), 6);
   done();

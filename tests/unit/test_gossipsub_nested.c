@@ -203,6 +203,22 @@ static bool ends_are_seen(void) {
   cr_assert_eq(msub_session_down(w.e, gs_peer[2], &w.now), MSUB_OK);
   return gate(1).sessions == 1;
 }
+static bool says_extensions(void) {
+  msub_ctl_entry e = { .kind = MSUB_C_EXTENSIONS, .flags = MSUB_EXT_TEST };
+  uint8_t want[16];
+  size_t n = msub_ctl_encode(&e, &(msub_bytes){ NULL, 0 }, 1, want, sizeof want);
+  gs_up(1, "/meshsub/1.3.0", false);
+  return w.n_sent == 1 && w.sent[0].n == n && memcmp(w.sent[0].rpc, want, n) == 0;
+}
+static bool hears_the_test_extension(void) {
+  uint8_t rpc[32];
+  msub_ctl_entry e[2] = { { .kind = MSUB_C_EXTENSIONS, .flags = MSUB_EXT_TEST }, { .kind = MSUB_C_TEST } };
+  msub_bytes none[2] = { { NULL, 0 }, { NULL, 0 } };
+  size_t n = msub_ctl_encode(e, none, 2, rpc, sizeof rpc);
+  gs_up(1, "/meshsub/1.3.0", false);
+  cr_assert_eq(world_receive(&w, gs_peer[1], (msub_bytes){ rpc, n }), MSUB_OK);
+  return w.events[MSUB_T_EXTENSION] == 1;
+}
 
 static const struct {
   forwarding_op op;
@@ -232,6 +248,8 @@ static const struct {
   CASE(duplicate, charges_for_copies),
   CASE(address_changed, counts_by_address),
   CASE(session_up, shown_is_gated),
+  CASE(hello, says_extensions),
+  CASE(extension, hears_the_test_extension),
 #undef CASE
 };
 
@@ -239,6 +257,7 @@ static bool happens(size_t i, const msub_router_ops *router, forwarding_op keeps
   forwarding_opts nest = { .inner = &msub_gossipsub, .inner_opts = &o, .keeps = keeps };
   gs_init();
   o.gater.on = true;
+  o.extensions.test = true;
   if (router == &forwarding) w.router_opts = &nest;
   gs_start_with(router);
   bool it_did = cases[i].happens();

@@ -194,7 +194,7 @@ Test(sim_conns, the_newest_protocol_that_both_speak_runs) {
       net_init(&w, true);
       w.o.negotiate = negotiate;
       w.o.wire = wire;
-      net_start(&w, 2); /* 0 and 1: gossipsub up to 1.2 */
+      net_start(&w, 2); /* 0 and 1: gossipsub up to 1.3 */
       static msub_gossipsub_opts v10;
       msub_gossipsub_opts_init(&v10);
       msub_gossipsub_opts_v10(&v10);
@@ -205,7 +205,7 @@ Test(sim_conns, the_newest_protocol_that_both_speak_runs) {
       net_join_all(&w, "t");
       cr_assert_eq(msub_sim_connect_all(w.s, 0, 4), MSUB_OK);
       net_run(&w, 3 * MSUB_SIM_S);
-      cr_assert_str_eq(protocol(&w, 0, 1), "/meshsub/1.2.0");
+      cr_assert_str_eq(protocol(&w, 0, 1), "/meshsub/1.3.0");
       cr_assert_str_eq(protocol(&w, 0, 2), "/meshsub/1.0.0");
       cr_assert_str_eq(protocol(&w, 2, 0), "/meshsub/1.0.0");
       cr_assert_str_eq(protocol(&w, 2, 3), "/floodsub/1.0.0");
@@ -228,22 +228,22 @@ Test(sim_conns, an_id_is_offered_and_the_hello_goes_with_it) {
   net_join_all(&w, "t");
   cr_assert_eq(msub_sim_connect(w.s, 0, 1, 0), MSUB_OK);
   uint64_t t = msub_sim_time(w.s);
-  /* Connected at 20 ms; each refusal takes 20 ms: 1.2, 1.1 and 1.0 are refused. */
+  /* Connected at 20 ms; each refusal takes 20 ms: 1.3, 1.2, 1.1 and 1.0 are refused. */
   cr_assert_eq(msub_sim_run_until(w.s, t + 35 * MS), MSUB_OK);
-  cr_assert_str_eq(protocol(&w, 0, 1), "/meshsub/1.2.0");
+  cr_assert_str_eq(protocol(&w, 0, 1), "/meshsub/1.3.0");
   EQ(msub_topic_peers(msub_sim_engine(w.s, 1), w.t[1]), 0); /* what came with the refused id is no hello */
   cr_assert_eq(msub_sim_run_until(w.s, t + 45 * MS), MSUB_OK);
-  cr_assert_str_eq(protocol(&w, 0, 1), "/meshsub/1.1.0");
-  cr_assert_eq(msub_sim_run_until(w.s, t + 89 * MS), MSUB_OK);
+  cr_assert_str_eq(protocol(&w, 0, 1), "/meshsub/1.2.0");
+  cr_assert_eq(msub_sim_run_until(w.s, t + 109 * MS), MSUB_OK);
   cr_assert_str_eq(protocol(&w, 0, 1), "/floodsub/1.0.0");
   EQ(msub_topic_peers(msub_sim_engine(w.s, 1), w.t[1]), 0);
-  cr_assert_eq(msub_sim_run_until(w.s, t + 90 * MS), MSUB_OK);
+  cr_assert_eq(msub_sim_run_until(w.s, t + 110 * MS), MSUB_OK);
   EQ(msub_topic_peers(msub_sim_engine(w.s, 1), w.t[1]), 1);
-  cr_assert_eq(net_publish(&w, 0, 1, 10), MSUB_OK); /* agreed at 100 ms: it waits */
-  cr_assert_eq(msub_sim_run_until(w.s, t + 109 * MS), MSUB_OK);
+  cr_assert_eq(net_publish(&w, 0, 1, 10), MSUB_OK); /* agreed at 120 ms: it waits */
+  cr_assert_eq(msub_sim_run_until(w.s, t + 129 * MS), MSUB_OK);
   cr_assert_null(net_find(&w, 1, 1));
   net_run(&w, MSUB_SIM_S);
-  EQ(net_find(&w, 1, 1)->at, t + 110 * MS);
+  EQ(net_find(&w, 1, 1)->at, t + 130 * MS);
   net_stop(&w);
 }
 
@@ -277,9 +277,9 @@ Test(sim_conns, several_routers_of_a_pair_have_a_session_each) {
   net_run(&w, MSUB_SIM_S);
   msub_engine *e = msub_sim_engine(w.s, 0);
   EQ(sessions(&w, 0), 4);
-  cr_assert_str_eq(msub_session_protocol(e, msub_sim_session(w.s, 0, 1, 0)), "/meshsub/1.2.0");
+  cr_assert_str_eq(msub_session_protocol(e, msub_sim_session(w.s, 0, 1, 0)), "/meshsub/1.3.0");
   cr_assert_str_eq(msub_session_protocol(e, msub_sim_session(w.s, 0, 1, 1)), "/floodsub/1.0.0");
-  cr_assert_str_eq(msub_session_protocol(e, msub_sim_session(w.s, 0, 2, 0)), "/meshsub/1.2.0");
+  cr_assert_str_eq(msub_session_protocol(e, msub_sim_session(w.s, 0, 2, 0)), "/meshsub/1.3.0");
   EQ(msub_sim_session(w.s, 0, 2, 1).v, 0);
   EQ(msub_sim_session(w.s, 0, 3, 0).v, 0);
   cr_assert_str_eq(msub_session_protocol(e, msub_sim_session(w.s, 0, 3, 1)), "/floodsub/1.0.0");

@@ -41,7 +41,10 @@ msub_bytes gc_hex(gc_arena *a, const char *hex);
 /* A part of an RPC: what comes once per id is one item per id.
  *
  *     kind       what         more
- *     sub        topic flag   -
+ *     sub        topic flag   -           (with partial messages: which)
+ *     ext        which        -
+ *     test_ext   -            -
+ *     partial    topic group  sizes of message and metadata
  *     publish    topic id     size
  *     ihave      topic        id
  *     iwant      -            id        (idontwant too)

@@ -155,7 +155,11 @@ static void items_of_key(gc_arena *a, const char *key, const json_t *value, gc_i
     gc_list ids = { NULL, 0, 0 };
     if (strcmp(key, "subs") == 0) {
       at.kind = "sub";
-      at.what = gc_text(a, "%s %s", str(e, 0), json_is_true(gc_at(e, 1)) ? "true" : "false");
+      at.what = gc_text(a, "%s %s%s%s", str(e, 0), json_is_true(gc_at(e, 1)) ? "true" : "false",
+                        json_is_true(gc_at(e, 2)) ? " requests" : "", json_is_true(gc_at(e, 3)) ? " supports" : "");
+      add(a, out, at);
+    } else if (strcmp(key, "ext") == 0) {
+      at.what = json_string_value(e);
       add(a, out, at);
     } else if (strcmp(key, "publish") == 0) {
       at.what = gc_text(a, "%s %s", str(e, 0), str(e, 1));
@@ -188,7 +192,8 @@ void gc_items_of_json(gc_arena *a, const json_t *rpc, const char *peer, unsigned
   const char *key;
   json_t *value;
   json_object_foreach((json_t *)(uintptr_t)rpc, key, value) {
-    if (strcmp(key, "empty_control") != 0) /* nobody insists on it */
+    if (strcmp(key, "test_ext") == 0) add(a, out, (gc_item){ "test_ext", "", "", peer, number });
+    else if (strcmp(key, "empty_control") != 0) /* nobody insists on it */
       items_of_key(a, key, value, (gc_item){ NULL, "", "", peer, number }, out);
   }
 }
@@ -214,8 +219,19 @@ void gc_items_of_frame(gc_arena *a, const gc_ids *ids, msub_bytes frame, const c
     switch (p.kind) {
     case MSUB_P_SUBSCRIPTION:
       at.kind = "sub";
-      at.what = gc_text(a, "%s %s%s", at.what, p.subscribe ? "true" : "false",
-                        p.requests_partial || p.sends_partial ? " partial" : "");
+      at.what = gc_text(a, "%s %s%s%s", at.what, p.subscribe ? "true" : "false", p.requests_partial ? " requests" : "",
+                        p.sends_partial ? " supports" : "");
+      break;
+    case MSUB_P_EXTENSIONS:
+      at.kind = "ext";
+      if (p.ext_partial && p.ext_test) add(a, out, (gc_item){ "ext", "test", "", peer, number });
+      at.what = p.ext_partial ? "partial" : p.ext_test ? "test" : "nothing";
+      break;
+    case MSUB_P_TEST: at.kind = "test_ext"; break;
+    case MSUB_P_PARTIAL:
+      at.kind = "partial";
+      at.what = gc_text(a, "%s %s", text_of(a, p.topic), text_of(a, p.group));
+      at.more = gc_text(a, "%zu %zu", p.part_message.n, p.parts_metadata.n);
       break;
     case MSUB_P_MESSAGE:
       at.kind = p.msg.present == (MSUB_HAS_DATA | MSUB_HAS_TOPIC) || (gc_authors && p.msg.present == AUTHORED) ? "publish" : "publish with forbidden fields";
@@ -246,6 +262,8 @@ void gc_items_of_frame(gc_arena *a, const gc_ids *ids, msub_bytes frame, const c
     if (!each) add(a, out, at);
   }
 }
+
+#define TEST_FIELD 6492434u
 
 /* ---- encoding, by hand: what comes in is not made by what is tested ---- */
 
@@ -327,9 +345,12 @@ msub_bytes gc_frame(gc_arena *a, gc_ids *ids, const json_t *rpc) {
   bool has_control = gc_get(rpc, "empty_control") != NULL;
   json_array_foreach(gc_get(rpc, "subs"), i, e) {
     out s = { .a = a };
-    GC_MUST(json_array_size(e) == 2); /* more: partial messages */
     put_number(&s, 1, json_is_true(gc_at(e, 1)));
     put_text(&s, 2, str(e, 0));
+    if (json_array_size(e) == 4) { /* partial messages */
+      put_number(&s, 3, json_is_true(gc_at(e, 2)));
+      put_number(&s, 4, json_is_true(gc_at(e, 3)));
+    } else GC_MUST(json_array_size(e) == 2);
     put_out(&o, 1, &s);
   }
   json_array_foreach(gc_get(rpc, "publish"), i, e) put_publish(&o, ids, e);
@@ -347,6 +368,23 @@ msub_bytes gc_frame(gc_arena *a, gc_ids *ids, const json_t *rpc) {
       put_out(&c, k + 1, &part);
     }
   }
-  if (has_control) put_out(&o, 3, &c);
+  json_t *ext = gc_get(rpc, "ext"), *partial = gc_get(rpc, "partial");
+  if (ext) {
+    out which = { .a = a };
+    json_array_foreach(ext, i, e) {
+      bool is_test = strcmp(json_string_value(e), "test") == 0;
+      GC_MUST(is_test || strcmp(json_string_value(e), "partial") == 0);
+      put_number(&which, is_test ? TEST_FIELD : 10, 1);
+    }
+    put_out(&c, 6, &which);
+  }
+  if (has_control || ext) put_out(&o, 3, &c);
+  if (partial) {
+    out p = { .a = a };
+    for (unsigned k = 0; k < 4; k++)
+      if (*str(partial, k)) put_text(&p, k + 1, str(partial, k));
+    put_out(&o, 10, &p);
+  }
+  if (gc_get(rpc, "test_ext")) put_bytes(&o, TEST_FIELD, (msub_bytes){ NULL, 0 });
   return (msub_bytes){ o.p, o.n };
 }

@@ -11,6 +11,7 @@
 #include "meshsub/crypto.h"
 #include "meshsub/engine.h"
 #include "meshsub/gossipsub.h"
+#include "meshsub/partial.h"
 #include "meshsub/rpc.h"
 #include "pubsub/engine.h"
 #include "routers/gossipsub/gossipsub.h"
@@ -51,6 +52,7 @@ typedef struct node {
   topic topics[TOPICS];
   size_t n_topics;
   msub_rpc_limits limits;
+  const json_t *partial;    /* modes of topics */
   gc_list unwanted;         /* ids of all IDONTWANTs of the script */
   const char *own_rejected; /* why the last own publish was */
 } node;
@@ -176,6 +178,12 @@ static void trace(void *ud, const msub_event *ev) {
       tell(w, gc_text(w->a, "drop %s %s", peer_name(w, ev->peer), gc_item_text(w->a, &dropped.i[i])));
     break;
   }
+  case MSUB_T_EXTENSION:
+    if (strcmp(ev->text, "test") == 0) tell(w, gc_text(w->a, "test_ext_received %s", peer_name(w, ev->peer)));
+    else
+      tell(w, gc_text(w->a, "partial_received %s %s %s", peer_name(w, ev->peer),
+                      id_text(w, msub_name_bytes(w->sh, msub_topic_name(w->e, ev->topic))), id_text(w, ev->id)));
+    break;
   case MSUB_T_FAULT: tell(w, gc_text(w->a, "fault of %s", ev->text)); break;
   default: break;
   }
@@ -196,6 +204,20 @@ static size_t message_id(const msub_msg *m, uint8_t out[MSUB_MAX_ID]) {
 }
 static const msub_channel_policy policy = { .abi = MSUB_ABI, .size = sizeof policy, .name = "control",
                                             .message_id = message_id };
+
+/* With partial messages that nobody reads or writes. */
+static const msub_partial_ops supports = { .abi = MSUB_ABI, .size = sizeof supports, .mode = MSUB_PARTIAL_SUPPORTS };
+static const msub_partial_ops requests = { .abi = MSUB_ABI, .size = sizeof requests, .mode = MSUB_PARTIAL_REQUESTS };
+static const msub_channel_policy supporting = { .abi = MSUB_ABI, .size = sizeof supporting, .name = "control",
+                                                .message_id = message_id, .partial = &supports };
+static const msub_channel_policy requesting = { .abi = MSUB_ABI, .size = sizeof requesting, .name = "control",
+                                                .message_id = message_id, .partial = &requests };
+static const msub_channel_policy *policy_of(const node *w, const char *topic_name) {
+  const char *mode = json_string_value(gc_get(w->partial, topic_name));
+  if (!mode) return &policy;
+  GC_MUST(strcmp(mode, "requests") == 0 || strcmp(mode, "supports") == 0);
+  return *mode == 'r' ? &requesting : &supporting;
+}
 
 static msub_verdict validate(void *ud, const msub_msg *m, msub_peer from, msub_token token, msub_job *job) {
   (void)ud, (void)token, (void)job;
@@ -268,10 +290,6 @@ static void set_address(peer *p, size_t number, const char *text) {
   p->address_n = vec_address(text ? text : own, p->address);
 }
 
-static const char *spoken(const char *protocol) {
-  return strcmp(protocol, "/meshsub/1.3.0") == 0 ? "/meshsub/1.2.0" : protocol;
-}
-
 static void set_up(node *w, const json_t *c, uint64_t seed) {
   static const uint8_t entropy[32] = { 3 };
   const json_t *config = gc_get(c, "config"), *one;
@@ -284,6 +302,9 @@ static void set_up(node *w, const json_t *c, uint64_t seed) {
   gc_list direct = gc_names(w->a, gc_get(config, "direct"));
   for (i = 0; i < direct.n; i++) w->direct[w->opts.n_direct++] = gc_id_of(w->a, &w->ids, direct.s[i]);
   w->opts.direct = w->direct;
+  w->opts.extensions.test = json_is_true(gc_get(config, "test_extension"));
+  w->partial = gc_get(config, "partial");
+  w->opts.extensions.partial = w->partial != NULL;
   w->queue = (size_t)json_integer_value(gc_get(config, "outbound_queue"));
   if (w->queue == 0) w->queue = 32;
   w->limits.control_bytes = (size_t)json_integer_value(gc_get(config, "max_control_message_size"));
@@ -293,7 +314,7 @@ static void set_up(node *w, const json_t *c, uint64_t seed) {
     for (size_t k = 0; k < names.n; k++) {
       GC_MUST(w->n_peers < PEERS);
       peer *p = &w->peers[w->n_peers++];
-      *p = (peer){ .name = names.s[k], .protocol = spoken(json_string_value(gc_at(one, 1))),
+      *p = (peer){ .name = names.s[k], .protocol = json_string_value(gc_at(one, 1)),
                    .out = strcmp(json_string_value(gc_at(one, 2)), "out") == 0 };
       set_address(p, w->n_peers, json_string_value(gc_at(one, 3)));
     }
@@ -404,7 +425,7 @@ static void publish(node *w, topic *t, const json_t *step) {
   uint8_t *data = gc_alloc(w->a, n > have ? n : have);
   memcpy(data, id, have);
   if (t->joins == 0 && !t->open) {
-    GC_MUST(msub_open(w->e, 0, msub_str(t->name), &policy, NULL, &now, &t->h) == MSUB_OK);
+    GC_MUST(msub_open(w->e, 0, msub_str(t->name), policy_of(w, t->name), NULL, &now, &t->h) == MSUB_OK);
     t->open = true;
   }
   w->own_rejected = NULL;
@@ -417,7 +438,7 @@ static void publish(node *w, topic *t, const json_t *step) {
 static void of_topic(node *w, const char *op, topic *t, const json_t *step) {
   msub_now now = now_of(w);
   if (strcmp(op, "join") == 0 || strcmp(op, "relay") == 0) {
-    GC_MUST(msub_join(w->e, 0, msub_str(t->name), &policy, NULL, &now, &t->h) == MSUB_OK);
+    GC_MUST(msub_join(w->e, 0, msub_str(t->name), policy_of(w, t->name), NULL, &now, &t->h) == MSUB_OK);
     t->joins++;
   } else if (strcmp(op, "leave") == 0 || strcmp(op, "unrelay") == 0) {
     GC_MUST(msub_leave(w->e, t->h, &now) == MSUB_OK);
