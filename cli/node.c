@@ -1,6 +1,7 @@
 #include "cli/node.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <meshsub/guard.h>
 #include <meshsub/log.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,20 +58,45 @@ static int check_address(const node *n, const char *option, const char *text) {
   return -1;
 }
 
+static int check_topic(const node *n, const char *topic) {
+  size_t len = strlen(topic);
+  if (len > TOPIC_MAX)
+    return usage_error(n->cmd, "topic %.16s...: %zu bytes long; at most %d are allowed", topic, len, TOPIC_MAX);
+  return len ? -1 : usage_error(n->cmd, "topic \"\": an empty name; give at least one byte");
+}
+
+static bool allowed(void *ud, msub_bytes topic, msub_peer p) {
+  const node *n = ud;
+  for (size_t i = 0; i < n->allow.n; i++)
+    if (msub_bytes_eq(msub_str(n->allow.v[i]), topic)) return true;
+  return n->pattern && msub_topic_pattern_allows(n->pattern, topic, p);
+}
+
+static int check_filter(node *n, const text_list *topics) {
+  char why[128];
+  if (n->pattern_text) {
+    int err = msub_topic_pattern_new(n->pattern_text, &n->pattern, why, sizeof why);
+    if (err != MSUB_OK)
+      return usage_error(n->cmd, "--topics-regex %s: %s", quoted(n->pattern_text), *why ? why : "longer than 1024 bytes");
+  }
+  if (!n->allow.n && !n->pattern) return -1;
+  for (size_t i = 0; i < topics->n + n->relay.n; i++) {
+    const char *topic = i < topics->n ? topics->v[i] : n->relay.v[i - topics->n];
+    if (!allowed(n, msub_str(topic), (msub_peer){ 0 }))
+      return usage_error(n->cmd, "topic %s: neither --topics-allow nor --topics-regex allows it", quoted(topic));
+  }
+  return -1;
+}
+
 int node_check(node *n, const text_list *topics) {
   int code = -1;
   for (size_t i = 0; i < n->listen.n && code < 0; i++) code = check_address(n, "--listen", n->listen.v[i]);
   for (size_t i = 0; i < n->connect.n && code < 0; i++) code = check_address(n, "--connect", n->connect.v[i]);
   for (size_t i = 0; i < n->router.direct.n && code < 0; i++)
     code = check_address(n, "--direct", n->router.direct.v[i]);
-  for (size_t i = 0; i < topics->n && code < 0; i++) {
-    size_t len = strlen(topics->v[i]);
-    if (len > TOPIC_MAX)
-      code = usage_error(n->cmd, "topic %.16s...: %zu bytes long; at most %d are allowed", topics->v[i], len,
-                         TOPIC_MAX);
-    else if (len == 0)
-      code = usage_error(n->cmd, "topic \"\": an empty name; give at least one byte");
-  }
+  for (size_t i = 0; i < topics->n && code < 0; i++) code = check_topic(n, topics->v[i]);
+  for (size_t i = 0; i < n->relay.n && code < 0; i++) code = check_topic(n, n->relay.v[i]);
+  if (code < 0) code = check_filter(n, topics);
   return code < 0 ? router_make(&n->router, n->cmd) : code;
 }
 
@@ -140,6 +166,27 @@ static int join(node *n, const text_list *topics, bool publish_only) {
   return -1;
 }
 
+static int relay_all(node *n) {
+  for (size_t i = 0; i < n->relay.n; i++) {
+    msub_topic t;
+    int err = msub_relay(msub_host_engine(n->host), 0, msub_str(n->relay.v[i]), n->anonymous ? &anonymous_policy : NULL, NULL,
+                         msub_host_now(n->host), &t);
+    if (err == MSUB_OK) continue;
+    say_error(n->cmd->program, "topic %s: cannot be relayed: %s", quoted(n->relay.v[i]), msub_err_text(err));
+    return EXIT_FAILED;
+  }
+  return -1;
+}
+
+static int set_filter(node *n) {
+  const msub_topic_filter f = { .abi = MSUB_ABI, .size = sizeof f, .name = "command line", .allows = allowed };
+  if (!n->allow.n && !n->pattern) return -1;
+  int err = msub_filter_topics(msub_host_engine(n->host), &f, n);
+  if (err == MSUB_OK) return -1;
+  say_error(n->cmd->program, "the topics cannot be filtered: %s", msub_err_text(err));
+  return EXIT_FAILED;
+}
+
 static int listen_all(node *n) {
   for (size_t i = 0; i < n->listen.n; i++) {
     const char *why = NULL;
@@ -183,8 +230,10 @@ int node_open(node *n, const text_list *topics, bool publish_only) {
     say_error(n->cmd->program, "the node cannot start: %s", why ? why : msub_err_text(err));
     return EXIT_FAILED;
   }
-  code = listen_all(n);
-  return code < 0 ? join(n, topics, publish_only) : code;
+  code = set_filter(n);
+  if (code < 0) code = listen_all(n);
+  if (code < 0) code = join(n, topics, publish_only);
+  return code < 0 ? relay_all(n) : code;
 }
 
 static int connect_all(node *n, const char *option, const text_list *addrs, bool keep) {
@@ -219,6 +268,9 @@ void node_close(node *n) {
   free(n->topics);
   free(n->listen.v);
   free(n->connect.v);
+  free(n->relay.v);
+  free(n->allow.v);
+  msub_topic_pattern_free(n->pattern);
   router_free(&n->router);
 }
 

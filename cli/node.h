@@ -14,6 +14,9 @@ struct node {
   bool anonymous, json;
   unsigned verbose;
   router_options router;
+  text_list relay, allow; /* topics */
+  const char *pattern_text;
+  msub_topic_pattern *pattern;
   /* what runs */
   msub_key *key;
   msub_host *host;
@@ -52,7 +55,7 @@ struct node {
 int key_read(const char *program, const char *option, const char *file, msub_key **out);
 /* Checks addresses, topics and the router's options before anything is begun. -1, or EXIT_USAGE. */
 int node_check(node *n, const text_list *topics);
-/* Key, host, listening, topics: joined, or (publish_only) opened. -1, or an exit code. */
+/* Key, host, filter, listening, topics: joined, or (publish_only) opened; those of n->relay relayed. -1, or an exit code. */
 int node_open(node *n, const text_list *topics, bool publish_only);
 /* Begins every --connect and --direct; keep: again whenever the connection is lost. -1, or an exit code. */
 int node_connect(node *n, bool keep);

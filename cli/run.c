@@ -206,6 +206,14 @@ int cmd_node(int argc, char **argv) {
       "Subscribe to it and publish every line of stdin on it. The end\n"
       "of stdin does not end the node.",
       &r.publish, 0, 0, NULL },
+    { "--relay", 0, OPT_LIST, "TOPIC", "Forward its messages without printing them. Repeatable.", &n.relay, 0, 0,
+      NULL },
+    { "--topics-allow", 0, OPT_LIST, "TOPIC",
+      "Take only this topic from peers: what they announce of others is\n"
+      "not kept. Repeatable; with --topics-regex, either will do.",
+      &n.allow, 0, 0, NULL },
+    { "--topics-regex", 0, OPT_TEXT, "RE", "The same for names that match as a whole (POSIX extended).",
+      &n.pattern_text, 0, 0, NULL },
     { "--seconds", 0, OPT_NUMBER, "N", "Stop by itself after N seconds.", &r.seconds, 1, 1000000000,
       &r.limited },
     { "--quiet", 'q', OPT_FLAG, NULL, "Print the addresses only (and what --trace asks for).", &r.quiet, 0, 0,

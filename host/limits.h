@@ -72,6 +72,10 @@
 #define MSUB__HOST_STEP_TIMERS 256u
 #define MSUB__HOST_RUN_TURN_NS (10 * MSUB__MS)
 
+/* Patterns of topics, and the longest name that one is tried on: the engine's limit. */
+#define MSUB__HOST_PATTERN 1024u
+#define MSUB__HOST_PATTERN_TOPIC 256u
+
 /* Weights of reports to the engine's conduct; 100 is a peer's whole budget. */
 #define MSUB__HOST_BLAME_CONNECTION 50u /* malformed yamux: the connection is gone as well */
 #define MSUB__HOST_BLAME_STREAM 10u     /* malformed multistream, identify, or frame length */

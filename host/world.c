@@ -84,6 +84,14 @@ static void result(void *w, msub_token ticket, int err, uint32_t recipients) {
   msub__leave(h);
 }
 
+static void published(void *w, const msub_published *p) {
+  msub_host *h = w;
+  if (!h->o.on_published) return;
+  msub__enter(h);
+  h->o.on_published(h->o.ud, h, p);
+  msub__leave(h);
+}
+
 static void topic_peer(void *w, msub_topic t, msub_peer p, bool joined) {
   msub_host *h = w;
   msub_host_event ev = { .kind = joined ? MSUB_EV_TOPIC_JOIN : MSUB_EV_TOPIC_LEAVE,
@@ -142,6 +150,6 @@ static int sign(void *w, const msub_bytes *parts, size_t n, uint8_t *out, size_t
   .abi = MSUB_ABI, .size = sizeof(msub_world_ops), .send = send, .room = room, .withdraw = withdraw,         \
   .disconnect = disconnect, .deliver = deliver, .offload = offload, .recall = recall, .result = result,      \
   .topic_peer = topic_peer, .connect_hint = connect_hint, .peer_record = peer_record, .protect = protect,    \
-  .want_peers = want_peers, .sign = sign
+  .want_peers = want_peers, .sign = sign, .published = published
 const msub_world_ops msub__host_world = { OPS };
 const msub_world_ops msub__host_world_traced = { OPS, .trace = trace };

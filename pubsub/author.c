@@ -21,7 +21,7 @@ static int publish(msub_engine *e, msub_topic t, msub_bytes data, const msub_aut
   msub__work *w = msub__need_work(e);
   if (!w) return MSUB_ERR_NOMEM;
   w->as = a;
-  int rc = msub__publish(e, t, data, ticket);
+  int rc = msub__publish(e, t, data, ticket, false);
   w->as = NULL;
   return rc;
 }

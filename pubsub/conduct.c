@@ -141,7 +141,9 @@ int msub_report(msub_engine *e, msub_bytes peer_id, msub_bytes address, int reas
 }
 
 int msub_allows(const msub_engine *e, msub_bytes peer_id, msub_bytes address, const msub_now *now, uint64_t *until_ns) {
-  uint64_t until = msub__conduct_until(e, peer_id, msub__conduct_prefix(e, address));
+  uint64_t until = msub__conduct_until(e, peer_id, msub__conduct_prefix(e, address)), listed = 0;
+  if (now) (void)msub__list_refuses(e, peer_id, now->mono_ns, &listed);
+  if (listed > until) until = listed;
   if (until_ns) *until_ns = until;
   return now && until > now->mono_ns ? MSUB_ERR_REFUSED : MSUB_OK;
 }

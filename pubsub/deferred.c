@@ -39,6 +39,7 @@ static void release(msub_engine *e, msub__call *c) {
   for (size_t i = 0; i < c->n_msgs; i++) msub_msg_drop(e->sh, c->msgs[i]);
   msub__free(msub__mem(e), c->msgs, c->n_msgs * sizeof *c->msgs);
   msub_ctl_drop(e->sh, c->ctl);
+  if (c->kind == MSUB__CALL_FEEDBACK) msub__intern_drop(&e->sh->peers, msub__mem(e), &e->sh->key, c->peer.v);
 }
 
 /* ASK and OFFER: bytes holds the ids, each behind its length. */
@@ -72,11 +73,17 @@ static void run(msub_engine *e, const msub__call *c) {
   case MSUB__CALL_PUBLISH_AS: {
     uint64_t before = e->work->counts.published;
     int rc = c->kind == MSUB__CALL_PUBLISH_AS ? msub__publish_as(e, c)
-                                              : msub__publish(e, c->topic, (msub_bytes){ c->bytes, c->n_bytes }, c->token);
+                                              : msub__publish(e, c->topic, (msub_bytes){ c->bytes, c->n_bytes }, c->token, false);
     /* Refused before it became a message: nobody has told the outcome yet. */
-    if (rc != MSUB_OK && e->work->counts.published == before && MSUB__WORLD(e)->result) MSUB__WORLD(e)->result(e->w, c->token, rc, 0);
+    if (rc != MSUB_OK && e->work->counts.published == before)
+      msub__tell_published(e, &(msub_published){ .ticket = c->token, .topic = c->topic, .err = rc, .reach = MSUB_REACH_NOT_PUBLISHED });
     break;
   }
+  case MSUB__CALL_PUBLISH_WITH: (void)msub__publish_with_effect(e, c); break;
+  case MSUB__CALL_AWAIT: (void)msub__await_effect(e, c); break;
+  case MSUB__CALL_LIST: (void)msub__list_effect(e, c); break;
+  case MSUB__CALL_FEEDBACK: (void)msub__feedback_effect(e, c); break;
+  case MSUB__CALL_BATCH: msub__batch_deferred(c->batch); break;
   case MSUB__CALL_COMPLETE: (void)msub__question_answer(e, c->token, (msub_verdict)c->arg); break;
   case MSUB__CALL_DROPPED: told_dropped(e, c); break;
   case MSUB__CALL_DISCONNECT:

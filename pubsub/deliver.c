@@ -31,7 +31,7 @@ static bool offer(msub_engine *e, const msub__topic *t, const msub_msg *m, msub_
   return taken;
 }
 
-static void drop_latest(msub_engine *e, msub__topic_extra *x) {
+void msub__drop_latest(msub_engine *e, msub__topic_extra *x) {
   msub_msg_drop(e->sh, x->latest);
   if (x->latest_from) msub__intern_drop(&e->sh->peers, msub__mem(e), &e->sh->key, x->latest_from);
   x->latest = NULL;
@@ -41,7 +41,7 @@ static void drop_latest(msub_engine *e, msub__topic_extra *x) {
 static void keep_latest(msub_engine *e, msub__topic *t, const msub_msg *m, uint32_t from) {
   msub__topic_extra *x = msub__topic_extra_of(e, t);
   if (!x) return; /* as under DROP: counted */
-  drop_latest(e, x);
+  msub__drop_latest(e, x);
   x->latest = msub_msg_hold(m);
   x->latest_from = from;
   if (from) msub__intern_ref(&e->sh->peers, from);
@@ -54,7 +54,7 @@ msub__delivery msub__deliver(msub_engine *e, msub__topic *t, const msub_msg *m, 
   bool taken = offer(e, t, m, payload, from);
   t = msub__topic_of(e, h);
   if (taken || !t) {
-    if (t && t->extra) drop_latest(e, t->extra); /* it is older than what was taken */
+    if (t && t->extra) msub__drop_latest(e, t->extra); /* it is older than what was taken */
     return MSUB__TAKEN;
   }
   switch (msub__full_rule(e, t)) {
@@ -68,5 +68,5 @@ void msub__redeliver(msub_engine *e, msub_topic h) {
   msub__topic *t = msub__topic_of(e, h);
   msub_bytes payload;
   if (!t || !t->extra || !t->extra->latest || !payload_of(e, t, t->extra->latest, &payload)) return;
-  if (offer(e, t, t->extra->latest, payload, t->extra->latest_from)) drop_latest(e, t->extra);
+  if (offer(e, t, t->extra->latest, payload, t->extra->latest_from)) msub__drop_latest(e, t->extra);
 }

@@ -15,6 +15,10 @@ int msub__enter(msub_engine *e, const msub_now *now) {
 
 void msub__leave(msub_engine *e) {
   if (e->work && e->work->inbox.n) msub__deferred_run(e);
+  if (e->waiting && e->stirred) {
+    msub__waits_check(e);
+    if (e->work && e->work->inbox.n) msub__deferred_run(e);
+  }
   e->inside = false;
 }
 
@@ -215,6 +219,7 @@ static void destroy(msub_engine *e) {
       msub__free(m, r->chunks[i], (size_t)MSUB__CHUNK * r->plan->session_stride);
     msub__free(m, r->chunks, r->cap_chunks * sizeof *r->chunks);
   }
+  msub__extras_fini(e);
   free_work(e);
   msub__table_fini(&e->index, m);
   msub__intern_drop(&sh->peers, m, &sh->key, e->self);
@@ -280,6 +285,8 @@ uint64_t msub_next_deadline(msub_engine *e) {
   if (e->work && e->work->inbox.n) return e->now.mono_ns;
   uint64_t t = e->work ? msub__questions_deadline(e) : MSUB_NEVER;
   if (e->departed.n) t = msub__sooner(t, e->departed.sweep_at);
+  if (e->waiting) t = msub__sooner(t, e->extras->waits_deadline);
+  if (e->listing) t = msub__sooner(t, e->extras->lists.next);
   for (unsigned ri = 0; ri < e->n_routers; ri++)
     if (MSUB__HAS(e, ri, next_deadline)) t = msub__sooner(t, MSUB__OPS(e, ri, next_deadline)->next_deadline(MSUB__AT(e, ri, next_deadline)));
   return t;
@@ -293,6 +300,8 @@ int msub_advance(msub_engine *e, const msub_now *now) {
     msub__seen_sweep(&e->work->seen, msub__mem(e), e->now.mono_ns, 64);
   }
   msub__departed_sweep(e);
+  if (e->listing) msub__lists_expire(e);
+  e->stirred = true; /* heartbeats fill meshes */
   for (unsigned ri = 0; ri < e->n_routers; ri++)
     if (MSUB__HAS(e, ri, advance) &&
         (!MSUB__HAS(e, ri, next_deadline) ||

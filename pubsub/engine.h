@@ -25,6 +25,9 @@
 #include "base/ring.h"
 #include "base/rng.h"
 #include "meshsub/engine.h"
+#include "meshsub/guard.h"
+#include "meshsub/publish.h"
+#include "meshsub/watch.h"
 #include "meshsub/rpc.h"
 #include "pubsub/intern.h"
 #include "pubsub/limits.h"
@@ -76,6 +79,7 @@ typedef struct msub__session {
   uint8_t protocol;     /* index in the plan */
   bool outbound : 1, agreed : 1, hello_due : 1, throttled : 1, returning : 1;
   bool first_due : 1; /* the next RPC that is taken is the first one of the peer's stream */
+  bool shut : 1;        /* the lists refuse its peer, which is being disconnected */
 } msub__session;
 _Static_assert(MSUB__PEER_TOPICS <= UINT16_MAX && MSUB__PUBLISH_ENTRIES <= UINT16_MAX, "they are counted in 16 bits");
 
@@ -99,15 +103,17 @@ typedef struct msub__topic_extra {
 typedef struct msub__topic {
   msub_topic handle;
   uint32_t name;
-  uint32_t joins, opens;
+  uint32_t joins, opens; /* joins: relays included */
   const msub_channel_policy *policy; /* the program's */
   void *ctx;
   uint8_t *links;
   uint32_t n_links, cap_links;
   uint32_t cached_first, cached_last, cached; /* its messages in the cache: numbers of entries, how many */
+  uint32_t relays;       /* of the joins, those to which nothing is delivered */
   uint16_t id_fn;
   uint8_t signing;                            /* MSUB__S_*; 0: strict anonymous */
   bool policy_owned, in_router;               /* in_router: join ran and leave has not */
+  bool peers_filtered;                        /* somebody has may_peer */
   msub__topic_extra *extra;
 } msub__topic;    /* the levels' topic blocks follow, 8-aligned */
 
@@ -139,7 +145,7 @@ typedef struct msub__case {
   uint32_t n_from;         /* 0: own */
   uint32_t stage;
   msub_token ticket;
-  bool own;
+  bool own, local;         /* local: for this node only */
   bool ignored;            /* a validator said IGNORE; the others still run, they may reject */
 } msub__case;
 typedef struct msub__question {
@@ -189,7 +195,8 @@ typedef struct msub__offers {
 } msub__offers;
 
 typedef enum msub__call_kind { MSUB__CALL_JOIN, MSUB__CALL_LEAVE, MSUB__CALL_CLOSE, MSUB__CALL_PUBLISH, MSUB__CALL_COMPLETE, MSUB__CALL_DROPPED,
-  MSUB__CALL_DISCONNECT, MSUB__CALL_ASK, MSUB__CALL_OFFER, MSUB__CALL_SUPPLY, MSUB__CALL_REDELIVER, MSUB__CALL_COMMAND, MSUB__CALL_PUBLISH_AS } msub__call_kind;
+  MSUB__CALL_DISCONNECT, MSUB__CALL_ASK, MSUB__CALL_OFFER, MSUB__CALL_SUPPLY, MSUB__CALL_REDELIVER, MSUB__CALL_COMMAND, MSUB__CALL_PUBLISH_AS,
+  MSUB__CALL_PUBLISH_WITH, MSUB__CALL_AWAIT, MSUB__CALL_BATCH, MSUB__CALL_LIST, MSUB__CALL_FEEDBACK } msub__call_kind;
 typedef struct msub__call {
   msub__call_kind kind;
   int arg;              /* verdict, reason, command */
@@ -201,11 +208,52 @@ typedef struct msub__call {
   uint8_t *bytes;
   size_t n_bytes;
   bool has;             /* SUPPLY: there is something */
+  bool anyway, local;   /* PUBLISH_WITH */
+  uint32_t min_peers;
+  uint64_t ns;          /* a time to wait */
   const msub_msg **msgs; /* of a dropped RPC, or supplied; held */
   size_t n_msgs;
   const msub_ctl *ctl;
   size_t wire_size;
+  msub_batch *batch;    /* BATCH; the scheduler stands in it */
 } msub__call;
+
+/* A publish, or a program, that waits until a topic is ready. */
+typedef struct msub__wait {
+  msub_topic topic;
+  uint32_t min_peers;
+  uint64_t deadline;
+  msub_token ticket;
+  uint8_t *data;
+  size_t n;
+  bool publishes, anyway, local;
+} msub__wait;
+
+/* Peers that are blocked or allowed. */
+typedef struct msub__listed { uint64_t key, until; } msub__listed;
+typedef struct msub__lists {
+  msub__listed *e;
+  uint32_t n, cap;
+  msub__table table;
+  uint64_t next; /* when one ends */
+  bool only;     /* whoever is not allowed is refused */
+} msub__lists;
+
+/* What most engines do without; made when one of these is used. */
+typedef struct msub__extras {
+  msub__wait *waits;       /* in the order in which they were asked for */
+  uint32_t n_waits, cap_waits;
+  size_t wait_bytes;
+  uint64_t waits_deadline; /* the earliest */
+  msub_batch *batches;     /* all of the engine */
+  msub_batch *batching;    /* the one that is being published; NULL: none */
+  msub_watch *watches;     /* in the order in which they began */
+  uint32_t n_batches, n_watches;
+  msub__lists lists;
+  msub_topic_filter filter;
+  void *filter_ud, *inspect_ud;
+  msub_inspect_fn inspect;
+} msub__extras;
 
 typedef struct msub__work {
   msub_counts counts;
@@ -225,6 +273,8 @@ typedef struct msub__work {
   uint8_t *encoded, *payload; /* an own message is encoded in one, a transformed payload stands in the other */
   size_t encoded_cap, payload_cap;
   struct msub__control_scratch *control_scratch;
+  msub_published *outcome; /* whoever calls wants to know; NULL: nobody */
+  uint8_t outcome_id[MSUB_MAX_ID];
 } msub__work;
 
 struct msub_engine {
@@ -233,6 +283,7 @@ struct msub_engine {
   void *w;
   msub_now now;
   msub__work *work;      /* NULL until it is needed */
+  msub__extras *extras;  /* likewise */
   msub__table index;     /* values: MSUB__INDEX_* | router << 20 | slot */
   msub__departed departed;
   uint64_t seed, seqno, tickets;
@@ -240,6 +291,9 @@ struct msub_engine {
   uint32_t n_routers;
   struct { uint32_t rpcs_in, rpcs_out, subscriptions_in; } early; /* counted before there is a work */
   bool inside, closing, silent; /* silent: the program is told nothing any more */
+  bool waiting, stirred;        /* something waits for a topic to be ready; one may have become so */
+  bool watching, listing, filtering, inspecting; /* what of the extras is in use */
+  bool peers_filtered;          /* a topic has had may_peer */
   msub__router routers[];
 };
 #define MSUB__INDEX_SESSION 0u
@@ -361,6 +415,7 @@ uint32_t msub__link_find(const msub_engine *e, const msub__topic *t, uint32_t sl
 msub__link *msub__link_add(msub_engine *e, msub__topic *t, uint32_t slot);          /* zeroed; NULL: no memory */
 void msub__link_remove(msub_engine *e, msub__topic *t, uint32_t index);
 size_t msub__topic_count(const msub_engine *e);
+static inline bool msub__listens(const msub__topic *t) { return t->joins > t->relays; } /* is there somebody to deliver to? */
 int msub__join_effect(msub_engine *e, msub_topic t);
 void msub__leave_effect(msub_engine *e, msub_topic t);
 void msub__close_effect(msub_engine *e, msub_topic t);
@@ -380,15 +435,58 @@ static inline msub_msg *msub__msg_mutable(const msub_msg *m) { return (msub_msg 
 static inline size_t msub__message_rpc_size(const msub_msg *m) { return 1 + msub_varint_size(m->wire_n) + m->wire_n; }
 
 /* ---- publish.c ---- */
-int msub__publish(msub_engine *e, msub_topic t, msub_bytes data, msub_token ticket);
+int msub__publish(msub_engine *e, msub_topic t, msub_bytes data, msub_token ticket, bool local);
 int msub__publish_as(msub_engine *e, const msub__call *c); /* c->bytes: a packed author, then the data */
+bool msub__publish_room(const msub_engine *e, const msub__topic *t, size_t bytes); /* do all queues take so much? */
+void msub__tell_published(msub_engine *e, const msub_published *p);
 /* Wraps a payload as a message of this topic by this node. NULL: *err says why (the id it has is not `want`: INVAL). want.n == 0: any. */
 const msub_msg *msub__wrap(msub_engine *e, msub__topic *t, msub_bytes data, msub_bytes want, int *err);
 bool msub__send(msub_engine *e, unsigned ri, uint32_t slot, const msub_rpc *rpc, msub_lane lane);
-/* Sends an accepted message to whom the router names. Recipients that took it. */
-uint32_t msub__forward(msub_engine *e, const msub__case *c);
+/* Sends an accepted message to whom the router names; out: whom it reached. */
+void msub__forward(msub_engine *e, const msub__case *c, msub_published *out);
+msub_reach msub__reach_of(const msub__topic *t, const msub_published *p);
 msub_list msub__scratch(msub_engine *e, size_t need); /* an empty list; cap may be less than need without memory */
 uint8_t *msub__room(msub_engine *e, uint8_t **p, size_t *cap, size_t n); /* grows a buffer of work; NULL: no memory, the buffer is gone */
+
+/* ---- wait.c: what waits until a topic is ready ---- */
+msub__extras *msub__need_extras(msub_engine *e); /* NULL: no memory */
+void msub__waits_check(msub_engine *e);          /* at the end of a call that stirred */
+void msub__waits_of_topic(msub_engine *e, msub_topic t); /* the membership is over */
+int msub__publish_with_effect(msub_engine *e, const msub__call *c);
+int msub__await_effect(msub_engine *e, const msub__call *c);
+void msub__extras_fini(msub_engine *e);
+
+/* ---- watch.c ---- */
+void msub__watch_tell(msub_engine *e, msub_topic t, uint32_t peer, bool joined);
+void msub__watches_of_topic(msub_engine *e, msub_topic t); /* the membership is over */
+void msub__watches_fini(msub_engine *e);
+
+/* ---- lists.c ---- */
+/* A msub_reason, NONE when the peer may have a session; until when (may be NULL): NEVER, or 0. */
+int msub__list_refuses(const msub_engine *e, msub_bytes id, uint64_t now_ns, uint64_t *until_ns);
+bool msub__list_blocks(const msub_engine *e, msub_bytes id);
+void msub__lists_expire(msub_engine *e);
+int msub__list_effect(msub_engine *e, const msub__call *c);
+void msub__lists_fini(msub_engine *e);
+
+/* ---- guard.c ---- */
+bool msub__filter_allows(const msub_engine *e, msub_bytes topic, uint32_t peer); /* e->filtering */
+/* e->inspecting: may it be read? */
+bool msub__inspected(msub_engine *e, msub_session h, uint32_t peer, msub_bytes frame, const msub_rpc_counts *n);
+bool msub__inspected_rpc(msub_engine *e, msub_session h, uint32_t peer, const msub_rpc *rpc);
+bool msub__may_peer(const msub_engine *e, const msub__topic *t, msub_session s);
+/* A router's recipient: the reference filters the mesh only. */
+static inline bool msub__may_get(const msub_engine *e, const msub__topic *t, msub_session s) {
+  return !t->peers_filtered || e->cfg->go_parity || msub__may_peer(e, t, s);
+}
+bool msub__may_have(const msub_engine *e, unsigned ri, uint32_t slot, uint32_t name); /* a message of this topic; e->peers_filtered */
+int msub__feedback_effect(msub_engine *e, const msub__call *c);
+
+/* ---- batch.c ---- */
+/* An accepted own message of the batch that is being published: its copies are noted. false: it is of none. */
+bool msub__batch_takes(msub_engine *e, const msub__case *c);
+void msub__batch_deferred(msub_batch *b);
+void msub__batches_fini(msub_engine *e);
 
 /* ---- announce.c: control that leaves ---- */
 /* To each session, encoded once, split. How many took all of it. */
@@ -412,6 +510,7 @@ uint64_t msub__fingerprint(const msub_engine *e, const msub__topic *t, msub_byte
 typedef enum msub__delivery { MSUB__TAKEN, MSUB__FULL_DROPPED, MSUB__FULL_REFUSED, MSUB__BAD_PAYLOAD } msub__delivery;
 msub__delivery msub__deliver(msub_engine *e, msub__topic *t, const msub_msg *m, uint32_t from);
 void msub__redeliver(msub_engine *e, msub_topic t);
+void msub__drop_latest(msub_engine *e, msub__topic_extra *x);
 
 /* ---- question.c ---- */
 /* Opens a question about the case (which is copied, its peers held). 0: no room. */

@@ -174,6 +174,11 @@ bool msub_h_may_graft(msub_router *r, msub_topic h, msub_session s) {
   return !p || p->may_graft(&c, s);
 }
 
+bool msub_h_may_peer(msub_router *r, msub_topic h, msub_session s) {
+  msub__topic *t = topic(r, h);
+  return !t || !t->peers_filtered || msub__may_peer(r->engine, t, s);
+}
+
 void msub_h_on_graft(msub_router *r, msub_topic h, msub_session s, bool ours) {
   msub__topic *t = topic(r, h);
   msub_channel c;

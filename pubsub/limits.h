@@ -54,6 +54,15 @@
 #define MSUB__CACHE_WINDOWS 64
 #define MSUB__DEFERRED_TURN 256                  /* deferred calls run before the outermost call returns */
 #define MSUB__INBOX_CALLS 65536
+#define MSUB__WAITS 256                          /* publishes and programs that wait until a topic is ready */
+#define MSUB__WAIT_BYTES (16 * MSUB__MIB)        /* of the payloads that wait */
+#define MSUB__WATCHES 64                         /* of an engine */
+#define MSUB__WATCH_EVENTS 16384                 /* that wait to be fetched */
+#define MSUB__LISTED 16384                       /* peers blocked and allowed */
+#define MSUB__BATCHES 64                         /* of an engine */
+#define MSUB__BATCH_MESSAGES 4096                /* of a batch */
+#define MSUB__BATCH_BYTES (64 * MSUB__MIB)       /* of its payloads */
+#define MSUB__BATCH_SENDS 65536                  /* copies ordered at a time; with more of them the batch goes out in several parts */
 #define MSUB__INBOX_BYTES (64 * MSUB__MIB)       /* of payloads waiting in it */
 #define MSUB__SLOTS (1u << 20)                   /* sessions, and topics, of a router */
 #define MSUB__RNG_STREAMS 9                      /* of a level: 8 of its own, the last one the engine's */

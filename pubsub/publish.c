@@ -43,28 +43,56 @@ static bool sent_it(const msub__case *c, uint32_t peer) {
   return false;
 }
 
-uint32_t msub__forward(msub_engine *e, const msub__case *c) {
+msub_reach msub__reach_of(const msub__topic *t, const msub_published *p) {
+  if (p->recipients) return MSUB_REACH_PEERS;
+  if (p->refused) return MSUB_REACH_QUEUES_FULL;
+  return t->n_links ? MSUB_REACH_NOT_CHOSEN : MSUB_REACH_NO_PEERS;
+}
+
+void msub__forward(msub_engine *e, const msub__case *c, msub_published *p) {
   unsigned ri = msub__handle_router(c->topic.v);
-  if (!MSUB__HAS(e, ri, publish)) return 0;
+  p->reach = MSUB_REACH_NOT_CHOSEN;
+  if (!MSUB__HAS(e, ri, publish)) return;
   const msub__topic *t = msub__topic_of(e, c->topic);
   size_t live = e->routers[ri].live_sessions;
   msub_list out = msub__scratch(e, t->n_links > live ? t->n_links : live);
   MSUB__OPS(e, ri, publish)->publish(MSUB__AT(e, ri, publish), c->topic, c->m, msub__case_from(e, c), &out);
   if (out.n > out.cap) {
     msub__fault(e, MSUB__OPS(e, ri, publish)->name, "publish named more recipients than there is room for");
-    return 0;
+    return;
   }
   msub_rpc rpc = { &c->m, 1, NULL, msub__message_rpc_size(c->m) };
-  uint32_t took = 0;
   for (size_t i = 0; i < out.n; i++) {
     const msub__session *s = msub__handle_router(out.s[i].v) == ri ? msub__session_of(e, out.s[i]) : NULL;
     if (!s) msub__fault(e, MSUB__OPS(e, ri, publish)->name, "publish named a session that does not exist");
-    else if (!sent_it(c, s->peer)) took += msub__send(e, ri, msub__handle_slot(out.s[i].v), &rpc, c->own ? MSUB_LANE_OWN : MSUB_LANE_FORWARD);
+    else if (sent_it(c, s->peer) || !msub__may_get(e, t, out.s[i])) continue;
+    else if (msub__send(e, ri, msub__handle_slot(out.s[i].v), &rpc, c->own ? MSUB_LANE_OWN : MSUB_LANE_FORWARD)) p->recipients++;
+    else p->refused++;
   }
-  return took;
+  p->reach = msub__reach_of(t, p);
 }
 
-static bool room_everywhere(const msub_engine *e, const msub__topic *t, size_t bytes) {
+static const char *const reaches[] = {
+#define MSUB_X(name, text) text,
+  MSUB_REACH_MAP(MSUB_X)
+#undef MSUB_X
+};
+const char *msub_reach_text(int reach) { return reach < 0 || reach >= MSUB_REACHES ? "unknown" : reaches[reach]; }
+
+void msub__tell_published(msub_engine *e, const msub_published *p) {
+  msub__work *w = e->work;
+  const msub_world_ops *world = MSUB__WORLD(e);
+  if (w && w->outcome) {
+    *w->outcome = *p;
+    w->outcome->id.p = w->outcome_id;
+    if (p->id.n) memcpy(w->outcome_id, p->id.p, p->id.n);
+  }
+  if (e->silent) return;
+  if (world->result) world->result(e->w, p->ticket, p->err, p->recipients);
+  if (world->published) world->published(e->w, p);
+}
+
+bool msub__publish_room(const msub_engine *e, const msub__topic *t, size_t bytes) {
   const msub_world_ops *w = MSUB__WORLD(e);
   if (!w->room) return true;
   unsigned ri = msub__handle_router(t->handle.v);
@@ -206,7 +234,7 @@ const msub_msg *msub__wrap(msub_engine *e, msub__topic *t, msub_bytes data, msub
   return msub__msg_new(e->sh, &m.m, t->id_fn, idb);
 }
 
-int msub__publish(msub_engine *e, msub_topic h, msub_bytes data, msub_token ticket) {
+int msub__publish(msub_engine *e, msub_topic h, msub_bytes data, msub_token ticket, bool local) {
   msub__topic *t = msub__topic_of(e, h);
   if (!t || (t->joins == 0 && t->opens == 0)) return MSUB_ERR_STALE;
   if (!msub__need_work(e)) return MSUB_ERR_NOMEM;
@@ -215,7 +243,7 @@ int msub__publish(msub_engine *e, msub_topic h, msub_bytes data, msub_token tick
   draft d;
   begin_draft(e, t, data, &d);
   if (data.n > msub__max_data(e, t) || msub_msg_encode(&d.v, NULL, 0) + d.extra > e->cfg->max_message) return MSUB_ERR_LIMIT;
-  if (!room_everywhere(e, t, data.n + d.v.topic.n + d.extra + 64)) return MSUB_ERR_LIMIT;
+  if (!local && !msub__publish_room(e, t, data.n + d.v.topic.n + d.extra + 64)) return MSUB_ERR_LIMIT;
   msub_msg_borrowed m;
   rc = finish_draft(e, t, &d, &m);
   if (rc != MSUB_OK) return rc;
@@ -226,14 +254,14 @@ int msub__publish(msub_engine *e, msub_topic h, msub_bytes data, msub_token tick
     msub__count_reason(e, MSUB_R_BAD_ID);
     return MSUB_ERR_REFUSED;
   }
-  msub__case c = { .topic = h, .own = true, .ticket = ticket };
+  msub__case c = { .topic = h, .own = true, .local = local, .ticket = ticket };
   c.fp = msub__fingerprint(e, t, idb);
   MSUB__COUNT(e, published);
   MSUB__TRACE(e, msub__handle_router(h.v), .kind = MSUB_T_PUBLISH, .topic = h, .id = idb);
   if (msub__seen_find(&e->work->seen, c.fp, e->now.mono_ns) == MSUB__SEEN_ACCEPTED) { /* it has been everywhere already */
     MSUB__COUNT(e, duplicates);
     MSUB__TRACE(e, msub__handle_router(h.v), .kind = MSUB_T_DUPLICATE, .topic = h, .id = idb);
-    if (MSUB__WORLD(e)->result) MSUB__WORLD(e)->result(e->w, ticket, MSUB_OK, 0);
+    msub__tell_published(e, &(msub_published){ .ticket = ticket, .topic = h, .reach = MSUB_REACH_PUBLISHED_BEFORE, .id = idb });
     return MSUB_OK;
   }
   c.m = msub__msg_new(e->sh, &m.m, t->id_fn, idb);
@@ -256,7 +284,7 @@ int msub_publish(msub_engine *e, msub_topic t, msub_bytes data, const msub_now *
   int rc = msub__enter(e, now);
   if (rc != MSUB_OK) return rc;
   if (ticket) *ticket = mine;
-  rc = msub__publish(e, t, data, mine);
+  rc = msub__publish(e, t, data, mine, false);
   msub__leave(e);
   return rc;
 }

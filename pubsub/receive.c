@@ -53,9 +53,22 @@ static void duplicate(msub_engine *e, const msub__topic *t, msub_bytes id, sende
   MSUB__CALL(e, by.ri, duplicate, t->handle, id, msub__session_handle(e, by.ri, by.slot));
 }
 
+/* The program wants nothing of who sends it or wrote it: a reason, or NONE. */
+static int unwelcome(const msub_engine *e, const msub__topic *t, const msub_msg *m, const msub__session *s, sender by) {
+  if (s->shut) return MSUB_R_BLOCKED_PEER;
+  if (e->listing && msub__list_blocks(e, msub_from(m))) return MSUB_R_BLOCKED_AUTHOR;
+  if (!t->peers_filtered || e->cfg->go_parity || msub__may_peer(e, t, msub__session_handle(e, by.ri, by.slot))) return MSUB_R_NONE;
+  return MSUB_R_FILTERED;
+}
+
 /* Takes a message of a wanted topic: borrowed from a frame, or owned by another engine. whole: its fields are as they came. */
 static void take(msub_engine *e, const msub__topic *t, const msub_msg *m, bool whole, sender by) {
   const msub__session *s = msub__session_at(e, by.ri, by.slot);
+  int no = unwelcome(e, t, m, s, by);
+  if (no) { /* whoever brings it is not to blame, or is gone soon */
+    refuse(e, t, m, (msub_bytes){ NULL, 0 }, by.peer, MSUB_IGNORE, no);
+    return;
+  }
   int fault = policy_fault(e, t, m);
   if (fault == MSUB_R_NONE && !whole) fault = MSUB_R_BAD_SEQNO;
   if (fault != MSUB_R_NONE) {
@@ -241,6 +254,14 @@ static int refuse_rpc(msub_engine *e, sender by, int rc, size_t bytes, const cha
   return rc;
 }
 
+/* More announcements than the filter lets through. */
+static bool over_filter(msub_engine *e, size_t subscriptions) {
+  uint32_t most = e->extras->filter.max_per_rpc;
+  if (most == 0 || subscriptions <= most) return false;
+  MSUB__COUNT(e, rpcs_filtered);
+  return true;
+}
+
 static int take_frame(msub_engine *e, sender by, msub_bytes frame) {
   msub__session *s = msub__session_at(e, by.ri, by.slot);
   msub_rpc_limits lim = { .frame_bytes = e->cfg->max_rpc, .control_bytes = MSUB__CONTROL_BYTES, .publish = MSUB__PUBLISH_ENTRIES,
@@ -248,7 +269,10 @@ static int take_frame(msub_engine *e, sender by, msub_bytes frame) {
   msub_rpc_counts n;
   int rc = msub_rpc_scan(frame, &lim, &n);
   if (rc != MSUB_OK) return refuse_rpc(e, by, rc, frame.n, n.why);
+  if (s->shut) return messages(e, by, frame) ? MSUB_MORE : MSUB_OK; /* each is refused */
   if (s->resume_at == 0) {
+    if (e->inspecting && !msub__inspected(e, msub__session_handle(e, by.ri, by.slot), by.peer, frame, &n)) return MSUB_OK;
+    if (e->filtering && over_filter(e, n.subscriptions)) return MSUB_OK;
     MSUB__COUNT(e, rpcs_in);
     MSUB__TRACE(e, by.ri, .kind = MSUB_T_RECV_RPC, .peer = { by.peer }, .frame = frame);
     if (n.subscriptions) subscriptions(e, by, frame);
@@ -259,7 +283,10 @@ static int take_frame(msub_engine *e, sender by, msub_bytes frame) {
   if (accept == MSUB_FROM_NONE) return MSUB_OK;
   if (s->resume_at == 0 && (s->first_due || n.extensions || n.partial || n.test)) extensions(e, by, frame);
   if (accept == MSUB_FROM_ALL && n.publish && messages(e, by, frame)) return MSUB_MORE;
-  if (MSUB__HAS(e, by.ri, control) && n.control) msub__control(e, by.ri, by.slot, frame);
+  if (MSUB__HAS(e, by.ri, control) && n.control) {
+    if (n.graft | n.prune) e->stirred = true;
+    msub__control(e, by.ri, by.slot, frame);
+  }
   return MSUB_OK;
 }
 
@@ -285,10 +312,29 @@ static const char *over_limit(const msub_engine *e, const msub_rpc *rpc) {
   return NULL;
 }
 
+static size_t subscriptions_of(const msub_ctl *c) {
+  size_t n = 0;
+  while (c && n < c->n && (c->e[n].kind == MSUB_C_SUB || c->e[n].kind == MSUB_C_UNSUB)) n++;
+  return n;
+}
+
+static void take_messages(msub_engine *e, sender by, const msub_rpc *rpc) {
+  for (size_t i = 0; i < rpc->n_msgs; i++) {
+    const msub__topic *t = wanted(e, by.ri, rpc->msgs[i]->topic_name);
+    if (t) take(e, t, rpc->msgs[i], true, by);
+  }
+}
+
 static int take_rpc(msub_engine *e, sender by, const msub_rpc *rpc) {
   msub__session *s = msub__session_at(e, by.ri, by.slot);
   const char *why = over_limit(e, rpc);
   if (why) return refuse_rpc(e, by, MSUB_ERR_LIMIT, rpc->wire_size, why);
+  if (e->inspecting && !s->shut && !msub__inspected_rpc(e, msub__session_handle(e, by.ri, by.slot), by.peer, rpc)) return MSUB_OK;
+  if (e->filtering && !s->shut && over_filter(e, subscriptions_of(rpc->ctl))) return MSUB_OK;
+  if (s->shut) {
+    take_messages(e, by, rpc); /* each is refused */
+    return MSUB_OK;
+  }
   MSUB__COUNT(e, rpcs_in);
   MSUB__TRACE(e, by.ri, .kind = MSUB_T_RECV_RPC, .peer = { by.peer }, .rpc = rpc);
   const msub_ctl *c = rpc->ctl;
@@ -309,11 +355,9 @@ static int take_rpc(msub_engine *e, sender by, const msub_rpc *rpc) {
   for (uint32_t i = ext; i < n; i++)
     if (&c->e[i] != said) extension(e, by, &c->e[i]);
   n = ext;
-  for (size_t i = 0; accept == MSUB_FROM_ALL && i < rpc->n_msgs; i++) {
-    const msub__topic *t = wanted(e, by.ri, rpc->msgs[i]->topic_name);
-    if (t) take(e, t, rpc->msgs[i], true, by);
-  }
+  if (accept == MSUB_FROM_ALL) take_messages(e, by, rpc);
   if (first == n || !MSUB__HAS(e, by.ri, control)) return MSUB_OK;
+  e->stirred = true;
   msub_ctl rest = { .refs = 1, .n = n - first, .e = c->e + first };
   MSUB__CALL(e, by.ri, control, msub__session_handle(e, by.ri, by.slot), &rest, false);
   return MSUB_OK;

@@ -137,8 +137,8 @@ static int answer_with(msub_engine *e, msub__topic *t, uint32_t slot, msub_bytes
 static int ask_policy(msub_engine *e, msub__topic *t, uint32_t slot, msub_bytes id) {
   msub_channel c;
   const msub_channel_policy *p = t->joins || t->opens ? MSUB__HOOK(e, t, cache_get, &c) : NULL;
-  if (!p) return MSUB_ERR_NOTFOUND;
   unsigned ri = msub__handle_router(t->handle.v);
+  if (!p || (t->peers_filtered && !msub__may_peer(e, t, msub__session_handle(e, ri, slot)))) return MSUB_ERR_NOTFOUND;
   msub_topic h = t->handle;
   msub_token later = msub__question_later(e, h, msub__session_at(e, ri, slot)->peer, id);
   msub_cached got = { NULL, { NULL, 0 } };
@@ -160,6 +160,7 @@ int msub__serve(msub_engine *e, unsigned ri, uint32_t slot, msub_bytes id, unsig
   if (id.n == 0 || id.n > MSUB_MAX_ID) return MSUB_ERR_NOTFOUND;
   uint32_t times;
   const msub_msg *m = r->cache ? msub__mcache_ask(r->cache, id, msub__session_at(e, ri, slot)->peer, &times) : NULL;
+  if (m && e->peers_filtered && !msub__may_have(e, ri, slot, m->topic_name)) return MSUB_ERR_NOTFOUND;
   if (m) return max_times && times > max_times ? MSUB_ERR_LIMIT : answer(e, ri, slot, m);
   if (!e->work) return MSUB_ERR_NOTFOUND;
   msub__offers *o = &e->work->offers;

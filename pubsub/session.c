@@ -96,6 +96,8 @@ static void free_slot(msub_engine *e, unsigned ri, uint32_t slot) {
 /* ---- what a peer announces ---- */
 
 static void topic_event(msub_engine *e, const msub__topic *t, uint32_t peer, bool joined) {
+  e->stirred = true;
+  if (e->watching && !e->silent) msub__watch_tell(e, t->handle, peer, joined);
   if (t->joins && MSUB__WORLD(e)->topic_peer && !e->silent) MSUB__WORLD(e)->topic_peer(e->w, t->handle, (msub_peer){ peer }, joined);
 }
 
@@ -117,6 +119,10 @@ static int note_topic(msub_engine *e, msub__session *s, uint32_t topic_slot) {
 void msub__session_subscribe(msub_engine *e, unsigned ri, uint32_t slot, msub_bytes name, uint32_t flags) {
   msub__session *s = msub__session_at(e, ri, slot);
   MSUB__COUNT(e, subscriptions_in);
+  if (e->filtering && !msub__filter_allows(e, name, s->peer)) {
+    MSUB__COUNT(e, subscriptions_filtered);
+    return;
+  }
   msub__topic *t = msub__topic_find(e, ri, msub__intern_find(&e->sh->names, &e->sh->key, name));
   if (t) {
     uint32_t i = msub__link_find(e, t, slot);
@@ -245,6 +251,7 @@ int msub_session_up(msub_engine *e, const msub_session_opts *o, const msub_now *
   if (rc != MSUB_OK) return rc;
   if (!claims(e, o->protocol, &ri, &at)) rc = MSUB_ERR_UNSUPPORTED;
   else if (msub__conduct_until(e, o->peer_id, msub__conduct_prefix(e, o->address)) > e->now.mono_ns) rc = MSUB_ERR_REFUSED;
+  else if (msub__list_refuses(e, o->peer_id, e->now.mono_ns, NULL)) rc = MSUB_ERR_REFUSED;
   else rc = begin(e, ri, at, o, out);
   msub__leave(e);
   return rc;
@@ -299,6 +306,7 @@ int msub_session_agreed(msub_engine *e, msub_session h, const msub_now *now) {
   else {
     unsigned ri = msub__handle_router(h.v);
     s->agreed = true;
+    e->stirred = true;
     msub_session_info info;
     msub__session_info_of(e, ri, s, &info);
     MSUB__CALL(e, ri, session_agreed, h, &info);

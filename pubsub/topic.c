@@ -88,7 +88,7 @@ static void free_membership(msub_engine *e, msub__topic *t) {
   const msub_mem *m = msub__mem(e);
   if (t->policy_owned) msub__free(m, (void *)(uintptr_t)t->policy, sizeof *t->policy);
   t->policy = NULL;
-  t->policy_owned = false;
+  t->policy_owned = t->peers_filtered = false;
   t->ctx = NULL;
   if (t->extra) {
     msub_msg_drop(e->sh, t->extra->latest);
@@ -176,6 +176,8 @@ void msub__link_remove(msub_engine *e, msub__topic *t, uint32_t i) {
 /* The membership is over when nobody joins or opens it any more. */
 static void end_membership(msub_engine *e, msub__topic *t) {
   if (t->joins || t->opens) return;
+  if (e->waiting) msub__waits_of_topic(e, t->handle);
+  if (e->watching) msub__watches_of_topic(e, t->handle);
   msub__open_topic(e, t, false);
   free_membership(e, t);
   msub__topic_release(e, t);
@@ -188,9 +190,10 @@ int msub__join_effect(msub_engine *e, msub_topic h) {
   t->in_router = true;
   MSUB__TRACE(e, ri, .kind = MSUB_T_JOIN, .topic = h);
   msub__announce(e, t, true);
+  e->stirred = true;
   int rc = MSUB__ASK(e, ri, join, MSUB_OK, h);
   if (rc != MSUB_OK) { /* the router will not have it: as if it had never been joined */
-    t->joins = 0;
+    t->joins = t->relays = 0;
     t->in_router = false;
     msub__announce(e, t, false);
     MSUB__TRACE(e, ri, .kind = MSUB_T_LEAVE, .topic = h);
@@ -227,16 +230,21 @@ static int adopt(msub_engine *e, msub__topic *t, const msub_channel_policy *p, v
   t->ctx = ctx;
   t->signing = msub__signing(e, t);
   t->id_fn = msub__id_fn(e, t);
+  t->peers_filtered = MSUB__HOOK(e, t, may_peer, &(msub_channel){ 0 }) != NULL;
+  if (t->peers_filtered) e->peers_filtered = true;
   if (t->signing == 0 && t->id_fn == MSUB__ID_DEFAULT) return MSUB_ERR_INVAL;
   if (t->signing & MSUB__S_VERIFY && !e->cfg->verify) return MSUB_ERR_INVAL;
   if (t->signing & MSUB__S_SIGN && !MSUB__WORLD(e)->sign) return MSUB_ERR_INVAL;
   return MSUB_OK;
 }
 
-/* Joins or opens: the count that it is about goes up by one. */
-static int become_member(msub_engine *e, unsigned ri, msub_bytes name, const msub_channel_policy *p, void *ctx, bool join, bool deferred,
+typedef enum membership { JOIN, RELAY, OPEN } membership;
+
+/* Joins, relays or opens: the counts that it is about go up by one. */
+static int become_member(msub_engine *e, unsigned ri, msub_bytes name, const msub_channel_policy *p, void *ctx, membership how, bool deferred,
                          msub_topic *out) {
   int rc = MSUB_OK;
+  if (e->filtering && !msub__filter_allows(e, name, 0)) return MSUB_ERR_REFUSED;
   msub__topic *t = msub__topic_get(e, ri, name, &rc);
   if (!t) return rc;
   if (t->joins == 0 && t->opens == 0) {
@@ -248,55 +256,60 @@ static int become_member(msub_engine *e, unsigned ri, msub_bytes name, const msu
     }
     msub__open_topic(e, t, true);
   }
-  uint32_t *count = join ? &t->joins : &t->opens;
+  uint32_t *count = how == OPEN ? &t->opens : &t->joins;
   bool first = (*count)++ == 0;
+  if (how == RELAY) t->relays++;
   *out = t->handle;
-  if (!join || !first) return MSUB_OK;
+  if (how == OPEN || !first) return MSUB_OK;
   if (!deferred) return msub__join_effect(e, t->handle);
   rc = msub__deferred_push(e, &(msub__call){ .kind = MSUB__CALL_JOIN, .topic = t->handle }, (msub_bytes){ NULL, 0 });
   if (rc != MSUB_OK) {
-    t->joins = 0;
+    t->joins = t->relays = 0;
     end_membership(e, t);
   }
   return rc;
 }
 
-static int member_call(msub_engine *e, unsigned ri, msub_bytes name, const msub_channel_policy *p, void *ctx, bool join, const msub_now *now,
+static int member_call(msub_engine *e, unsigned ri, msub_bytes name, const msub_channel_policy *p, void *ctx, membership how, const msub_now *now,
                        msub_topic *out) {
   if (ri >= e->n_routers || name.n > MSUB__TOPIC_NAME || (p && p->abi != MSUB_ABI)) return MSUB_ERR_INVAL;
-  if (now == NULL) return e->inside && !e->closing ? become_member(e, ri, name, p, ctx, join, true, out) : MSUB_ERR_STATE;
+  if (now == NULL) return e->inside && !e->closing ? become_member(e, ri, name, p, ctx, how, true, out) : MSUB_ERR_STATE;
   int rc = msub__enter(e, now);
   if (rc != MSUB_OK) return rc;
-  rc = become_member(e, ri, name, p, ctx, join, false, out);
+  rc = become_member(e, ri, name, p, ctx, how, false, out);
   msub__leave(e);
   return rc;
 }
 
 int msub_join(msub_engine *e, unsigned ri, msub_bytes name, const msub_channel_policy *p, void *ctx, const msub_now *now, msub_topic *out) {
-  return member_call(e, ri, name, p, ctx, true, now, out);
+  return member_call(e, ri, name, p, ctx, JOIN, now, out);
+}
+int msub_relay(msub_engine *e, unsigned ri, msub_bytes name, const msub_channel_policy *p, void *ctx, const msub_now *now, msub_topic *out) {
+  return member_call(e, ri, name, p, ctx, RELAY, now, out);
 }
 int msub_open(msub_engine *e, unsigned ri, msub_bytes name, const msub_channel_policy *p, void *ctx, const msub_now *now, msub_topic *out) {
-  return member_call(e, ri, name, p, ctx, false, now, out);
+  return member_call(e, ri, name, p, ctx, OPEN, now, out);
 }
 
-int msub_leave(msub_engine *e, msub_topic h, const msub_now *now) {
+/* One join less, or one relay. */
+static int depart(msub_engine *e, msub_topic h, bool relay, const msub_now *now) {
   if (now == NULL ? !e->inside : e->inside) return MSUB_ERR_STATE;
   msub__topic *t = msub__topic_of(e, h);
-  if (!t || t->joins == 0) return MSUB_ERR_STALE;
-  if (now == NULL) {
-    if (t->joins == 1) {
-      int rc = msub__deferred_push(e, &(msub__call){ .kind = MSUB__CALL_LEAVE, .topic = h }, (msub_bytes){ NULL, 0 });
-      if (rc != MSUB_OK) return rc;
-    }
-    t->joins--;
-    return MSUB_OK;
-  }
-  int rc = msub__enter(e, now);
+  if (!t || (relay ? t->relays == 0 : !msub__listens(t))) return MSUB_ERR_STALE;
+  int rc = MSUB_OK;
+  if (now) rc = msub__enter(e, now);
+  else if (t->joins == 1) rc = msub__deferred_push(e, &(msub__call){ .kind = MSUB__CALL_LEAVE, .topic = h }, (msub_bytes){ NULL, 0 });
   if (rc != MSUB_OK) return rc;
-  if (--t->joins == 0) msub__leave_effect(e, h);
+  if (relay) t->relays--;
+  t->joins--;
+  if (!msub__listens(t) && t->extra) msub__drop_latest(e, t->extra); /* nobody is left to take it */
+  if (!now) return MSUB_OK;
+  if (t->joins == 0) msub__leave_effect(e, h);
   msub__leave(e);
   return MSUB_OK;
 }
+int msub_leave(msub_engine *e, msub_topic h, const msub_now *now) { return depart(e, h, false, now); }
+int msub_unrelay(msub_engine *e, msub_topic h, const msub_now *now) { return depart(e, h, true, now); }
 
 void msub__close_effect(msub_engine *e, msub_topic h) {
   msub__topic *t = msub__topic_of(e, h);
@@ -344,7 +357,7 @@ size_t msub_joined(const msub_engine *e, msub_topic *out, size_t cap) {
   for (size_t ri = 0; ri < e->n_routers; ri++)
     for (uint32_t s = 0; s < e->routers[ri].n_topics; s++) {
       const msub__topic *t = e->routers[ri].topics[s].t;
-      if (!t || t->joins == 0) continue;
+      if (!t || !msub__listens(t)) continue;
       if (n < cap) out[n] = t->handle;
       n++;
     }

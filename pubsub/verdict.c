@@ -21,8 +21,15 @@ static void mark(msub_engine *e, const msub__case *c, msub__seen_state as) {
     MSUB__LOGE(e, MSUB_LOG_WARN, "no memory to remember a message id");
 }
 
-static int finish(msub_engine *e, msub__case *c, int err, uint32_t recipients) {
-  if (c->own && MSUB__WORLD(e)->result && !e->silent) MSUB__WORLD(e)->result(e->w, c->ticket, err, recipients);
+static int finish(msub_engine *e, msub__case *c, int err, msub_published *p) {
+  if (c->own) {
+    p->ticket = c->ticket;
+    p->topic = c->topic;
+    p->err = err;
+    p->id = msub_id(c->m);
+    if (err != MSUB_OK) p->reach = MSUB_REACH_NOT_PUBLISHED;
+    msub__tell_published(e, p);
+  }
   msub_msg_drop(e->sh, c->m);
   return err;
 }
@@ -38,7 +45,7 @@ static msub_peer first_sender(const msub__case *c) { return (msub_peer){ c->n_fr
 
 /* Hands an accepted message to the program; what comes of it may change the verdict. */
 static msub_verdict deliver(msub_engine *e, msub__topic *t, const msub__case *c, int *reason) {
-  if (t->joins == 0) return MSUB_ACCEPT; /* opened to publish only */
+  if (!msub__listens(t)) return MSUB_ACCEPT; /* opened to publish, or relayed, only */
   switch (msub__deliver(e, t, c->m, c->n_from ? c->from[0] : 0)) {
   case MSUB__FULL_REFUSED: *reason = MSUB_R_THROTTLED; return MSUB_THROTTLED;
   case MSUB__BAD_PAYLOAD: *reason = MSUB_R_REJECTED; return MSUB_REJECT;
@@ -54,15 +61,23 @@ static int accept(msub_engine *e, msub__case *c) {
   report(e, c, MSUB_ACCEPT, MSUB_R_NONE);
   msub__topic *t = msub__topic_of(e, c->topic); /* a callback may have left it: deferred, so not yet */
   MSUB__INVARIANT(t);
-  msub__cache_put(e, t, c->m);
-  return finish(e, c, MSUB_OK, msub__forward(e, c));
+  msub_published p = { .reach = MSUB_REACH_LOCAL_ONLY };
+  if (!c->local) {
+    msub__cache_put(e, t, c->m);
+    if (c->own && e->extras && msub__batch_takes(e, c)) { /* sent, and told, with the others */
+      msub_msg_drop(e->sh, c->m);
+      return MSUB_OK;
+    }
+    msub__forward(e, c, &p);
+  }
+  return finish(e, c, MSUB_OK, &p);
 }
 
 int msub__conclude(msub_engine *e, msub__case *c, msub_verdict v, int reason) {
   msub__topic *t = msub__topic_of(e, c->topic);
   if (!t || (t->joins == 0 && !(c->own && t->opens))) {
     msub__count_reason(e, MSUB_R_LEFT);
-    return finish(e, c, MSUB_ERR_STALE, 0);
+    return finish(e, c, MSUB_ERR_STALE, &(msub_published){ 0 });
   }
   if (v == MSUB_ACCEPT) v = deliver(e, t, c, &reason);
   bool verified = c->stage != MSUB__STAGE_SIGNATURE; /* what was not verified marks nothing */
@@ -85,7 +100,7 @@ int msub__conclude(msub_engine *e, msub__case *c, msub_verdict v, int reason) {
   MSUB__TRACE(e, msub__handle_router(c->topic.v), .kind = MSUB_T_REJECT, .topic = c->topic, .id = msub_id(c->m), .peer = first_sender(c),
               .reason = reason);
   report(e, c, v, reason);
-  return finish(e, c, v == MSUB_THROTTLED ? MSUB_ERR_LIMIT : MSUB_ERR_REFUSED, 0);
+  return finish(e, c, v == MSUB_THROTTLED ? MSUB_ERR_LIMIT : MSUB_ERR_REFUSED, &(msub_published){ 0 });
 }
 
 /* ---- stages ---- */
@@ -196,7 +211,7 @@ static void remember_bad(msub_engine *e, const msub_msg *m) {
 
 static int authentic(msub_engine *e, msub__case *c) {
   c->stage = MSUB__STAGE_VALIDATORS;
-  MSUB__CALL(e, msub__handle_router(c->topic.v), arrived, c->topic, c->m, msub__case_from(e, c));
+  if (!c->local) MSUB__CALL(e, msub__handle_router(c->topic.v), arrived, c->topic, c->m, msub__case_from(e, c)); /* a router may tell peers of it */
   return run_validators(e, c);
 }
 

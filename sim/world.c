@@ -114,6 +114,13 @@ static bool deliver(void *w, msub_topic t, const msub_msg *m, msub_peer from) {
   return taken;
 }
 
+static void published(void *w, const msub_published *p) {
+  msub__sim_node *n = w;
+  msub__sim_in(n);
+  n->c->o.on_published(n->c->o.ud, n->sim, n->no, p);
+  msub__sim_out(n);
+}
+
 static void result(void *w, msub_token ticket, int err, uint32_t recipients) {
   msub__sim_node *n = w;
   if (!n->c->o.on_result) return;
@@ -214,5 +221,6 @@ void msub__sim_world(const msub__sim_class *c, const msub_sim *s, msub_world_ops
                            .protect = c->o.on_protect ? protect : NULL,
                            .want_peers = want_peers,
                            .trace = traced ? trace : NULL,
-                           .sign = sign };
+                           .sign = sign,
+                           .published = c->o.on_published ? published : NULL };
 }

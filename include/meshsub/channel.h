@@ -112,6 +112,10 @@ typedef struct msub_channel_policy {
   bool (*deliver)(const msub_channel *c, const msub_msg *m, msub_bytes payload, msub_peer from);
 
   const struct msub_partial_ops *partial; /* messages in parts (partial.h); must outlive the membership [whole messages only] */
+  /* May this peer be one of the topic's at all? One that may not is in no mesh and no fanout, gets no message and no gossip of the topic, is not
+   * named in peer exchange; its messages, GRAFT, IHAVE and IWANT of the topic are ignored without an answer. That it announced the topic is
+   * known all the same. Asked often, so quick; the same answer as long as the peer stays. [yes] */
+  bool (*may_peer)(const msub_channel *c, msub_session s);
 } msub_channel_policy;
 
 #ifdef __cplusplus

@@ -148,7 +148,7 @@ typedef struct msub_session_opts {
 } msub_session_opts;
 /* Begins the session (peer, router of the protocol). The hello — all joined topics of the router — is sent from inside, split to
  * the limits. CLAIMED: the peer has a session with this router already (use msub_session_offer); UNSUPPORTED: nobody claims the
- * protocol; REFUSED: in cool-down, or the router refused; LIMIT, NOMEM. */
+ * protocol; REFUSED: in cool-down, blocked or not allowed (guard.h), or the router refused; LIMIT, NOMEM. */
 MSUB_API int msub_session_up(msub_engine *e, const msub_session_opts *o, const msub_now *now, msub_session *out);
 /* The world offers a protocol on a new stream: after `na` (the next id), or when its stream broke or a newer connection is used.
  * The hello is sent anew. `link` replaces the old one. UNSUPPORTED: the id belongs to another router. */
@@ -184,23 +184,29 @@ MSUB_API int msub_advance(msub_engine *e, const msub_now *now);
 /* A fault below the engine (a msub_reason); weight 1 … 100, 100 is the whole budget of a peer. The engine may answer with
  * world.disconnect from inside. address as in msub_session_opts. */
 MSUB_API int msub_report(msub_engine *e, msub_bytes peer_id, msub_bytes address, int reason, unsigned weight, const msub_now *now);
-/* May this peer, or this address (either may be empty), connect? OK; REFUSED: in cool-down until *until_ns (may be NULL). */
+/* May this peer, or this address (either may be empty), connect? OK; REFUSED: in cool-down, blocked or not allowed until *until_ns (may be NULL). */
 MSUB_API int msub_allows(const msub_engine *e, msub_bytes peer_id, msub_bytes address, const msub_now *now, uint64_t *until_ns);
 
 /* ---- [deferred]: anybody, from callbacks with now == NULL ---- */
 
 /* Joins a topic through a router (index into opts.routers) and announces it. The handle is good at once. p (may be NULL) must
  * outlive the membership; ctx is handed to its hooks. Joining again counts; each join needs a leave, the first one's policy stays. INVAL: name
- * longer than 256 bytes, no id function for anonymous messages, or nothing to sign or verify with where the topic demands it; LIMIT; NOMEM. */
+ * longer than 256 bytes, no id function for anonymous messages, or nothing to sign or verify with where the topic demands it; REFUSED: the topic
+ * filter (guard.h); LIMIT; NOMEM. */
 MSUB_API int msub_join(msub_engine *e, unsigned router, msub_bytes name, const msub_channel_policy *p, void *ctx, const msub_now *now, msub_topic *out);
 MSUB_API int msub_leave(msub_engine *e, msub_topic t, const msub_now *now);
 /* Opens a topic to publish on it without joining: nobody is told, nothing is delivered; a gossipsub router keeps a fanout for it. The policy
  * is the one of whoever came first, join or open. Counts like joins; errors as msub_join(). */
 MSUB_API int msub_open(msub_engine *e, unsigned router, msub_bytes name, const msub_channel_policy *p, void *ctx, const msub_now *now, msub_topic *out);
 MSUB_API int msub_close(msub_engine *e, msub_topic t, const msub_now *now);
-/* Publishes on a joined or opened topic. `ticket` names it in world.result(), which is told of every publish that became a message (NULL from outside a callback: as ticket 0). From outside a callback the result is also the
+/* Joins a topic to forward its messages without having them delivered: announced, in the mesh and judged (validators, admit) like any
+ * joined one; payload_in and deliver are not called, msub_joined() does not list it. Counts beside joins, so that a topic may be both: then
+ * the joins' program gets the messages. Each relay needs an unrelay. Errors as msub_join(), msub_leave(). */
+MSUB_API int msub_relay(msub_engine *e, unsigned router, msub_bytes name, const msub_channel_policy *p, void *ctx, const msub_now *now, msub_topic *out);
+MSUB_API int msub_unrelay(msub_engine *e, msub_topic t, const msub_now *now);
+/* Publishes on a joined, relayed or opened topic. `ticket` names it in world.result(), which is told of every publish that became a message (NULL from outside a callback: as ticket 0). From outside a callback the result is also the
  * return value: OK, or REFUSED (a validator said no), LIMIT (too large, or no room in a queue), NOMEM. A publish that reaches
- * nobody is OK with 0 recipients. */
+ * nobody is OK with 0 recipients. With conditions, with a counted outcome, and several together: publish.h. */
 MSUB_API int msub_publish(msub_engine *e, msub_topic t, msub_bytes data, const msub_now *now, msub_token *ticket);
 /* Asks a peer for messages by their ids (IWANT), or tells it of some (IHAVE), at once, through the topic's router. Ids are copied.
  * UNSUPPORTED: the router has no such thing, or the peer does not speak it; INVAL: an id longer than MSUB_MAX_ID; STALE, LIMIT. */
@@ -235,7 +241,8 @@ MSUB_API int msub_validator(msub_engine *e, msub_topic t, msub_validate_fn f, vo
   X(delivered) X(delivery_full) X(accepted) X(ignored) X(rejected) X(throttled) X(timeouts) X(published)                      \
   X(rpcs_out) X(messages_out) X(refused) X(dropped) X(subscriptions_in) X(subscriptions_over_limit)                  \
   X(seen_evicted) X(inbox_full) X(stale) X(disconnects) X(blamed) X(faults) X(deferred) X(cached) X(cache_evicted) X(served) X(withdrawn) \
-  X(ids_over_limit) X(unservable) X(unheard) X(extensions_late) X(partials_in) X(partials_refused)
+  X(ids_over_limit) X(unservable) X(unheard) X(extensions_late) X(partials_in) X(partials_refused)                    \
+  X(subscriptions_filtered) X(rpcs_filtered) X(rpcs_inspected_out) X(feedback_useful) X(feedback_invalid)
 typedef struct msub_counts {
 #define MSUB_X(name) uint64_t name;
   MSUB_COUNTS(MSUB_X)

@@ -99,6 +99,8 @@ typedef struct msub_host_opts {
   /* What the engine does, as it does it; views for the call. NULL: no cost. */
   void (*on_trace)(void *ud, msub_host *h, const msub_event *ev);
   msub_log log;
+  /* Outcomes in more detail than on_result, and those of msub_await(): world.published of world.h. */
+  void (*on_published)(void *ud, msub_host *h, const msub_published *p);
 } msub_host_opts;
 MSUB_API void msub_host_opts_init(msub_host_opts *o);
 
@@ -158,6 +160,20 @@ MSUB_API int msub_host_ping(msub_host *h, msub_bytes peer_id, void (*done)(void 
  * at 4 MiB of them a connection is not read any more, and after ten seconds of that the fullest stream is reset. A peer is told
  * by identify, when it connects, what is served then. */
 MSUB_API msub_exchange msub_host_exchange(msub_host *h);
+
+/* A pattern of topics, for `allows` of a msub_topic_filter (guard.h) with the pattern as ud:
+ *
+ *   msub_topic_pattern_new("chat/[a-z]+|news", &p, why, sizeof why);
+ *   msub_topic_filter f = { .abi = MSUB_ABI, .size = sizeof f, .name = "pattern", .allows = msub_topic_pattern_allows };
+ *   msub_filter_topics(msub_host_engine(host), &f, p);
+ *
+ * A POSIX extended regular expression that the whole name has to match (go-libp2p-pubsub's may match a part). A name with a zero byte matches
+ * nothing. In the locale "C" bytes are characters. */
+typedef struct msub_topic_pattern msub_topic_pattern;
+/* INVAL: not a pattern, `why` (cap bytes, may be NULL) says what is wrong with it; LIMIT: longer than 1,024 bytes; NOMEM. */
+MSUB_API int msub_topic_pattern_new(const char *pattern, msub_topic_pattern **out, char *why, size_t cap);
+MSUB_API bool msub_topic_pattern_allows(void *ud, msub_bytes topic, msub_peer p); /* any thread */
+MSUB_API void msub_topic_pattern_free(msub_topic_pattern *p); /* NULL is fine */
 
 #define MSUB_HOST_COUNTS(X)                                                                                         \
   X(accepted) X(accept_refused) X(accept_paused) X(dials) X(dial_failed) X(handshakes_failed) X(handshakes_late) X(connections_closed) \

@@ -118,6 +118,7 @@ typedef struct msub_router_ops {
    * (flags 0), and for each later announcement (MSUB_EXT_LATE); PARTIAL and TEST. Not of RPCs that accept_from refuses. Views
    * hold for the call. false: not taken, which is counted (and not traced). */
   bool (*extension)(msub_router *r, msub_session s, const msub_ctl_entry *e); /* [false] */
+  void (*feedback)(msub_router *r, msub_topic t, msub_peer p, bool useful); /* the program's word on a peer, which may have left (msub_feedback) */
 } msub_router_ops;
 
 /* ---- in layout only ---- */
@@ -246,6 +247,7 @@ MSUB_API void msub_x_address_changed(msub_router *r, msub_session s, msub_bytes 
 MSUB_API void msub_x_unheard(msub_router *r, msub_session s, size_t n);
 MSUB_API uint8_t msub_x_hello(msub_router *r, msub_session s);
 MSUB_API bool msub_x_extension(msub_router *r, msub_session s, const msub_ctl_entry *e);
+MSUB_API void msub_x_feedback(msub_router *r, msub_topic t, msub_peer p, bool useful);
 
 /* ---- the topic's hooks, as a router calls them ---- */
 
@@ -253,6 +255,7 @@ MSUB_API void msub_h_emit(msub_router *r, msub_topic t, size_t want, msub_list *
 MSUB_API bool msub_h_emit_mesh_too(msub_router *r, msub_topic t);
 MSUB_API size_t msub_h_gossip_ids(msub_router *r, msub_topic t, msub_bytes *ids, size_t max);
 MSUB_API bool msub_h_may_graft(msub_router *r, msub_topic t, msub_session s);
+MSUB_API bool msub_h_may_peer(msub_router *r, msub_topic t, msub_session s); /* the engine asks for messages itself */
 MSUB_API void msub_h_on_graft(msub_router *r, msub_topic t, msub_session s, bool ours);
 /* The topic's partial messages (channel.h partial); what an older table lacks is 0. false: it has none. */
 MSUB_API bool msub_h_partial(msub_router *r, msub_topic t, msub_channel *c, struct msub_partial_ops *out);

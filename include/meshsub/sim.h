@@ -147,6 +147,7 @@ typedef struct msub_sim_node_opts {
   /* false: FULL */
   bool (*on_message)(void *ud, msub_sim *s, uint32_t node, msub_topic t, const msub_msg *m, uint32_t from);
   void (*on_result)(void *ud, msub_sim *s, uint32_t node, msub_token ticket, int err, uint32_t recipients);
+  void (*on_published)(void *ud, msub_sim *s, uint32_t node, const msub_published *p); /* the same in detail, and of msub_await() */
   void (*on_topic_peer)(void *ud, msub_sim *s, uint32_t node, msub_topic t, uint32_t peer, bool joined);
   void (*on_connection)(void *ud, msub_sim *s, uint32_t node, msub_sim_what what, uint32_t peer, bool outbound);
   void (*on_protect)(void *ud, msub_sim *s, uint32_t node, uint32_t peer, msub_topic t, bool on);

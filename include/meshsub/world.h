@@ -47,7 +47,12 @@ typedef struct msub_job {
   X(FLOOD, PROVABLE, "more than the protocol's budget")                                                             \
   X(REQUESTED, RESOURCE, "the program asked for it")                                                                \
   X(LEFT, RESOURCE, "the topic was left")                                                                           \
-  X(LOST, RESOURCE, "lost on its way")
+  X(LOST, RESOURCE, "lost on its way")                                                                              \
+  X(BLOCKED_PEER, RESOURCE, "the peer is blocked")                                                                  \
+  X(BLOCKED_AUTHOR, RESOURCE, "the author is blocked")                                                              \
+  X(NOT_ALLOWED, RESOURCE, "only peers of a list are allowed, and it is not on it")                                 \
+  X(FILTERED, RESOURCE, "the topic's policy does not want this peer")                                               \
+  X(FEEDBACK, PROVABLE, "the program found what the peer brought to be invalid")
 typedef enum msub_reason {
 #define MSUB_X(name, cls, text) MSUB_R_##name,
   MSUB_REASON_MAP(MSUB_X)
@@ -98,6 +103,34 @@ typedef struct msub_event {
 } msub_event;
 MSUB_API const char *msub_event_name(int kind); /* "publish"; any int */
 
+/* Why a publish reached nobody, if it did. */
+/* X(NAME, text) */
+#define MSUB_REACH_MAP(X)                                                                                           \
+  X(PEERS, "it reached peers")                                                                                      \
+  X(NO_PEERS, "no peer has announced the topic")                                                                    \
+  X(NOT_CHOSEN, "the router named none of the topic's peers")                                                       \
+  X(QUEUES_FULL, "no queue took it")                                                                                \
+  X(PUBLISHED_BEFORE, "its id was accepted before")                                                                 \
+  X(LOCAL_ONLY, "it was for this node only")                                                                        \
+  X(NOT_PUBLISHED, "it was refused, or given up: see err")
+typedef enum msub_reach {
+#define MSUB_X(name, text) MSUB_REACH_##name,
+  MSUB_REACH_MAP(MSUB_X)
+#undef MSUB_X
+  MSUB_REACHES
+} msub_reach;
+MSUB_API const char *msub_reach_text(int reach); /* static; any int */
+
+/* The outcome of a publish (or of msub_await() in publish.h). */
+typedef struct msub_published {
+  msub_token ticket;
+  msub_topic topic;
+  int err;                               /* as msub_publish() answers; TIMEOUT: too few peers came */
+  uint32_t recipients, refused;          /* peers that took it; whose queue did not */
+  msub_reach reach;
+  msub_bytes id;                         /* of the message; empty: there was none. A view for the call */
+} msub_published;
+
 typedef struct msub_world_ops {
   uint32_t abi, size; /* MSUB_ABI, sizeof(msub_world_ops) */
   /* Takes all of rpc or nothing. `link` is the word that the world brought with msub_session_up(). rpc is valid during the call; the world holds
@@ -137,6 +170,9 @@ typedef struct msub_world_ops {
   void (*trace)(void *w, const msub_event *ev);
   /* Signs the pieces joined. Length of the signature or a negative error. At once; no I/O. Required under MSUB_STRICT_SIGN and MSUB_LAX_SIGN. */
   int (*sign)(void *w, const msub_bytes *parts, size_t n, uint8_t *out, size_t cap);
+  /* The outcome of every publish, in more detail than result(), which is told as well; and that of msub_await(), which only this one
+   * hears. p is a view for the call. NULL: not told. */
+  void (*published)(void *w, const msub_published *p);
 } msub_world_ops;
 
 #ifdef __cplusplus

@@ -44,6 +44,7 @@ void msub__gs_candidates(msub_router *r, msub_topic t, unsigned how, double floo
     msub__gs_link *l = msub_r_link_at(r, t, i);
     if (l->is & without || (how & MSUB__GS_ONLY_OUT && !(l->is & MSUB__GS_OUT))) continue;
     msub_session s = msub_r_link_session(r, t, i);
+    if (!(how & MSUB__GS_UNFILTERED) && !msub_h_may_peer(r, t, s)) continue;
     double score = msub__gs_score(r, s);
     if (how & MSUB__GS_ABOVE ? score <= floor : score < floor) continue;
     if (how & MSUB__GS_MIND_BACKOFF && l->is & MSUB__GS_BACKED && msub__gs_backoff_blocks(r, s, t, l)) continue;

@@ -94,7 +94,8 @@ void msub__gs_gossip_emit(msub_router *r, msub__gs_gossip *g, msub_topic t) {
   const msub_gossipsub_mesh *m = msub__gs_params(r, t);
   msub__gs_picks c;
   msub__gs_picks_init(&c);
-  msub__gs_candidates(r, t, msub_h_emit_mesh_too(r, t) ? MSUB__GS_MEMBERS_TOO : 0, msub__gs_thresholds_of(r)->gossip, &c);
+  unsigned how = (msub_h_emit_mesh_too(r, t) ? MSUB__GS_MEMBERS_TOO : 0u) | (msub__gs_of(r)->parity ? MSUB__GS_UNFILTERED : 0u);
+  msub__gs_candidates(r, t, how, msub__gs_thresholds_of(r)->gossip, &c);
   size_t share = (size_t)((uint64_t)c.n * m->gossip_factor_ppm / 1000000);
   size_t want = share > m->dlazy ? share : m->dlazy;
   msub_list to = { c.s, c.n, c.cap };

@@ -43,6 +43,7 @@ void msub__gs_graft(msub_router *r, msub_session s, const msub_ctl *c, msub__gs_
       px = false;
       continue;
     }
+    if (!msub_h_may_peer(r, t, s)) continue; /* without an answer, as the reference */
     if (!g->parity && tt->answered == g->serial) continue; /* said in this RPC before */
     verdict v = judge(r, s, ss, t, tt, bad);
     if (v == TAKEN) continue;

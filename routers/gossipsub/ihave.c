@@ -28,11 +28,11 @@ static uint32_t most_asked(const msub_router *r) {
 }
 
 /* Its topic, if it is an IHAVE of one that we joined. */
-static bool is_of_ours(const msub_router *r, const msub_ctl_entry *e, msub_topic *t) {
+static bool is_of_ours(msub_router *r, msub_session s, const msub_ctl_entry *e, msub_topic *t) {
   if (e->kind != MSUB_C_IHAVE || !e->topic_name) return false;
   *t = msub_r_topic_of(r, e->topic_name);
   const msub__gs_topic *tt = t->v ? msub__gs_topic_of(r, *t) : NULL;
-  return tt && tt->mode == MSUB__GS_MESH;
+  return tt && tt->mode == MSUB__GS_MESH && msub_h_may_peer(r, *t, s);
 }
 
 /* How many ids of the entry are looked at. The first of a call may go on with the last of the call before. */
@@ -87,11 +87,11 @@ void msub__gs_ihave_fini(msub_router *r) {
 }
 
 /* Adds the ids that are new to us. */
-static void unseen(msub_router *r, msub__gs_session *ss, const msub_ctl *c, list *l, bool more) {
+static void unseen(msub_router *r, msub_session s, msub__gs_session *ss, const msub_ctl *c, list *l, bool more) {
   bool bounded = !msub__gs_of(r)->parity;
   for (uint32_t i = 0; i < c->n; i++) {
     msub_topic t;
-    if (!is_of_ours(r, &c->e[i], &t)) continue;
+    if (!is_of_ours(r, s, &c->e[i], &t)) continue;
     size_t n = looked_at(r, &c->e[i], i == 0);
     if (!room(r, l, n, more)) return; /* the peer will say it again */
     for (size_t k = 0; k < n; k++) {
@@ -125,7 +125,7 @@ void msub__gs_ihave(msub_router *r, msub_session s, const msub_ctl *c, bool more
   msub__gs_session *ss = msub__gs_session_of(r, s);
   list l;
   begin(r, &l);
-  if (allowed(r, s, ss, c) && ss->asked < most_asked(r)) unseen(r, ss, c, &l, more);
+  if (allowed(r, s, ss, c) && ss->asked < most_asked(r)) unseen(r, s, ss, c, &l, more);
   if (more) {
     if (g->wants) g->wants->n = l.n;
     return;

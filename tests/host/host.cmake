@@ -20,6 +20,7 @@ if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
   msub_host_test(unit.transport SECONDS 300 SOURCES test_transport.c transport_suite.c)
   msub_host_test(unit.handoff SOURCES test_handoff.c)
   msub_host_test(unit.pool SOURCES test_pool.c)
+  msub_host_test(unit.topic-pattern SOURCES test_topic_pattern.c)
   msub_host_test(unit.host-lanes SOURCES test_lanes.c)
   msub_host_cases(unit.host host_pair CASES connect unsigned signed big wrong_id reconnect superseded slow second_protocol half_open
     no_descriptors stop idle stalled no_memory baseline two_routers)

@@ -59,6 +59,14 @@ static void result(void *ud, msub_token t, int err, uint32_t n) {
   MUST(w->n_results < WORLD_MAX);
   w->results[w->n_results++] = (world_result){ t.v, err, n };
 }
+static void published(void *ud, const msub_published *p) {
+  world *w = ud;
+  MUST(w->n_published < WORLD_MAX && p->id.n <= MSUB_MAX_ID && p->reach < MSUB_REACHES);
+  world_published *at = &w->published[w->n_published++];
+  at->p = *p;
+  if (p->id.n) memcpy(at->id, p->id.p, p->id.n);
+  at->p.id.p = at->id;
+}
 static void topic_peer(void *ud, msub_topic t, msub_peer p, bool joined) {
   world *w = ud;
   MUST(w->n_peer_events < WORLD_MAX);
@@ -127,7 +135,7 @@ void world_init(world *w, uint8_t seed) {
   w->ops = (msub_world_ops){ .abi = MSUB_ABI, .size = sizeof(msub_world_ops), .send = send, .room = room, .withdraw = withdraw,
                              .disconnect = disconnect, .deliver = deliver, .offload = offload, .recall = recall, .result = result,
                              .topic_peer = topic_peer, .connect_hint = connect_hint, .peer_record = peer_record, .protect = protect,
-                             .want_peers = want_peers, .trace = trace, .sign = sign };
+                             .want_peers = want_peers, .trace = trace, .sign = sign, .published = published };
   w->jobs_max = WORLD_MAX;
   w->now = (msub_now){ 1000000000, INT64_C(1700000000000000000) };
   msub_engine_opts_init(&w->opts);
@@ -156,7 +164,7 @@ void world_start(world *w, const msub_router_ops *router) {
 void world_clear(world *w) {
   for (size_t i = 0; i < w->n_sent; i++) free(w->sent[i].rpc);
   for (size_t i = 0; i < w->n_delivered; i++) msub_msg_drop(w->sh, w->delivered[i]);
-  w->n_sent = w->n_delivered = w->n_peer_events = w->n_results = w->n_disconnected = 0;
+  w->n_sent = w->n_delivered = w->n_peer_events = w->n_results = w->n_published = w->n_disconnected = 0;
 }
 
 void world_stop(world *w) {

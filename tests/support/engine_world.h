@@ -22,6 +22,8 @@ typedef struct world_job {
 typedef struct world_peer_event { msub_topic topic; msub_peer peer; bool joined; } world_peer_event;
 typedef struct world_result { uint64_t ticket; int err; uint32_t recipients; } world_result;
 
+typedef struct world_published { msub_published p; uint8_t id[MSUB_MAX_ID]; } world_published; /* p.id stands in id */
+
 typedef struct world_hint { uint8_t peer[64], record[64]; size_t peer_n, record_n; } world_hint;
 typedef struct world_protect { msub_peer peer; msub_topic topic; bool on; } world_protect;
 
@@ -45,6 +47,8 @@ typedef struct world {
   size_t n_peer_events;
   world_result results[WORLD_MAX];
   size_t n_results;
+  world_published published[WORLD_MAX];
+  size_t n_published;
   msub_peer disconnected[WORLD_MAX];
   int disconnect_reason;
   size_t n_disconnected;

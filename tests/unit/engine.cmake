@@ -1,4 +1,4 @@
-foreach(part engine engine_sessions engine_memory engine_channel engine_nest engine_chain engine_router)
+foreach(part engine engine_sessions engine_memory engine_channel engine_nest engine_chain engine_router engine_publish engine_guard)
   string(REPLACE "_" "-" name unit.${part})
   msub_criterion_test(${name} TIER quick SOURCES test_${part}.c ../support/engine_world.c ../support/count_mem.c LIBS meshsub-crypto_static)
   if(TARGET ${name})

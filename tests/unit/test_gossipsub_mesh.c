@@ -655,3 +655,79 @@ Test(gossipsub, may_graft_and_on_graft) {
   cr_assert(in_mesh(t, even) && told_graft == 7 && told_ours == 6);
   done();
 }
+
+/* ---- the channel's may_peer ---- */
+
+static bool odd_only(const msub_channel *c, msub_session s) {
+  (void)c;
+  for (unsigned seed = 2; seed < 256; seed += 2)
+    if (gs_peer[seed].v == s.v) return false;
+  return true;
+}
+/* Half of the peers are denied the topic: in no mesh, no fanout and no peer exchange, and nothing of theirs counts, silently. */
+Test(mesh, peer_filter) {
+  static msub_channel_policy p;
+  p = gs_ids;
+  p.may_peer = odd_only;
+  gs_init();
+  o.peer_exchange = true;
+  o.mesh.flood_publish = false;
+  gs_start();
+  msub_topic t = world_join(&w, "t", &p), u;
+  msub_session s[9];
+  gs_crowd(s, 1, 8, "/meshsub/1.1.0", true, "t");
+  gs_heartbeat();
+  cr_assert_eq(gs_count(t, MSUB_ROLE_MESH), 4);
+  for (uint8_t i = 1; i <= 8; i++) cr_assert_eq(!!(gs_role(t, i) & MSUB_ROLE_MESH), i % 2 == 1, "peer %u", i);
+  world_clear(&w);
+
+  /* GRAFT, IHAVE and a message of one that is denied: no answer. */
+  gs_from(s[1], MSUB_C_GRAFT, "t", "", 0);
+  gs_from(s[1], MSUB_C_IHAVE, "t", "x y", 0);
+  gs_message(s[1], "t", "theirs", 10);
+  cr_assert(gs_sent_rpcs(2) == 0 && w.n_delivered == 0 && !(gs_role(t, 2) & MSUB_ROLE_MESH) && msub_count_reason(w.e, MSUB_R_FILTERED) == 1);
+  gs_from(s[0], MSUB_C_IHAVE, "t", "x y", 0);
+  cr_assert_eq(gs_sent(MSUB_C_IWANT, 1, NULL), 1);
+
+  /* Ours go to the others only, however they are asked for. */
+  cr_assert_eq(gs_publish(t, "ours", 10), MSUB_OK);
+  gs_from(s[1], MSUB_C_IWANT, NULL, "ours", 0);
+  gs_heartbeat();
+  for (uint8_t i = 1; i <= 8; i++) cr_assert_eq(gs_sent_messages(i, "ours"), i % 2);
+  for (uint8_t i = 2; i <= 8; i += 2) cr_assert_eq(gs_sent(MSUB_C_IHAVE, i, "t"), 0);
+
+  /* Peer exchange at leaving names none of them. */
+  world_clear(&w);
+  cr_assert_eq(msub_leave(w.e, t, &w.now), MSUB_OK);
+  size_t n_px = 0;
+  (void)gs_sent_backoff(1, "t", &n_px);
+  cr_assert_eq(n_px, 3, "the other odd ones");
+
+  /* A fanout. */
+  cr_assert_eq(msub_open(w.e, 0, msub_str("u"), &p, NULL, &w.now, &u), MSUB_OK);
+  for (size_t i = 0; i < 8; i++) world_subscribe(&w, s[i], "u", true);
+  cr_assert_eq(gs_publish(u, "fan", 10), MSUB_OK);
+  for (uint8_t i = 1; i <= 8; i++) cr_assert_eq(gs_sent_messages(i, "fan"), i % 2);
+  world_stop(&w);
+}
+
+/* The reference's reach: peers that are denied are kept out of the mesh, but hear gossip and are heard. */
+Test(mesh, peer_filter_parity) {
+  static msub_channel_policy p;
+  p = gs_ids;
+  p.may_peer = odd_only;
+  gs_init();
+  gs_parity();
+  gs_start();
+  msub_topic t = world_join(&w, "t", &p);
+  msub_session s[2];
+  gs_crowd(s, 1, 2, "/meshsub/1.1.0", true, "t");
+  gs_heartbeat();
+  cr_assert(gs_role(t, 1) & MSUB_ROLE_MESH && !(gs_role(t, 2) & MSUB_ROLE_MESH));
+  world_clear(&w);
+  gs_message(s[1], "t", "theirs", 10);
+  cr_assert(w.n_delivered == 1 && gs_sent_messages(1, "theirs") == 1);
+  gs_heartbeat();
+  cr_assert_eq(gs_sent(MSUB_C_IHAVE, 2, "t"), 1);
+  world_stop(&w);
+}

@@ -8,8 +8,6 @@
  *    What follows from that is not compared;
  *  - a backoff of 0 s is the field left out, which tells the receiver the same: to take its own;
  *  - a signed peer record counts when the peer itself signed it: the record's peer is not dialled otherwise;
- *  - nothing filters the IHAVEs of a peer: it is also asked for ids of a topic that a case's peer filter denies it. A
- *    case whose filter concerns more than IHAVE is skipped;
  *  - the test extension is received when its field is there, and not with every RPC of a peer that announced it. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,33 +32,8 @@ static bool any_op(const json_t *c, const char *op) {
   return false;
 }
 
-static bool denied(gc_arena *a, const json_t *c, const char *topic, const char *peer) {
-  gc_list names = gc_names(a, gc_get(gc_get(gc_get(c, "config"), "peer_filter_denies"), topic));
-  return gc_has(&names, peer);
-}
-
-/* Whether nobody announces or grafts a topic that the peer filter denies it. */
-static bool filters_ihave_only(const json_t *c) {
-  gc_arena a = { NULL };
-  json_t *step, *e;
-  size_t i, k;
-  bool only = true;
-  json_array_foreach(gc_get(c, "script"), i, step) {
-    gc_list names = gc_names(&a, gc_at(step, 2));
-    for (size_t p = 0; p < names.n; p++) {
-      json_array_foreach(gc_get(gc_at(step, 3), "subs"), k, e) only &= !denied(&a, c, str(gc_at(e, 0)), names.s[p]);
-      json_array_foreach(gc_get(gc_at(step, 3), "graft"), k, e) only &= !denied(&a, c, str(e), names.s[p]);
-    }
-  }
-  gc_free(&a);
-  return only;
-}
-
 /* What the case needs that is not built; NULL: nothing. */
 static const char *missing(const json_t *c) {
-  const json_t *config = gc_get(c, "config");
-  if (!filters_ihave_only(c)) return "a peer filter";
-  if (gc_get(config, "subscription_allow")) return "a subscription filter";
   if (any_op(c, "blacklist")) return "a blacklist";
   if (any_op(c, "connect_in") || any_op(c, "connect_out")) return "streams in one direction only";
   return NULL;
@@ -195,36 +168,6 @@ static void exact_life(gc_arena *a, const json_t *c, json_t *expect, int64_t *un
     }
 }
 
-/* The RPC with an IWANT that the peer got at this instant. */
-static json_t *iwant_at(gc_arena *a, const json_t *expect, int64_t t, const char *peer) {
-  json_t *e, *entry, *rpc;
-  size_t i, k, x;
-  json_array_foreach(expect, i, e) {
-    if (json_integer_value(gc_get(e, "t")) != t) continue;
-    json_array_foreach(gc_get(e, "rpc"), k, entry) {
-      gc_list names = gc_names(a, gc_at(entry, 0));
-      json_array_foreach(gc_at(entry, 1), x, rpc)
-        if (gc_has(&names, peer) && gc_get(rpc, "iwant")) return rpc;
-    }
-  }
-  return NULL;
-}
-
-/* An IHAVE that was filtered adds its ids to the IWANT that the other parts of the same RPC brought about. */
-static void with_filtered_ihave(gc_arena *a, const json_t *c, json_t *expect, bool *ruled) {
-  json_t *step, *e;
-  size_t i, k;
-  json_array_foreach(gc_get(c, "script"), i, step) {
-    const char *peer = str(gc_at(step, 2));
-    json_array_foreach(gc_get(gc_at(step, 3), "ihave"), k, e) {
-      if (!denied(a, c, str(gc_at(e, 0)), peer)) continue;
-      json_t *rpc = iwant_at(a, expect, time_of(step), peer);
-      if (rpc) (void)json_array_append(gc_get(rpc, "iwant"), gc_at(e, 1));
-      *ruled = true;
-    }
-  }
-}
-
 /* What was recorded, as it has to be here. */
 static json_t *by_rules(gc_arena *a, const json_t *c, int64_t *until, bool *ruled) {
   json_t *expect = json_deep_copy(gc_get(c, "expect")), *e;
@@ -232,7 +175,6 @@ static json_t *by_rules(gc_arena *a, const json_t *c, int64_t *until, bool *rule
   *until = end_of(c);
   *ruled = false;
   exact_life(a, c, expect, until, ruled);
-  with_filtered_ihave(a, c, expect, ruled);
   json_array_foreach(expect, i, e) {
     without_empty_ids(a, c, e, ruled);
     without_bad_records(a, c, e, ruled);

@@ -11,6 +11,7 @@
 #include "meshsub/crypto.h"
 #include "meshsub/engine.h"
 #include "meshsub/gossipsub.h"
+#include "meshsub/guard.h"
 #include "meshsub/partial.h"
 #include "meshsub/rpc.h"
 #include "pubsub/engine.h"
@@ -34,7 +35,7 @@ typedef struct peer {
   size_t waiting;         /* RPCs in the lanes */
   queued *held, *lane[2]; /* held: by the writer */
 } peer;
-typedef struct topic { const char *name; msub_topic h; unsigned joins; bool open; } topic;
+typedef struct topic { const char *name; msub_topic h; unsigned members; bool open; } topic;
 typedef struct node {
   gc_run *run;
   gc_arena *a;
@@ -54,6 +55,9 @@ typedef struct node {
   msub_rpc_limits limits;
   const json_t *partial;    /* modes of topics */
   gc_list unwanted;         /* ids of all IDONTWANTs of the script */
+  const json_t *denies;     /* the peer filter: names by topic; NULL: none */
+  msub_bytes allowed[TOPICS]; /* the subscription filter */
+  msub_topic_list topics_allowed;
   const char *own_rejected; /* why the last own publish was */
 } node;
 
@@ -205,6 +209,15 @@ static size_t message_id(const msub_msg *m, uint8_t out[MSUB_MAX_ID]) {
 static const msub_channel_policy policy = { .abi = MSUB_ABI, .size = sizeof policy, .name = "control",
                                             .message_id = message_id };
 
+/* The case's peer filter; ctx is the node. */
+static bool may_peer(const msub_channel *c, msub_session s) {
+  node *w = c->ctx;
+  msub_bytes name = msub_name_bytes(w->sh, msub_topic_name(w->e, c->topic));
+  gc_list names = gc_names(w->a, gc_get(w->denies, id_text(w, name)));
+  return !gc_has(&names, peer_name(w, msub_session_peer(w->e, s)));
+}
+static const msub_channel_policy filtering = { .abi = MSUB_ABI, .size = sizeof filtering, .name = "filtering",
+                                               .message_id = message_id, .may_peer = may_peer };
 /* With partial messages that nobody reads or writes. */
 static const msub_partial_ops supports = { .abi = MSUB_ABI, .size = sizeof supports, .mode = MSUB_PARTIAL_SUPPORTS };
 static const msub_partial_ops requests = { .abi = MSUB_ABI, .size = sizeof requests, .mode = MSUB_PARTIAL_REQUESTS };
@@ -214,7 +227,7 @@ static const msub_channel_policy requesting = { .abi = MSUB_ABI, .size = sizeof 
                                                 .message_id = message_id, .partial = &requests };
 static const msub_channel_policy *policy_of(const node *w, const char *topic_name) {
   const char *mode = json_string_value(gc_get(w->partial, topic_name));
-  if (!mode) return &policy;
+  if (!mode) return w->denies ? &filtering : &policy;
   GC_MUST(strcmp(mode, "requests") == 0 || strcmp(mode, "supports") == 0);
   return *mode == 'r' ? &requesting : &supporting;
 }
@@ -343,6 +356,14 @@ static void set_up(node *w, const json_t *c, uint64_t seed) {
   if (json_is_true(gc_get(config, "validator")))
     GC_MUST(msub_validator(w->e, (msub_topic){ 0 }, validate, NULL) == MSUB_OK);
   score_topics(w, config);
+  w->denies = gc_get(config, "peer_filter_denies");
+  gc_list allow = gc_names(w->a, gc_get(config, "subscription_allow"));
+  GC_MUST(allow.n <= TOPICS);
+  for (i = 0; i < allow.n; i++) w->allowed[i] = msub_str(allow.s[i]);
+  w->topics_allowed = (msub_topic_list){ w->allowed, allow.n };
+  const msub_topic_filter f = { .abi = MSUB_ABI, .size = sizeof f, .name = "control", .allows = msub_topic_list_allows,
+                                .max_per_rpc = (uint32_t)json_integer_value(gc_get(config, "subscription_limit")) };
+  if (allow.n) GC_MUST(msub_filter_topics(w->e, &f, &w->topics_allowed) == MSUB_OK);
 }
 
 /* ---- the script ---- */
@@ -424,8 +445,8 @@ static void publish(node *w, topic *t, const json_t *step) {
   size_t n = (size_t)json_integer_value(gc_at(step, 4)), have = strlen(id);
   uint8_t *data = gc_alloc(w->a, n > have ? n : have);
   memcpy(data, id, have);
-  if (t->joins == 0 && !t->open) {
-    GC_MUST(msub_open(w->e, 0, msub_str(t->name), policy_of(w, t->name), NULL, &now, &t->h) == MSUB_OK);
+  if (t->members == 0 && !t->open) {
+    GC_MUST(msub_open(w->e, 0, msub_str(t->name), policy_of(w, t->name), w, &now, &t->h) == MSUB_OK);
     t->open = true;
   }
   w->own_rejected = NULL;
@@ -434,15 +455,15 @@ static void publish(node *w, topic *t, const json_t *step) {
   if (rc != MSUB_OK) tell(w, gc_text(w->a, "publish_error %s %s", id, why));
 }
 
-/* Topics; a relay is a membership whose messages nobody reads. */
 static void of_topic(node *w, const char *op, topic *t, const json_t *step) {
   msub_now now = now_of(w);
-  if (strcmp(op, "join") == 0 || strcmp(op, "relay") == 0) {
-    GC_MUST(msub_join(w->e, 0, msub_str(t->name), policy_of(w, t->name), NULL, &now, &t->h) == MSUB_OK);
-    t->joins++;
-  } else if (strcmp(op, "leave") == 0 || strcmp(op, "unrelay") == 0) {
-    GC_MUST(msub_leave(w->e, t->h, &now) == MSUB_OK);
-    t->joins--;
+  bool relays = strcmp(op, "relay") == 0;
+  if (relays || strcmp(op, "join") == 0) {
+    GC_MUST((relays ? msub_relay : msub_join)(w->e, 0, msub_str(t->name), policy_of(w, t->name), w, &now, &t->h) == MSUB_OK);
+    t->members++;
+  } else if (strcmp(op, "unrelay") == 0 || strcmp(op, "leave") == 0) {
+    GC_MUST((strcmp(op, "leave") == 0 ? msub_leave : msub_unrelay)(w->e, t->h, &now) == MSUB_OK);
+    t->members--;
   } else {
     GC_MUST(strcmp(op, "publish") == 0);
     publish(w, t, step);
