@@ -146,27 +146,28 @@ static void remote_leave(msub_router *r, msub_session s, msub_topic t, bool down
   l->is = 0;
 }
 
+/* Asked for every RPC: what is switched off is asked about by a pointer, and who is direct last. */
 static msub_accept accept_from(msub_router *r, msub_session s) {
-  const msub__gs_session *ss = msub__gs_session_of(r, s);
-  if (ss->is & MSUB__GS_IS_DIRECT) return MSUB_FROM_ALL;
-  if (msub__gs_score(r, s) < msub__gs_thresholds_of(r)->graylist) return MSUB_FROM_NONE;
-  return msub__gs_gater_hears(r, s) ? MSUB_FROM_ALL : MSUB_FROM_CONTROL;
+  msub_accept a = MSUB_FROM_ALL;
+  if (msub__gs_score(r, s) < msub__gs_thresholds_of(r)->graylist) a = MSUB_FROM_NONE;
+  else if (msub__gs_of(r)->gater && !msub__gs_gater_hears(r, s)) a = MSUB_FROM_CONTROL;
+  return a != MSUB_FROM_ALL && msub__gs_session_of(r, s)->is & MSUB__GS_IS_DIRECT ? MSUB_FROM_ALL : a;
 }
 
 static void arrived(msub_router *r, msub_topic t, const msub_msg *m, msub_session from) {
   msub__gs_idontwant_send(r, t, m, from);
   msub__gs_score_arrived(r, t, m, from);
-  msub__gs_gater_arrived(r);
+  if (msub__gs_of(r)->gater) msub__gs_gater_arrived(r);
 }
 
 static void validated(msub_router *r, msub_topic t, const msub_msg *m, const msub_peer *from, size_t n, msub_verdict v, int reason) {
   msub__gs_score_validated(r, t, m, from, n, v, reason);
-  msub__gs_gater_validated(r, t, from, n, v, reason);
+  if (msub__gs_of(r)->gater) msub__gs_gater_validated(r, t, from, n, v, reason);
 }
 
 static void duplicate(msub_router *r, msub_topic t, msub_bytes id, msub_session from) {
   msub__gs_score_duplicate(r, t, id, from);
-  msub__gs_gater_duplicate(r, from);
+  if (msub__gs_of(r)->gater) msub__gs_gater_duplicate(r, from);
 }
 
 static uint64_t next_deadline(msub_router *r) {
