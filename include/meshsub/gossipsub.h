@@ -123,6 +123,8 @@ MSUB_API void msub_gossipsub_opts_v10(msub_gossipsub_opts *o);
 MSUB_API void msub_gossipsub_opts_go_parity(msub_gossipsub_opts *o);
 /* NULL: fine; else the rule that does not hold, as text ("dlo <= d <= dhi"). msub_plan_new() answers INVAL then. */
 MSUB_API const char *msub_gossipsub_opts_fault(const msub_gossipsub_opts *o);
+/* The gater's rules alone; where (at least 96 bytes, may be NULL): the field and its value, as "gater.threshold -1". */
+MSUB_API const char *msub_gossipsub_gater_fault(const msub_gossipsub_gater *o, char where[96]);
 
 /* The scores that msub_gossipsub_opts_init() switches on; docs/scoring.md says what each number is for. */
 MSUB_API extern const msub_score_opts msub_gossipsub_default_score;

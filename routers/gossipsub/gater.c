@@ -12,6 +12,7 @@
 #include "routers/gossipsub/gater.h"
 #include "routers/gossipsub/gossipsub.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef struct source {
@@ -39,24 +40,34 @@ static const msub_gossipsub_gater *opts_of(const msub_router *r) { return &msub_
 
 /* ---- options ---- */
 
-static bool within(double x, double lo, double hi) { return x > lo && x < hi; } /* no NaN is */
+/* One rule: where it is broken, says of which field and value. */
+static const char *rule(bool holds, const char *text, char *where, const char *field, double value) {
+  if (!holds && where) snprintf(where, 96, "%s %.17g", field, value);
+  return holds ? NULL : text;
+}
+#define RULE(field, holds, text)                                                                             \
+  do {                                                                                                       \
+    double x = (double)(o->field);                                                                           \
+    const char *broken = rule(isfinite(x) && (holds), "gater: " text, where, "gater." #field, x);           \
+    if (broken) return broken;                                                                               \
+  } while (0)
 
-const char *msub__gs_gater_fault(const msub_gossipsub_gater *o) {
+const char *msub_gossipsub_gater_fault(const msub_gossipsub_gater *o, char where[96]) {
   if (!o->on) return NULL;
-  if (!within(o->threshold, 0, HUGE_VAL)) return "gater.threshold > 0, and finite";
-  if (!within(o->global_decay, 0, 1)) return "0 < gater.global_decay < 1";
-  if (!within(o->source_decay, 0, 1)) return "0 < gater.source_decay < 1";
-  if (!within(o->decay_to_zero, 0, 1)) return "0 < gater.decay_to_zero < 1";
-  if (o->decay_interval_ns < MSUB__S) return "gater.decay_interval_ns >= 1 s";
-  if (o->quiet_ns < MSUB__S) return "gater.quiet_ns >= 1 s";
-  if (!within(o->duplicate_weight, 0, HUGE_VAL)) return "gater.duplicate_weight > 0, and finite";
-  if (!(o->ignore_weight >= 1 && o->ignore_weight < HUGE_VAL)) return "gater.ignore_weight >= 1, and finite";
-  if (!(o->reject_weight >= 1 && o->reject_weight < HUGE_VAL)) return "gater.reject_weight >= 1, and finite";
-  if (o->n_topics > MSUB__GS_GATER_TOPICS) return "gater.n_topics <= 1024";
-  if (o->n_topics && !o->topics) return "gater.topics with gater.n_topics";
+  RULE(threshold, x > 0, "threshold > 0");
+  RULE(global_decay, x > 0 && x < 1, "0 < global_decay < 1");
+  RULE(source_decay, x > 0 && x < 1, "0 < source_decay < 1");
+  RULE(decay_to_zero, x > 0 && x < 1, "0 < decay_to_zero < 1");
+  RULE(decay_interval_ns, o->decay_interval_ns >= MSUB__S, "decay_interval_ns >= 1 s");
+  RULE(quiet_ns, o->quiet_ns >= MSUB__S, "quiet_ns >= 1 s");
+  RULE(duplicate_weight, x > 0, "duplicate_weight > 0");
+  RULE(ignore_weight, x >= 1, "ignore_weight >= 1");
+  RULE(reject_weight, x >= 1, "reject_weight >= 1");
+  RULE(n_topics, o->n_topics <= MSUB__GS_GATER_TOPICS, "n_topics <= 1024");
+  RULE(n_topics, !o->n_topics || o->topics, "topics with n_topics");
   for (size_t i = 0; i < o->n_topics; i++) {
-    if (!o->topics[i].topic.n || !o->topics[i].topic.p) return "every one of gater.topics has a name";
-    if (!(o->topics[i].weight >= 0 && o->topics[i].weight < HUGE_VAL)) return "gater.topics: weight >= 0, and finite";
+    RULE(topics[i].topic.n, o->topics[i].topic.n && o->topics[i].topic.p, "every one of topics has a name");
+    RULE(topics[i].weight, x >= 0, "topics: weight >= 0");
   }
   return NULL;
 }

@@ -6,8 +6,7 @@
 
 struct msub__gs_peer;
 
-const char *msub__gs_gater_fault(const msub_gossipsub_gater *o); /* NULL: fine, or off */
-size_t msub__gs_gater_block(const msub_gossipsub_gater *o);      /* bytes that it needs in a peer block, behind msub__gs_peer */
+size_t msub__gs_gater_block(const msub_gossipsub_gater *o); /* bytes that it needs in a peer block, behind msub__gs_peer */
 
 int msub__gs_gater_init(msub_router *r);
 void msub__gs_gater_fini(msub_router *r);

@@ -170,6 +170,17 @@ static void duplicate(msub_router *r, msub_topic t, msub_bytes id, msub_session 
   if (msub__gs_of(r)->gater) msub__gs_gater_duplicate(r, from);
 }
 
+static void address_changed(msub_router *r, msub_session s, msub_bytes address) {
+  msub__gs_score_moved(r, s, address);
+  msub__gs_gater_moved(r, s, address);
+}
+
+/* What it may have promised it cannot keep any more. */
+static void unheard(msub_router *r, msub_session s, size_t n) {
+  (void)n;
+  msub__gs_score_throttled(r, s);
+}
+
 static uint64_t next_deadline(msub_router *r) {
   uint64_t beat = msub__sooner(msub__gs_of(r)->next_heartbeat, msub__gs_direct_deadline(r));
   return msub__sooner(beat, msub__sooner(msub__gs_score_deadline(r), msub__gs_gater_deadline(r)));
@@ -218,7 +229,8 @@ const msub_router_ops msub_gossipsub = {
   .command = msub__gs_command,
   .next_deadline = next_deadline,
   .advance = advance,
-  .address_changed = msub__gs_gater_moved,
+  .address_changed = address_changed,
+  .unheard = unheard,
   .announce = msub__gs_announce,
   .hello = msub__gs_hello,
   .extension = msub__gs_extension,

@@ -102,5 +102,5 @@ const char *msub_gossipsub_opts_fault(const msub_gossipsub_opts *o) {
     if (!o->direct[i].p || !o->direct[i].n) return "a direct peer has an id";
   if (o->score && ((fault = msub_score_params_fault(&o->score->params, NULL)) || (fault = msub_score_thresholds_fault(&o->score->thresholds, NULL)))) return fault;
   if (o->mesh.score && (fault = msub_topic_score_fault(o->mesh.score, NULL))) return fault;
-  return msub__gs_gater_fault(&o->gater);
+  return msub_gossipsub_gater_fault(&o->gater, NULL);
 }

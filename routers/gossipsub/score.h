@@ -14,6 +14,7 @@ const msub_score_thresholds *msub__gs_thresholds_of(const msub_router *r);
 
 /* What happened. */
 void msub__gs_score_up(msub_router *r, msub_session s, const msub_session_info *i);
+void msub__gs_score_moved(msub_router *r, msub_session s, msub_bytes address);
 void msub__gs_score_down(msub_router *r, msub_session s); /* the session is out of all meshes, but no prune was told */
 uint64_t msub__gs_score_until(const msub_router *r, const struct msub__gs_peer *p, msub_peer who); /* the score is remembered; 0: it is not */
 void msub__gs_score_forget(msub_router *r, msub_peer who, const struct msub__gs_peer *p);

@@ -91,8 +91,13 @@ Test(gater, options) {
     msub_gossipsub_opts_init(&p);                                                                      \
     p.gater.on = true;                                                                                 \
     p.gater.change;                                                                                    \
+    char where[96] = "";                                                                               \
     const char *why = msub_gossipsub_opts_fault(&p);                                                   \
-    if ((text)[0]) cr_assert(why && strstr(why, text), "%s: %s", #change, why ? why : "no fault");     \
+    cr_assert_eq(msub_gossipsub_gater_fault(&p.gater, NULL), why);                                     \
+    cr_assert_eq(msub_gossipsub_gater_fault(&p.gater, where), why);                                    \
+    cr_assert(!why || strncmp(why, "gater: ", 7) == 0);                                                \
+    if ((text)[0]) cr_assert(strstr(where, text), "%s: %s", #change, where);                           \
+    if ((text)[0]) cr_assert(why && strstr(why, strchr(text, '.') + 1), "%s: %s", #change, why ? why : "no fault"); \
     else cr_assert(!why, "%s: %s", #change, why);                                                      \
     p.gater.on = false;                                                                                \
     cr_assert_null(msub_gossipsub_opts_fault(&p), "off: nobody looks");                                \
@@ -127,9 +132,15 @@ Test(gater, options) {
   CHECK(quiet_ns = SEC - 1, "gater.quiet_ns");
   CHECK(quiet_ns = SEC, "");
   CHECK(retain_ns = 0, "");
-  CHECK(n_topics = 1, "gater.topics");
+  CHECK(n_topics = 1, "gater.n_topics");
   CHECK(n_topics = 2; p.gater.topics = fine, "");
   for (size_t i = 0; i < 4; i++) CHECK(n_topics = 1; p.gater.topics = &bad[i], "gater.topics");
+  char where[96];
+  p.gater.on = true;
+  p.gater.n_topics = 0;
+  p.gater.threshold = -1.5;
+  cr_assert_str_eq(msub_gossipsub_gater_fault(&p.gater, where), "gater: threshold > 0");
+  cr_assert_str_eq(where, "gater.threshold -1.5");
   for (int d = -1; d <= 1; d++) {
     msub_gossipsub_opts_init(&p);
     p.gater.on = true;
@@ -318,6 +329,68 @@ Test(gater, direct_peers_are_heard) {
   for (unsigned i = 0; i < 200; i++) says(3, 'r');
   cr_assert(gate(3).odds < 0.01 && msub_count(w.e)->unheard == 0);
   done();
+}
+
+static double penalty;
+static void show(void *ud, msub_bytes id, const msub_peer_score *s) {
+  (void)ud, (void)id;
+  penalty += s->behaviour_penalty;
+}
+/* Of a peer that is not listened to nothing is expected; one that is heard, and does not send what it announced, has broken a promise. */
+Test(gater, promises) {
+  for (unsigned cut = 0; cut < 2; cut++) {
+    setup();
+    o.score = &msub_gossipsub_default_score;
+    o.gater.threshold = 0.01;
+    start();
+    UP(1, "\x0a\0\0\1");
+    UP(2, "\x0a\0\0\2");
+    gs_from(gs_peer[1], MSUB_C_IHAVE, "t", "a1", 0);
+    cr_assert_eq(gs_sent_ids(MSUB_C_IWANT, 1, "a1"), 1);
+    if (cut) {
+      for (unsigned i = 0; i < 40; i++) says(2, 't');
+      for (unsigned i = 0; i < 100; i++) says(1, 'i'); /* not worth anything, and no fault either */
+      cr_assert_gt(msub_count(w.e)->unheard, 50);
+    }
+    gs_until(10000);
+    penalty = 0;
+    msub_gossipsub_inspect inspect = { .peer = show };
+    cr_assert_eq(msub_command(w.e, 0, MSUB_GOSSIPSUB_INSPECT, &inspect, sizeof inspect, &w.now), MSUB_OK);
+    cr_assert_eq(penalty > 0, !cut, "%g", penalty);
+    done();
+  }
+}
+
+static double crowded;
+static void show_address(void *ud, msub_bytes id, const msub_peer_score *s) {
+  (void)ud, (void)id;
+  crowded += s->ip_colocation_factor;
+}
+static double crowding(void) {
+  msub_gossipsub_inspect inspect = { .peer = show_address };
+  crowded = 0;
+  cr_assert_eq(msub_command(w.e, 0, MSUB_GOSSIPSUB_INSPECT, &inspect, sizeof inspect, &w.now), MSUB_OK);
+  return crowded;
+}
+/* Scores, too, go by the address that a session has now. */
+Test(gater, address_of_a_score) {
+  msub_score_opts score = msub_gossipsub_default_score;
+  score.params.ip_colocation_factor_weight = -1;
+  score.params.ip_colocation_factor_threshold = 1;
+  for (unsigned on = 0; on < 2; on++) {
+    setup();
+    o.gater.on = on;
+    o.score = &score;
+    start();
+    UP(1, "\x0a\0\0\1");
+    UP(2, "\x0a\0\0\2");
+    cr_assert(is(crowding(), 0));
+    MOVE(2, "\x0a\0\0\1");
+    cr_assert(is(crowding(), 2), "1 each: %g", crowded);
+    MOVE(1, "\x0a\0\0\3");
+    cr_assert(is(crowding(), 0));
+    done();
+  }
 }
 
 /* Which peers share counters. */
