@@ -80,6 +80,7 @@ static int check(const msub_engine_opts *o) {
   if (o->max_rpc > MSUB__RPC_BYTES_MAX || o->max_rpc < 1024 || o->max_message > o->max_rpc || o->max_message < 512)
     return MSUB_ERR_INVAL;
   if (o->seen_ttl_ns == 0 || o->pending_messages == 0 || o->validate_timeout_ns == 0) return MSUB_ERR_INVAL;
+  if (o->validation.pending == 0 || o->validation.pending_per_topic == 0) return MSUB_ERR_INVAL;
   return claimed_twice(o) ? MSUB_ERR_CLAIMED : MSUB_OK;
 }
 
@@ -100,6 +101,7 @@ static void fill_config(msub__config *c, const msub_engine_opts *o) {
   c->n_routers = (uint32_t)o->n_routers;
   c->sign = (uint8_t)o->sign;
   c->signing = o->signing;
+  c->validation = o->validation;
   c->go_parity = o->go_parity;
 }
 
@@ -191,6 +193,7 @@ static void free_work(msub_engine *e) {
   msub__seen_fini(&w->seen, m);
   msub__free(m, w->bad, MSUB__BAD_BYTES * sizeof *w->bad);
   msub__questions_fini(e);
+  msub__validators_free(e, w->validators);
   msub__conduct_fini(e);
   msub__offers_fini(e);
   msub__deferred_fini(e);
@@ -341,6 +344,7 @@ const char *msub_engine_protocol(const msub_engine *e, size_t i) {
   }
   return NULL;
 }
+const msub_now *msub_engine_now(const msub_engine *e) { return &e->now; }
 msub_shared *msub_engine_shared(const msub_engine *e) { return e->sh; }
 
 const msub_counts *msub_count(const msub_engine *e) {

@@ -48,6 +48,7 @@ typedef struct msub__config {
   size_t seen_bytes, pending_bytes, max_rpc, max_message;
   const msub_plan *plans[MSUB__ROUTERS];
   msub_signing_opts signing;
+  msub_validation_opts validation;
   uint32_t verify_cost_ns, pending_messages, n_routers;
   uint8_t sign; /* msub_sign_policy */
   bool go_parity;
@@ -89,12 +90,20 @@ typedef struct msub__link {
 } msub__link;
 #define MSUB__LINK_STALE 0x80000000u /* announced on an older stream, not yet again */
 
-typedef struct msub__validator { msub_validate_fn fn; void *ud; } msub__validator;
-typedef struct msub__validators { msub__validator v[MSUB__VALIDATORS]; uint32_t n; } msub__validators;
+typedef struct msub__validator {
+  msub_validate_fn fn; /* NULL: it was taken away */
+  void *ud;
+  void (*concluded)(void *ud, const msub_msg *m, msub_peer from, msub_verdict v);
+  uint32_t concurrency, pending;
+  uint8_t timeout;     /* index in the questions' lists */
+  bool pends;          /* it has said PENDING */
+} msub__validator;
+typedef struct msub__validators { msub__validator v[MSUB__VALIDATORS]; uint32_t n; } msub__validators; /* their places stay: cases count them */
 
 /* What few topics need. */
 typedef struct msub__topic_extra {
-  msub__validators validators;
+  msub__validators *validators; /* NULL: none */
+  uint32_t validating;          /* messages that wait for a validator */
   const msub_msg *latest; /* rule LATEST: the newest that was not taken */
   uint32_t latest_from;
   size_t deferred_bytes;
@@ -136,7 +145,8 @@ typedef enum msub__question_state { MSUB__Q_FREE, MSUB__Q_JOB, MSUB__Q_PROGRAM, 
 #define MSUB__STAGE_SIGNATURE 0u
 #define MSUB__STAGE_VALIDATORS 1u
 #define MSUB__STAGE_ADMIT UINT32_MAX
-/* A message on its way through the stages: the signature, then the validators from 1 on, then the channel's admit. */
+/* A message on its way through the stages: the signature, then the validators from 1 on (the engine's places, then the topic's), then the
+ * channel's admit. */
 typedef struct msub__case {
   const msub_msg *m;       /* NULL in a LATER */
   uint64_t fp;             /* of (topic, id) */
@@ -155,12 +165,17 @@ typedef struct msub__question {
   uint32_t prev, next;     /* by deadline, or among the deferred; or free list */
   uint32_t gen;
   uint8_t state;
+  uint8_t timeout;         /* which of the timed lists it is in */
+  uint8_t validator;       /* the place + 1 of the one that it is counted for; 0: none */
 } msub__question;
 typedef struct msub__question_list { uint32_t oldest, newest; } msub__question_list; /* indexes + 1; 0: none */
+/* Questions with another timeout than the engine's: a list for each, so that each is in the order of its deadlines. */
+typedef struct msub__timeouts { uint64_t ns[MSUB__TIMEOUTS - 1]; msub__question_list list[MSUB__TIMEOUTS - 1]; uint32_t n; } msub__timeouts;
 typedef struct msub__questions {
   msub__question *q;
   uint32_t n, cap, free, live, deferred;
   msub__question_list timed, kept; /* kept: DEFERRED */
+  msub__timeouts *timeouts;        /* NULL: there is only the engine's */
   size_t bytes;            /* of the messages in it, without the deferred ones */
   msub__table by_fp;
 } msub__questions;
@@ -264,7 +279,9 @@ typedef struct msub__work {
   msub__questions questions;
   msub__conduct conduct;
   msub__offers offers;
-  msub__validators validators;
+  msub__validators *validators; /* NULL: none */
+  uint32_t validating;          /* messages that wait for a validator */
+  uint32_t concluders;          /* validators that want to know outcomes */
   msub__ring inbox;
   size_t inbox_bytes;
   msub_session *scratch; /* recipients of one message */
@@ -514,7 +531,10 @@ void msub__drop_latest(msub_engine *e, msub__topic_extra *x);
 
 /* ---- question.c ---- */
 /* Opens a question about the case (which is copied, its peers held). 0: no room. */
-msub_token msub__question_open(msub_engine *e, const msub__case *c, msub__question_state st);
+msub_token msub__question_open(msub_engine *e, const msub__case *c, msub__question_state st, unsigned timeout);
+/* The list for this timeout; -1: there are too many different ones; -2: no memory. 0 ns: the engine's. */
+int msub__question_timeout(msub_engine *e, uint64_t ns);
+void msub__question_counted(msub_engine *e, msub_token t, unsigned validator); /* it waits for the validator of this place */
 /* A LATER about an id, asked by a session's peer. 0: no room. */
 msub_token msub__question_later(msub_engine *e, msub_topic t, uint32_t peer, msub_bytes id);
 /* Another sender of bytes under judgement: true: they are. */
@@ -542,8 +562,14 @@ void msub__open_topic(msub_engine *e, const msub__topic *t, bool on);
 void msub__offers_fini(msub_engine *e);
 
 /* ---- validator.c ---- */
-/* The i-th validator of the topic, the engine's before its own; NULL: there are no more. */
-const msub__validator *msub__validator_at(const msub_engine *e, const msub__topic *t, uint32_t i);
+/* The validator at *place or behind it, the engine's before the topic's own; NULL: there are no more. */
+msub__validator *msub__validator_next(const msub_engine *e, const msub__topic *t, uint32_t *place);
+/* May one more message wait for it? */
+bool msub__validator_room(const msub_engine *e, const msub__topic *t, const msub__validator *v);
+/* One more waits, or one less. t: NULL when it is gone. */
+void msub__validator_count(msub_engine *e, msub__topic *t, uint32_t place, bool more);
+void msub__validators_concluded(msub_engine *e, const msub__topic *t, const msub__case *c, msub_verdict v);
+void msub__validators_free(msub_engine *e, msub__validators *v);
 
 /* ---- conduct.c ---- */
 void msub__conduct_fini(msub_engine *e);

@@ -24,6 +24,7 @@
 #define MSUB__TOPIC_BYTES (8 * MSUB__MIB)        /* all names of a shared */
 #define MSUB__TOPIC_NAME 256                     /* bytes of a name */
 #define MSUB__PENDING_MESSAGES 4096              /* option pending_messages */
+#define MSUB__VALIDATING_TOPIC 1024              /* option validation.pending_per_topic, and of a validator */
 #define MSUB__PENDING_BYTES (16 * MSUB__MIB)     /* option pending_bytes */
 #define MSUB__SENDERS 8                          /* remembered of a message under judgement */
 #define MSUB__SEEN_BYTES (32 * MSUB__MIB)        /* option seen_bytes */
@@ -49,6 +50,7 @@
 #define MSUB__ROUTERS 7
 #define MSUB__PROTOCOLS 8
 #define MSUB__VALIDATORS 8
+#define MSUB__TIMEOUTS 8                         /* different timeouts of validators, the engine's included */
 #define MSUB__BLOCK_BYTES (64 * MSUB__KIB)
 #define MSUB__LEVELS 4                           /* routers inside one another */
 #define MSUB__CACHE_WINDOWS 64

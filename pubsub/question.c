@@ -45,8 +45,32 @@ static uint32_t take(msub_engine *e) {
   return qs->n++;
 }
 
+static msub__question_list *timed(msub__questions *qs, unsigned timeout) {
+  return timeout == 0 ? &qs->timed : &qs->timeouts->list[timeout - 1];
+}
+static unsigned timed_lists(const msub__questions *qs) { return qs->timeouts ? 1 + qs->timeouts->n : 1; }
 static msub__question_list *list_of(msub__questions *qs, const msub__question *q) {
-  return q->state == MSUB__Q_DEFERRED ? &qs->kept : &qs->timed;
+  return q->state == MSUB__Q_DEFERRED ? &qs->kept : timed(qs, q->timeout);
+}
+/* The timed one that is due first, as an index + 1; 0: none. */
+static uint32_t first_due(const msub__questions *qs) {
+  uint32_t first = qs->timed.oldest;
+  for (unsigned i = 0; qs->timeouts && i < qs->timeouts->n; i++) {
+    uint32_t at = qs->timeouts->list[i].oldest;
+    if (at && (!first || qs->q[at - 1].deadline < qs->q[first - 1].deadline)) first = at;
+  }
+  return first;
+}
+
+int msub__question_timeout(msub_engine *e, uint64_t ns) {
+  msub__questions *qs = questions(e);
+  if (ns == 0 || ns == e->cfg->validate_timeout_ns) return 0;
+  if (!qs->timeouts && !(qs->timeouts = msub__zalloc(msub__mem(e), 1, sizeof *qs->timeouts))) return -2;
+  for (uint32_t i = 0; i < qs->timeouts->n; i++)
+    if (qs->timeouts->ns[i] == ns) return (int)i + 1;
+  if (qs->timeouts->n == MSUB__TIMEOUTS - 1) return -1;
+  qs->timeouts->ns[qs->timeouts->n++] = ns;
+  return (int)qs->timeouts->n;
 }
 static void link_newest(msub__questions *qs, uint32_t i) {
   msub__question_list *l = list_of(qs, &qs->q[i]);
@@ -68,7 +92,7 @@ static void unlink_question(msub__questions *qs, uint32_t i) {
 static size_t bytes_of(const msub__question *q) { return q->c.m ? q->c.m->wire_n : 0; }
 
 /* A slot with this case, linked; MSUB__NONE: no memory. */
-static uint32_t open_slot(msub_engine *e, const msub__case *c, msub__question_state st) {
+static uint32_t open_slot(msub_engine *e, const msub__case *c, msub__question_state st, unsigned timeout) {
   uint32_t i = take(e);
   if (i == MSUB__NONE) return i;
   msub__questions *qs = questions(e);
@@ -77,7 +101,9 @@ static uint32_t open_slot(msub_engine *e, const msub__case *c, msub__question_st
   q->id = NULL;
   q->gen = q->gen == UINT32_MAX ? 1 : q->gen + 1;
   q->state = (uint8_t)st;
-  q->deadline = msub__deadline(e->now.mono_ns, e->cfg->validate_timeout_ns);
+  q->timeout = (uint8_t)timeout;
+  q->validator = 0;
+  q->deadline = msub__deadline(e->now.mono_ns, timeout ? qs->timeouts->ns[timeout - 1] : e->cfg->validate_timeout_ns);
   if (c->m) msub_msg_hold(c->m);
   for (uint32_t k = 0; k < c->n_from; k++) msub__intern_ref(&e->sh->peers, c->from[k]);
   link_newest(qs, i);
@@ -86,9 +112,9 @@ static uint32_t open_slot(msub_engine *e, const msub__case *c, msub__question_st
   return i;
 }
 
-msub_token msub__question_open(msub_engine *e, const msub__case *c, msub__question_state st) {
+msub_token msub__question_open(msub_engine *e, const msub__case *c, msub__question_state st, unsigned timeout) {
   if (!msub__need_work(e) || msub__table_reserve(&questions(e)->by_fp, msub__mem(e)) != MSUB_OK) return (msub_token){ 0 };
-  uint32_t i = open_slot(e, c, st);
+  uint32_t i = open_slot(e, c, st, timeout);
   if (i == MSUB__NONE) return (msub_token){ 0 };
   int rc = msub__table_insert(&questions(e)->by_fp, msub__mem(e), c->fp, i);
   MSUB__INVARIANT(rc == MSUB_OK);
@@ -99,7 +125,7 @@ msub_token msub__question_later(msub_engine *e, msub_topic t, uint32_t peer, msu
   if (!msub__need_work(e) || !msub__question_room(e, 0, false)) return (msub_token){ 0 };
   uint8_t *copy = msub__alloc(msub__mem(e), 1 + id.n);
   msub__case c = { .topic = t, .from = { peer }, .n_from = 1 };
-  uint32_t i = copy ? open_slot(e, &c, MSUB__Q_LATER) : MSUB__NONE;
+  uint32_t i = copy ? open_slot(e, &c, MSUB__Q_LATER, 0) : MSUB__NONE;
   if (i == MSUB__NONE) {
     msub__free(msub__mem(e), copy, 1 + id.n);
     return (msub_token){ 0 };
@@ -110,9 +136,18 @@ msub_token msub__question_later(msub_engine *e, msub_topic t, uint32_t peer, msu
   return token_of(e, i);
 }
 
+void msub__question_counted(msub_engine *e, msub_token t, unsigned validator) {
+  msub__question *q = &questions(e)->q[(uint32_t)t.v - 1];
+  q->validator = (uint8_t)(validator + 1);
+  msub__validator_count(e, msub__topic_of(e, q->c.topic), validator, true);
+}
+
 /* Out of the list and the index; its slot and message stay. */
 static void detach(msub_engine *e, uint32_t i) {
   msub__questions *qs = questions(e);
+  msub__question *q = &qs->q[i];
+  if (q->validator) msub__validator_count(e, msub__topic_of(e, q->c.topic), q->validator - 1u, false);
+  q->validator = 0;
   unlink_question(qs, i);
   if (qs->q[i].c.m) msub__table_remove(&qs->by_fp, qs->q[i].c.fp, i);
 }
@@ -263,27 +298,28 @@ static void give_up_of_topic(msub_engine *e, uint32_t at, msub_topic t) {
 }
 
 void msub__questions_of_topic(msub_engine *e, msub_topic t) {
-  give_up_of_topic(e, questions(e)->timed.oldest, t);
+  for (unsigned i = 0; i < timed_lists(questions(e)); i++) give_up_of_topic(e, timed(questions(e), i)->oldest, t);
   give_up_of_topic(e, questions(e)->kept.oldest, t);
 }
 
 void msub__questions_expire(msub_engine *e) {
   msub__questions *qs = questions(e);
-  while (qs->timed.oldest && msub__passed(qs->q[qs->timed.oldest - 1].deadline, e->now.mono_ns)) {
+  for (uint32_t at; (at = first_due(qs)) && msub__passed(qs->q[at - 1].deadline, e->now.mono_ns);) {
     MSUB__COUNT(e, timeouts);
-    give_up(e, qs->timed.oldest - 1, MSUB_R_TIMEOUT);
+    give_up(e, at - 1, MSUB_R_TIMEOUT);
   }
 }
 
 uint64_t msub__questions_deadline(const msub_engine *e) {
   const msub__questions *qs = questions(e);
-  return qs->timed.oldest ? qs->q[qs->timed.oldest - 1].deadline : MSUB_NEVER;
+  uint32_t at = first_due(qs);
+  return at ? qs->q[at - 1].deadline : MSUB_NEVER;
 }
 
 bool msub__questions_recall_all(msub_engine *e) {
   msub__questions *qs = questions(e);
-  while (qs->timed.oldest || qs->kept.oldest) {
-    uint32_t i = (qs->timed.oldest ? qs->timed.oldest : qs->kept.oldest) - 1;
+  for (uint32_t at; (at = first_due(qs)) || (at = qs->kept.oldest);) {
+    uint32_t i = at - 1;
     tell_released(e, &qs->q[i], token_of(e, i), MSUB_R_GONE);
     msub__case c = close_question(e, i, job_runs(e, i));
     drop_peers(e, &c);
@@ -295,4 +331,5 @@ bool msub__questions_recall_all(msub_engine *e) {
 void msub__questions_fini(msub_engine *e) {
   msub__free(msub__mem(e), questions(e)->q, questions(e)->cap * sizeof *questions(e)->q);
   msub__table_fini(&questions(e)->by_fp, msub__mem(e));
+  msub__free(msub__mem(e), questions(e)->timeouts, sizeof *questions(e)->timeouts);
 }

@@ -93,6 +93,7 @@ static void free_membership(msub_engine *e, msub__topic *t) {
   if (t->extra) {
     msub_msg_drop(e->sh, t->extra->latest);
     msub__intern_drop(&e->sh->peers, m, &e->sh->key, t->extra->latest_from);
+    msub__validators_free(e, t->extra->validators);
     msub__free(m, t->extra, sizeof *t->extra);
   }
   t->extra = NULL;

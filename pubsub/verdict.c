@@ -82,6 +82,7 @@ int msub__conclude(msub_engine *e, msub__case *c, msub_verdict v, int reason) {
   if (v == MSUB_ACCEPT) v = deliver(e, t, c, &reason);
   bool verified = c->stage != MSUB__STAGE_SIGNATURE; /* what was not verified marks nothing */
   msub__count_reason(e, reason);
+  if (e->work->concluders && verified) msub__validators_concluded(e, t, c, v <= MSUB_THROTTLED ? v : MSUB_THROTTLED);
   if (v == MSUB_ACCEPT) return accept(e, c);
   switch (v) {
   case MSUB_REJECT:
@@ -139,7 +140,7 @@ static int admit(msub_engine *e, msub__case *c) {
   msub_channel ch;
   const msub_channel_policy *p = t ? MSUB__HOOK(e, t, admit, &ch) : NULL;
   if (!p) return after_admit(e, c, MSUB_ACCEPT);
-  msub_token q = msub__question_room(e, c->m->wire_n, false) ? msub__question_open(e, c, MSUB__Q_PROGRAM) : (msub_token){ 0 };
+  msub_token q = msub__question_room(e, c->m->wire_n, false) ? msub__question_open(e, c, MSUB__Q_PROGRAM, 0) : (msub_token){ 0 };
   if (q.v == 0) return throttle(e, c);
   unsigned ri = msub__handle_router(c->topic.v);
   msub_verdict v = p->admit(&ch, c->m, msub__case_from(e, c), q);
@@ -172,15 +173,31 @@ static bool note(msub_engine *e, msub__case *c, msub_verdict v, int *err) {
   return true;
 }
 
+static int full(msub_engine *e, msub__case *c) {
+  MSUB__COUNT(e, validators_full);
+  return throttle(e, c);
+}
+
 static int run_validators(msub_engine *e, msub__case *c) {
   for (;;) {
-    const msub__topic *t = msub__topic_of(e, c->topic);
-    const msub__validator *val = t ? msub__validator_at(e, t, c->stage - MSUB__STAGE_VALIDATORS) : NULL;
+    msub__topic *t = msub__topic_of(e, c->topic);
+    uint32_t place = c->stage - MSUB__STAGE_VALIDATORS;
+    msub__validator *val = t && (e->work->validators || t->extra) ? msub__validator_next(e, t, &place) : NULL;
     if (!val) return c->ignored ? msub__conclude(e, c, MSUB_IGNORE, MSUB_R_IGNORED) : admit(e, c);
-    msub_token q = msub__question_room(e, c->m->wire_n, false) ? msub__question_open(e, c, MSUB__Q_PROGRAM) : (msub_token){ 0 };
+    c->stage = MSUB__STAGE_VALIDATORS + place;
+    if (val->pends && !msub__validator_room(e, t, val)) return full(e, c);
+    msub_token q = msub__question_room(e, c->m->wire_n, false) ? msub__question_open(e, c, MSUB__Q_PROGRAM, val->timeout) : (msub_token){ 0 };
     if (q.v == 0) return throttle(e, c);
     msub_job job = { .fn = NULL };
     msub_verdict v = known(val->fn(val->ud, c->m, (msub_peer){ c->n_from ? c->from[0] : 0 }, q, &job));
+    if (v == MSUB_PENDING && (!job.fn || MSUB__WORLD(e)->offload)) {
+      val->pends = true; /* callbacks cannot take it away */
+      if (!msub__validator_room(e, t, val) || !msub__topic_extra_of(e, t)) {
+        msub__question_cancel(e, q);
+        return full(e, c);
+      }
+      msub__question_counted(e, q, place);
+    }
     if (v == MSUB_PENDING) {
       if (!job.fn) return pending(e, c); /* the program answers */
       if (!job.arg) {
@@ -232,7 +249,7 @@ int msub__judge(msub_engine *e, msub__case *c) {
   const msub__topic *t = msub__topic_of(e, c->topic);
   if (c->own || !msub__verifies(t, c->m)) return authentic(e, c);
   if (!MSUB__WORLD(e)->offload) return after_signature(e, c, e->cfg->verify(msub_wire(c->m), c->m->wire_n));
-  msub_token q = msub__question_open(e, c, MSUB__Q_JOB);
+  msub_token q = msub__question_open(e, c, MSUB__Q_JOB, 0);
   if (q.v == 0) return throttle(e, c);
   msub_job job = { e->cfg->verify, msub_wire(c->m), c->m->wire_n, e->cfg->verify_cost_ns, e->cfg->signing.verify_many };
   return hand_over(e, c, &job, q);

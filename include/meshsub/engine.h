@@ -98,6 +98,13 @@ typedef struct msub_signing_opts {
   void *seqno_ud;
 } msub_signing_opts;
 
+/* How many messages may wait for validators that said PENDING. One more is THROTTLED, and counted in validators_full; verifications are
+ * bounded by pending_messages, and so is all of it. A validator has a bound of its own besides (msub_validator_opts.concurrency). */
+typedef struct msub_validation_opts {
+  uint32_t pending;           /* of the engine; 4,096 */
+  uint32_t pending_per_topic; /* 1,024 */
+} msub_validation_opts;
+
 typedef struct msub_engine_opts {
   uint32_t size;              /* set by msub_engine_opts_init */
   const msub_world_ops *world;
@@ -122,6 +129,7 @@ typedef struct msub_engine_opts {
   size_t max_message;         /* bytes of an encoded Message; 1 MiB, at most max_rpc - 8 */
   const msub_log *log;        /* NULL: silent; copied */
   msub_signing_opts signing;
+  msub_validation_opts validation;
 } msub_engine_opts;
 MSUB_API void msub_engine_opts_init(msub_engine_opts *o);
 
@@ -233,6 +241,27 @@ typedef msub_verdict (*msub_validate_fn)(void *ud, const msub_msg *m, msub_peer 
 /* Appends a validator to a joined topic (t.v == 0: to every topic, before the topics' own). Not from a callback. LIMIT: 8 each. */
 MSUB_API int msub_validator(msub_engine *e, msub_topic t, msub_validate_fn f, void *ud);
 
+typedef struct msub_validator_opts {
+  uint32_t size;        /* set by msub_validator_opts_init */
+  const char *name;     /* for logs; static; "validator" */
+  msub_validate_fn fn;  /* required */
+  void *ud;             /* handed to both */
+  uint64_t timeout_ns;  /* of its PENDING, then IGNORE, and an answer that comes later is STALE: 0, the engine's validate_timeout_ns */
+  /* Messages that wait for this validator at a time: 1,024. One more is THROTTLED; a validator that has said PENDING before is not asked of it. */
+  uint32_t concurrency;
+  /* What became of a message that was authentic, by all stages: ACCEPT, IGNORE, REJECT or THROTTLED; also of one that ended before this
+   * validator was asked. For a validator that keeps a record of what was accepted. NULL: not told. */
+  void (*concluded)(void *ud, const msub_msg *m, msub_peer from, msub_verdict v);
+} msub_validator_opts;
+MSUB_API void msub_validator_opts_init(msub_validator_opts *o);
+/* As msub_validator(), with options. INVAL: no function, no concurrency; LIMIT: also for the 8th different timeout of an engine; STALE; NOMEM. */
+MSUB_API int msub_validator_add(msub_engine *e, msub_topic t, const msub_validator_opts *o);
+/* Takes the first validator with this function and word away again. Messages that wait for its answer go on when it comes. Not from a callback
+ * (STATE). NOTFOUND, STALE. A topic's validators end with the membership by themselves. */
+MSUB_API int msub_validator_remove(msub_engine *e, msub_topic t, msub_validate_fn f, void *ud);
+/* The time of the call into the engine that is running, or of the last one: what a validator or a hook goes by. */
+MSUB_API const msub_now *msub_engine_now(const msub_engine *e);
+
 /* ---- looking ---- */
 
 /* Counters since the engine began; read them at any time. */
@@ -242,7 +271,7 @@ MSUB_API int msub_validator(msub_engine *e, msub_topic t, msub_validate_fn f, vo
   X(rpcs_out) X(messages_out) X(refused) X(dropped) X(subscriptions_in) X(subscriptions_over_limit)                  \
   X(seen_evicted) X(inbox_full) X(stale) X(disconnects) X(blamed) X(faults) X(deferred) X(cached) X(cache_evicted) X(served) X(withdrawn) \
   X(ids_over_limit) X(unservable) X(unheard) X(extensions_late) X(partials_in) X(partials_refused)                    \
-  X(subscriptions_filtered) X(rpcs_filtered) X(rpcs_inspected_out) X(feedback_useful) X(feedback_invalid)
+  X(subscriptions_filtered) X(rpcs_filtered) X(rpcs_inspected_out) X(feedback_useful) X(feedback_invalid) X(validators_full)
 typedef struct msub_counts {
 #define MSUB_X(name) uint64_t name;
   MSUB_COUNTS(MSUB_X)
