@@ -88,8 +88,28 @@ static int check_filter(node *n, const text_list *topics) {
   return -1;
 }
 
+static const char *const sign_names[MSUB_SIGN_POLICIES] = { "strict_sign", "strict_no_sign", "strict_no_sign_author", "lax_sign",
+                                                            "lax_no_sign" };
+static const char *sign_name(const void *ud, size_t i) { return i < MSUB_SIGN_POLICIES ? ((const char *const *)ud)[i] : NULL; }
+
+static int check_sign(node *n) {
+  n->sign = n->anonymous ? MSUB_STRICT_NO_SIGN : MSUB_STRICT_SIGN;
+  if (!n->sign_name) return -1;
+  for (unsigned i = 0; i < MSUB_SIGN_POLICIES; i++) {
+    if (strcmp(n->sign_name, sign_names[i]) != 0) continue;
+    if (n->anonymous && i != MSUB_STRICT_NO_SIGN)
+      return usage_error(n->cmd, "--sign %s: contradicts --unsigned; leave one of them out", n->sign_name);
+    n->sign = (msub_sign_policy)i;
+    n->anonymous = i == MSUB_STRICT_NO_SIGN;
+    return -1;
+  }
+  const char *meant = nearest(n->sign_name, sign_name, sign_names);
+  return usage_error(n->cmd, "--sign %s: no such policy%s%s%s", quoted(n->sign_name), meant ? "; did you mean " : "", meant ? meant : "",
+                     meant ? "?" : "");
+}
+
 int node_check(node *n, const text_list *topics) {
-  int code = -1;
+  int code = check_sign(n);
   for (size_t i = 0; i < n->listen.n && code < 0; i++) code = check_address(n, "--listen", n->listen.v[i]);
   for (size_t i = 0; i < n->connect.n && code < 0; i++) code = check_address(n, "--connect", n->connect.v[i]);
   for (size_t i = 0; i < n->router.direct.n && code < 0; i++)
@@ -215,7 +235,7 @@ int node_open(node *n, const text_list *topics, bool publish_only) {
   msub_host_opts o;
   msub_host_opts_init(&o);
   o.key = n->key;
-  o.engine.sign = n->anonymous ? MSUB_STRICT_NO_SIGN : MSUB_STRICT_SIGN;
+  o.engine.sign = n->sign;
   o.ud = n;
   o.on_message = heard;
   o.on_event = happened;

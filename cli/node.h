@@ -11,6 +11,8 @@ struct node {
   /* options */
   text_list listen, connect;
   const char *key_file;
+  const char *sign_name;
+  msub_sign_policy sign; /* of sign_name and anonymous, by node_check */
   bool anonymous, json;
   unsigned verbose;
   router_options router;
@@ -47,6 +49,9 @@ struct node {
   { "--unsigned", 0, OPT_FLAG, NULL, "Anonymous messages: no author, no sequence number, no\n"               \
     "signature; the id is the SHA-256 of the data. All nodes of a\n"                                         \
     "topic must agree on it.", &(n)->anonymous, 0, 0, NULL },                                                \
+  { "--sign", 0, OPT_TEXT, "POLICY", "Who signs: strict_sign (default), strict_no_sign (the same\n"          \
+    "as --unsigned), or, for networks that run it already,\n"                                                \
+    "strict_no_sign_author, lax_sign or lax_no_sign.", &(n)->sign_name, 0, 0, NULL },                        \
   { "--json", 0, OPT_FLAG, NULL, "One JSON object a line.", &(n)->json, 0, 0, NULL },                        \
   { "--verbose", 'v', OPT_COUNT, NULL, "Log on stderr; repeat for more (-vvv).", &(n)->verbose, 0, 0, NULL }
 /* clang-format on */

@@ -68,26 +68,37 @@ static void unlink_slot(slot *slots, chain *c, uint32_t i) {
 
 /* Workers ----------------------------------------------------------------------------------------------------------- */
 
-/* Jobs are shared out: with few of them in front of many threads each takes one. */
+/* Jobs are shared out: with few of them in front of many threads each takes one. All that are taken have the same `many`. */
 static unsigned take(msub__pool *p, uint32_t *which, msub_job *jobs) {
   uint32_t share = (p->n_queued + p->n_threads - 1) / p->n_threads;
-  unsigned n = share < MSUB__POOL_BATCH ? (unsigned)share : MSUB__POOL_BATCH;
-  for (unsigned k = 0; k < n; k++) {
+  unsigned most = p->slots[p->queued.first].job.many ? MSUB__POOL_MANY : MSUB__POOL_BATCH, n = 0;
+  while (n < most && n < share) {
     uint32_t i = p->queued.first;
+    if (n && p->slots[i].job.many != jobs[0].many) break;
     unlink_slot(p->slots, &p->queued, i);
     p->slots[i].queued = false;
-    which[k] = i;
-    jobs[k] = p->slots[i].job;
+    which[n] = i;
+    jobs[n++] = p->slots[i].job;
   }
   p->n_queued -= n;
   return n;
 }
 
+static void run(const msub_job *jobs, unsigned n, msub_verdict *verdicts) {
+  msub_bytes args[MSUB__POOL_MANY];
+  if (n == 1 || !jobs[0].many) {
+    for (unsigned k = 0; k < n; k++) verdicts[k] = jobs[k].fn(jobs[k].arg, jobs[k].n);
+    return;
+  }
+  for (unsigned k = 0; k < n; k++) args[k] = (msub_bytes){ jobs[k].arg, jobs[k].n };
+  jobs[0].many(args, n, verdicts);
+}
+
 static void *worker(void *arg) {
   msub__pool *p = arg;
-  uint32_t which[MSUB__POOL_BATCH];
-  msub_job jobs[MSUB__POOL_BATCH];
-  msub_verdict verdicts[MSUB__POOL_BATCH];
+  uint32_t which[MSUB__POOL_MANY];
+  msub_job jobs[MSUB__POOL_MANY];
+  msub_verdict verdicts[MSUB__POOL_MANY];
   (void)pthread_mutex_lock(&p->lock);
   for (;;) {
     while (!p->stop && p->n_queued == 0) {
@@ -98,7 +109,7 @@ static void *worker(void *arg) {
     if (p->stop) break;
     unsigned n = take(p, which, jobs);
     (void)pthread_mutex_unlock(&p->lock);
-    for (unsigned k = 0; k < n; k++) verdicts[k] = jobs[k].fn(jobs[k].arg, jobs[k].n);
+    run(jobs, n, verdicts);
     (void)pthread_mutex_lock(&p->lock);
     bool first = p->done.first == MSUB__NONE;
     for (unsigned k = 0; k < n; k++) {

@@ -1,6 +1,6 @@
 /* host/pool.h: threads that verify messages. The loop submits jobs (pure functions over pinned bytes) and fetches verdicts.
  *
- *   submit ──▶ queued ── a worker takes up to 8 ──▶ running ──▶ done ── next ──▶ (token, verdict)
+ *   submit ──▶ queued ── a worker takes up to 8 (64) ──▶ running ──▶ done ── next ──▶ (token, verdict)
  *                └─ recall ──▶ gone, no verdict follows
  *
  * All calls are made on the loop's thread; the allocator is used there only. Workers touch a job's bytes and the pool's lock,
@@ -10,6 +10,7 @@
 #include "meshsub/world.h"
 
 #define MSUB__POOL_BATCH 8 /* jobs that a worker takes at once */
+#define MSUB__POOL_MANY 64 /* of those that have one function for many of them (msub_job.many), and are run by one call */
 
 typedef struct msub__pool msub__pool;
 typedef struct msub__verdict {

@@ -132,7 +132,7 @@ static int make_engine(msub_host *h, const char **why) {
   o->seed = h->o.seed;
   o->self_id = h->self;
   o->log = h->log;
-  o->verify = msub_signature_verify; /* a topic may be signed though the others are not */
+  if (!o->verify) o->verify = msub_signature_verify; /* a topic may be signed though the others are not */
   o->key_field = (msub_bytes){ NULL, 0 };
   if (msub_peer_id_public_key(h->self).n == 0) o->key_field = msub_key_public(h->o.key);
   *why = "the engine refused its options";

@@ -199,8 +199,8 @@ void msub__sim_down(msub__sim_node *n, bool tell) {
   msub__sim_wants_stop(n);
   n->hint_dials = 0;
   if (e && msub_engine_free(e) != MSUB_OK) { /* a job is running: it ends now */
-    if (n->cpu && n->cpu->jobs.n) {
-      msub__sim_task *t = msub__ring_front(&n->cpu->jobs);
+    for (uint32_t i = 0; n->cpu && i < n->cpu->running && i < n->cpu->jobs.n; i++) {
+      const msub__sim_task *t = msub__ring_at(&n->cpu->jobs, i);
       (void)msub_complete(e, t->token, MSUB_IGNORE, &s->now);
     }
     int err = msub_engine_free(e);

@@ -153,8 +153,10 @@ typedef struct msub__sim_net {
 } msub__sim_net;
 
 typedef struct msub__sim_task { msub_job job; msub_token token; } msub__sim_task;
+#define MSUB__SIM_MANY 64u /* jobs that are run by one call, as by the host's pool */
 typedef struct msub__sim_cpu {
   msub__ring jobs; /* the first one is running */
+  uint32_t running; /* jobs of its front */
 } msub__sim_cpu;
 
 typedef struct msub__sim_want { msub_topic topic; uint32_t name; uint64_t next; bool active; } msub__sim_want;

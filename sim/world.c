@@ -144,11 +144,18 @@ static int sign(void *w, const msub_bytes *parts, size_t n_parts, uint8_t *out, 
 
 static void trace(void *w, const msub_event *ev) { msub__sim_trace(w, ev); }
 
-/* ---- the processor: one server, jobs in their order, the first one is running ---- */
+/* ---- the processor: one server, jobs in their order, the first one is running; with it those behind it that have the same function for
+ * many, which then cost what they cost one by one ---- */
 
 static void start_job(msub__sim_node *n) {
-  const msub__sim_task *t = msub__ring_front(&n->cpu->jobs);
-  uint64_t ns = (uint64_t)t->job.cost_hint_ns * n->c->o.cpu_ppm / 1000000;
+  const msub__sim_task *first = msub__ring_front(&n->cpu->jobs);
+  uint64_t ns = 0;
+  n->cpu->running = 0;
+  do {
+    const msub__sim_task *t = msub__ring_at(&n->cpu->jobs, n->cpu->running);
+    if (n->cpu->running && (!t->job.many || t->job.many != first->job.many)) break;
+    ns += (uint64_t)t->job.cost_hint_ns * n->c->o.cpu_ppm / 1000000;
+  } while (++n->cpu->running < n->cpu->jobs.n && n->cpu->running < MSUB__SIM_MANY);
   msub__sim_self(n, msub__deadline(n->sim->now.mono_ns, ns), MSUB__SIM_JOB, n->lives);
 }
 
@@ -174,7 +181,7 @@ static bool recall(void *w, msub_token t) {
   msub__sim_node *n = w;
   if (!n->cpu) return false;
   uint32_t count = n->cpu->jobs.n;
-  for (uint32_t i = 1; i < count; i++) {
+  for (uint32_t i = n->cpu->running; i < count; i++) {
     if (((msub__sim_task *)msub__ring_at(&n->cpu->jobs, i))->token.v != t.v) continue;
     for (; i + 1 < count; i++)
       *(msub__sim_task *)msub__ring_at(&n->cpu->jobs, i) = *(msub__sim_task *)msub__ring_at(&n->cpu->jobs, i + 1);
@@ -186,11 +193,21 @@ static bool recall(void *w, msub_token t) {
 
 void msub__sim_job(msub__sim_node *n, uint64_t lives) {
   if (!n->cpu || n->lives != (uint32_t)lives || n->cpu->jobs.n == 0) return;
-  msub__sim_task t = *(msub__sim_task *)msub__ring_front(&n->cpu->jobs);
-  msub_verdict v = t.job.fn(t.job.arg, t.job.n);
-  msub__ring_pop(&n->cpu->jobs);
+  msub_token tokens[MSUB__SIM_MANY];
+  msub_bytes args[MSUB__SIM_MANY];
+  msub_verdict verdicts[MSUB__SIM_MANY];
+  msub_job job = ((msub__sim_task *)msub__ring_front(&n->cpu->jobs))->job;
+  uint32_t count = n->cpu->running;
+  for (uint32_t i = 0; i < count; i++) {
+    const msub__sim_task *t = msub__ring_front(&n->cpu->jobs);
+    tokens[i] = t->token;
+    args[i] = (msub_bytes){ t->job.arg, t->job.n };
+    msub__ring_pop(&n->cpu->jobs);
+  }
+  if (count > 1) job.many(args, count, verdicts);
+  else verdicts[0] = job.fn(job.arg, job.n);
   if (n->cpu->jobs.n) start_job(n);
-  (void)msub_complete(n->e, t.token, v, &n->sim->now);
+  for (uint32_t i = 0; i < count; i++) (void)msub_complete(n->e, tokens[i], verdicts[i], &n->sim->now);
   msub__sim_touch(n);
 }
 

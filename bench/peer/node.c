@@ -33,16 +33,23 @@ static const msub_channel_policy sha256_20 = {
 static const char *config_policy(config *c, const json_t *q) {
   const char *policy = text_of(q, "policy", flag_of(q, "signed", false) ? "strict_sign" : "strict_no_sign");
   const char *msgid = text_of(q, "msgid", "header16");
-  if (strcmp(policy, "strict_sign") != 0 && strcmp(policy, "strict_no_sign") != 0)
-    return "policy: strict_sign and strict_no_sign are supported";
-  c->anonymous = strcmp(policy, "strict_no_sign") == 0;
+  static const struct { const char *name; msub_sign_policy sign; } policies[] = {
+    { "strict_sign", MSUB_STRICT_SIGN }, { "strict_no_sign", MSUB_STRICT_NO_SIGN }, { "lax_sign", MSUB_LAX_SIGN },
+    { "lax_no_sign", MSUB_LAX_NO_SIGN }, { "strict_no_sign_author", MSUB_STRICT_NO_SIGN_AUTHOR },
+    { "go_no_sign", MSUB_STRICT_NO_SIGN_AUTHOR }, /* the same, as the peer protocol says it */
+  };
+  size_t k = 0;
+  while (k < sizeof policies / sizeof *policies && strcmp(policy, policies[k].name) != 0) k++;
+  if (k == sizeof policies / sizeof *policies)
+    return "policy: strict_sign, strict_no_sign, strict_no_sign_author (go_no_sign), lax_sign and lax_no_sign are supported";
+  c->sign = policies[k].sign;
   if (strcmp(msgid, "header16") == 0)
     c->policy = &header16;
   else if (strcmp(msgid, "sha256_20") == 0)
     c->policy = &sha256_20;
   else
     return "msgid: header16 and sha256_20 are supported";
-  if (!c->anonymous) c->policy = NULL;
+  if (c->sign != MSUB_STRICT_NO_SIGN) c->policy = NULL;
   return NULL;
 }
 
@@ -50,7 +57,8 @@ const char *node_config(config *c, const json_t *q) {
   *c = (config){ .listen = "/ip4/127.0.0.1/tcp/0", .transport = text_of(q, "transport", NULL) };
   const char *why = config_policy(c, q);
   if (why) return why;
-  if (strcmp(text_of(q, "key_type", "ed25519"), "ed25519") != 0) return "key_type: ed25519 is supported";
+  if (strcmp(text_of(q, "key_type", "ed25519"), "ed25519") != 0 && !json_object_get(q, "key"))
+    return "key_type: only ed25519 keys are made; give another one as key";
   if (json_object_get(q, "listen")) c->listen = text_of(q, "listen", NULL);
   c->key_hex = text_of(q, "key", NULL);
   c->queue = number_of(q, "queue", 4096);
@@ -169,7 +177,7 @@ static const char *start_one(peer_node *n, const config *c, bool first) {
   o.routers = n->peer->router.ops;
   o.router_opts = n->peer->router.opts;
   if (first && n->peer->trace.on) o.on_trace = traced;
-  o.engine.sign = c->anonymous ? MSUB_STRICT_NO_SIGN : MSUB_STRICT_SIGN;
+  o.engine.sign = c->sign;
   o.verify_threads = (unsigned)c->threads;
   o.on_message = first ? delivered : ignored;
   o.on_event = happened;

@@ -157,7 +157,7 @@ typedef struct dial {
 /* The cfg of `start`. Strings belong to the request. */
 typedef struct config {
   const char *listen, *transport;
-  bool anonymous;
+  msub_sign_policy sign;
   const msub_channel_policy *policy;
   const char **protocols; /* NULL: all */
   const char *key_hex;

@@ -66,7 +66,7 @@ typedef struct msub_host_opts {
   const msub_router_ops *const *routers;
   const void *const *router_opts;
   const char *const *protocols; /* NULL-terminated: only these ids are offered and accepted, in this order. NULL: all */
-  msub_engine_opts engine;  /* world, w, routers, self_id, key_field, verify are set by the host; the rest is taken as it stands */
+  msub_engine_opts engine;  /* world, w, routers, self_id, key_field are set by the host, and verify when it is NULL; the rest is taken as it stands */
   uint64_t seed;            /* 0: from the system's random source */
   /* Lanes of a session, in bytes, and the rule of each. */
   size_t lane_bytes[MSUB_LANES];      /* control 64 KiB, own 4 MiB, forwarded 256 KiB, gossip 64 KiB */

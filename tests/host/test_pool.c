@@ -243,7 +243,47 @@ static void test_no_memory(void) {
   }
 }
 
-static const test_case cases[] = { { "many", test_many },
+/* Jobs with one function for many of them: one call has what waits, up to 64 of them, and nobody else's job in between. */
+static unsigned batches, largest, in_batches;
+static void count_many(const msub_bytes *args, size_t n, msub_verdict *verdicts) { /* of the one thread */
+  batches++;
+  in_batches += (unsigned)n;
+  if (n > largest) largest = (unsigned)n;
+  for (size_t i = 0; i < n; i++) verdicts[i] = count_run(args[i].p, args[i].n);
+}
+static void other_many(const msub_bytes *args, size_t n, msub_verdict *verdicts) { count_many(args, n, verdicts); }
+
+static void test_batches(void) {
+  msub__pool *p;
+  msub__verdict v;
+  memset(works, 0, sizeof works);
+  atomic_store(&open_gate, false);
+  atomic_store(&waiting, 0);
+  MUST(msub__pool_new(&mem, 1, 1000, on_wake, NULL, &p));
+  MUST(submit(p, 0, at_gate));
+  UNTIL(sleep_ms(1), atomic_load(&waiting) == 1);
+  for (uint64_t i = 1; i < 300; i++) { /* 199 of one function, then by turns one without, one with another */
+    msub_job job = { .fn = count_run, .arg = &works[i], .n = (size_t)i, .many = i < 200 ? count_many : i % 2 ? NULL : other_many };
+    MUST(msub__pool_submit(p, 7 + i % 3, (msub_token){ i + 1 }, &job));
+  }
+  CHECK(recall(p, 100));
+  works[100].recalled = true;
+  atomic_store(&open_gate, true);
+  for (unsigned got = 0; got < 299;) {
+    if (!msub__pool_next(p, &v)) {
+      sleep_until_told();
+      continue;
+    }
+    if (v.token.v != 1) take(&v); /* each verdict is that of its own bytes */
+    got++;
+  }
+  CHECK(largest == MSUB__POOL_MANY && batches == 4 && in_batches == 198);
+  msub__pool_free(p);
+  CHECK(live == 0);
+}
+
+static const test_case cases[] = { { "batches", test_batches },
+                                   { "many", test_many },
                                    { "recall", test_recall },
                                    { "free", test_free },
                                    { "threads", test_threads },

@@ -314,6 +314,46 @@ Test(sim_links, jobs_take_their_cost_one_after_the_other) {
   net_stop(&w);
 }
 
+static unsigned batches, largest, verified;
+static void verify_many(const msub_bytes *wires, size_t n, msub_verdict *verdicts) {
+  batches++;
+  if (n > largest) largest = (unsigned)n;
+  for (size_t i = 0; i < n; i++, verified++) verdicts[i] = msub_sim_verify(wires[i].p, wires[i].n);
+}
+
+/* What waits when the processor is free goes in one call; the price is the same, and so is each verdict. */
+Test(sim_links, verifications_go_in_batches) {
+  static net w;
+  net_init(&w, false);
+  w.engine.verify_cost_ns = 2 * MS;
+  w.engine.signing.verify_many = verify_many;
+  net_start(&w, 1);
+  w.n.cpu_ppm = 1000000;
+  net_add(&w, 1);
+  net_join_all(&w, "t");
+  cr_assert_eq(msub_sim_connect_line(w.s, 0, 2), MSUB_OK);
+  net_run(&w, MSUB_SIM_S);
+  uint64_t t = msub_sim_time(w.s);
+  for (uint8_t i = 0; i < 100; i++) cr_assert_eq(net_publish(&w, 0, i, 100), MSUB_OK);
+  net_run(&w, MSUB_SIM_S);
+  EQ(net_count(&w, 1), 100);
+  EQ(net_find(&w, 1, 0)->at, t + 10 * MS + 2 * MS); /* the first one alone, */
+  EQ(net_find(&w, 1, 1)->at, t + 10 * MS + 2 * MS + 64 * 2 * MS); /* then 64, then the rest */
+  EQ(net_find(&w, 1, 99)->at, t + 10 * MS + 200 * MS);
+  EQ(batches, 2);
+  EQ(largest, 64);
+  EQ(verified, 99);
+  /* A node that leaves while a batch runs. */
+  for (uint8_t i = 100; i < 110; i++) cr_assert_eq(net_publish(&w, 0, i, 100), MSUB_OK);
+  net_run(&w, 13 * MS);
+  cr_assert_eq(msub_leave(msub_sim_engine(w.s, 1), w.t[1], msub_sim_now(w.s, 1)), MSUB_OK);
+  msub_usage u;
+  msub_usage_of(msub_sim_engine(w.s, 1), &u);
+  EQ(u.questions, 9);
+  cr_assert_eq(msub_sim_crash(w.s, 1), MSUB_OK);
+  net_stop(&w);
+}
+
 Test(sim_links, a_processor_with_a_full_queue_refuses_jobs) {
   static net w;
   with_cpu(&w, 1000000);
