@@ -32,7 +32,7 @@ static bool eager;
 /* Of each peer of the group; it begins as zeroes. */
 typedef struct known {
   uint64_t has, told; /* parts that the peer has, as far as we know; what we told it that we have */
-  bool spoke;         /* it has sent metadata */
+  bool spoke, said;   /* it has sent metadata; we have */
 } known;
 
 /* ---- bytes ---- */
@@ -75,10 +75,11 @@ static void give(const msub_channel *c, msub_bytes g, msub_partial_peer *p, msub
     out->message = (msub_bytes){ message, at };
     k->has |= send; /* holds if the RPC went */
   }
-  if (n->have == k->told && k->spoke) return;
+  if (k->said && k->told == n->have && k->spoke) return;
   put_bits(metadata, n->have);
   out->metadata = (msub_bytes){ metadata, 8 };
   k->told = n->have;
+  k->said = true;
 }
 
 /* In a heartbeat, to peers outside the mesh: what we have, no parts. */
@@ -88,7 +89,9 @@ static void gossip(const msub_channel *c, msub_bytes g, msub_partial_peer *p, ms
   (void)g;
   put_bits(metadata, n->have);
   out->metadata = (msub_bytes){ metadata, 8 };
-  ((known *)p->state)->told = n->have;
+  known *k = p->state;
+  k->told = n->have;
+  k->said = true;
 }
 
 /* Merge first; then say what is new, to whomever it concerns. Everything in the RPC is a stranger's. */

@@ -197,7 +197,7 @@ static const char *start_one(peer_node *n, const config *c, bool first) {
 
 const char *nodes_start(peer *p, const config *c) {
   p->nodes = take(c->nodes * sizeof *p->nodes);
-  p->policy = c->policy;
+  p->policy = partial_policy(&p->partials, c->policy);
   p->max_message = c->max_message;
   p->inbox.limit = c->inbox;
   p->trace.on = c->trace;
@@ -226,6 +226,7 @@ void nodes_stop(peer *p) {
   p->n_nodes = 0;
   router_clear(&p->router);
   trace_clear(&p->trace);
+  partial_clear(&p->partials);
   p->counted.v = 0;
 }
 
@@ -245,7 +246,7 @@ const char *nodes_subscribe(peer *p, const char *topic) {
     if (find(n, topic)) continue;
     msub_topic t;
     int err =
-        msub_join(msub_host_engine(n->host), 0, msub_str(topic), p->policy, NULL, msub_host_now(n->host), &t);
+        msub_join(msub_host_engine(n->host), 0, msub_str(topic), p->policy, p, msub_host_now(n->host), &t);
     if (err != MSUB_OK) return msub_err_text(err);
     n->topics = grow(n->topics, n->n_topics + 1, sizeof *n->topics);
     n->topics[n->n_topics++] = (membership){ strdup(topic), t };

@@ -6,6 +6,7 @@
  *   trace.c     RPCs counted and written down
  *   counter.c   messages counted, credit sent     credit.c    credit received
  *   publish.c   closed and open loop              inbox.c     messages kept until asked for
+ *   partial.c   partial messages
  *
  * The protocol is described in docs/benchmarks.md. All of it runs on one thread, in one poll loop. */
 #ifndef BENCH_PEER_H
@@ -14,6 +15,7 @@
 #include "cli/options.h"
 #include "cli/text.h"
 #include <meshsub/gossipsub.h>
+#include <meshsub/partial.h>
 #include <meshsub/randomsub.h>
 #include <sys/types.h>
 
@@ -110,7 +112,7 @@ typedef struct trace {
   bool on;
   size_t limit; /* of RPCs kept; 0: only counted */
   traffic sent, received;
-  uint64_t delivered, duplicates, dropped_rpcs, withdrawn;
+  uint64_t delivered, duplicates, dropped_rpcs, withdrawn, tests; /* tests: fields of the test extension */
   json_t *rpcs;
   uint64_t dropped; /* of the log */
 } trace;
@@ -118,6 +120,26 @@ void trace_event(trace *t, msub_host *h, const msub_event *ev);
 void trace_counters(const trace *t, json_t *reply);
 void trace_take(trace *t, json_t *reply);
 void trace_clear(trace *t);
+
+/* ---- partial.c: with cfg.partial ---- */
+#define PARTIAL_GROUPS 1024
+typedef struct part_group part_group;
+typedef struct partials {
+  bool on;
+  msub_partial_ops ops;
+  msub_channel_policy policy;
+  part_group *g;
+  size_t n;
+  uint64_t refused; /* RPCs that were none of ours */
+} partials;
+/* cfg; sets the router's options. NULL, or why not. */
+const char *partial_read(partials *x, const json_t *request, msub_gossipsub_opts *o);
+/* The policy of topics: p (may be NULL), and how they take part. */
+const msub_channel_policy *partial_policy(partials *x, const msub_channel_policy *p);
+void partial_clear(partials *x);
+const char *partial_add(peer *p, const json_t *request, json_t *reply);
+const char *partial_publish(peer *p, const json_t *request, json_t *reply);
+const char *partial_state(peer *p, const json_t *request, json_t *reply);
 
 /* ---- router.c ---- */
 typedef struct router_config {
@@ -189,6 +211,7 @@ struct peer {
   size_t max_message;
   router_config router; /* outlives the nodes */
   trace trace;
+  partials partials;
   msub_topic counted;  /* topics[0] of the first node, once joined */
   uint32_t recipients; /* of the last publish */
   dial dial;

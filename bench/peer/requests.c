@@ -72,6 +72,7 @@ static const char *start(peer *p, const json_t *q, json_t *out) {
   config c;
   const char *why = node_config(&c, all);
   if (!why) why = router_read(&p->router, all);
+  if (!why) why = partial_read(&p->partials, all, &p->router.gossipsub);
   if (!why && !credit_open(&p->credit)) why = "no listener for credit";
   if (!why) why = nodes_start(p, &c);
   free(c.protocols);
@@ -335,6 +336,9 @@ static const struct request {
   { "connect_direct", connect_direct, false },
   { "control", control, false },
   { "rpcs", rpcs, false },
+  { "partial_add", partial_add, false },
+  { "partial_publish", partial_publish, false },
+  { "partial_state", partial_state, false },
 };
 
 static const struct request *find_request(const char *op) {

@@ -190,6 +190,7 @@ void trace_event(trace *t, msub_host *h, const msub_event *ev) {
   case MSUB_T_DROP_RPC: t->dropped_rpcs++; break;
   case MSUB_T_DUPLICATE: t->duplicates++; break;
   case MSUB_T_DELIVER: t->delivered++; break;
+  case MSUB_T_EXTENSION: t->tests += strcmp(ev->text, "test") == 0; break;
   case MSUB_T_WITHDRAW: t->withdrawn += ev->n; break;
   default: break;
   }

@@ -42,6 +42,10 @@ type config struct {
 	Inbox       int `json:"inbox"`
 	NetworkSize int `json:"network_size"`
 	RPCLog      int `json:"rpc_log"` // RPCs that are written down
+
+	Partial       bool   `json:"partial"`
+	PartialMode   string `json:"partial_mode"` // "requests", "supports", "none"
+	TestExtension bool   `json:"test_extension"`
 }
 
 func parseConfig(line []byte) (*config, error) {

@@ -58,6 +58,8 @@ func (d *driver) run(op string, line []byte) (object, error) {
 		Topic  string   `json:"topic"`
 		Topics []string `json:"topics"`
 		Data   string   `json:"data"`
+		Group  uint64   `json:"group"`
+		Parts  byte     `json:"parts"`
 	}
 	n := d.node
 	switch op { // requests with arguments of their own
@@ -110,6 +112,13 @@ func (d *driver) run(op string, line []byte) (object, error) {
 		return n.tracer.log.take(), nil
 	case "counters":
 		return n.tracer.counters(), nil
+	case "partial_add":
+		n.parts.add(n.topicOr(r.Topic), r.Group, r.Parts)
+		return nil, nil
+	case "partial_publish":
+		return nil, n.parts.publish(n.topicOr(r.Topic), r.Group)
+	case "partial_state":
+		return n.parts.state(n.topicOr(r.Topic)), nil
 	case "send":
 		data, err := hex.DecodeString(r.Data)
 		if err != nil {
@@ -118,6 +127,13 @@ func (d *driver) run(op string, line []byte) (object, error) {
 		return nil, n.send(r.Topic, data)
 	}
 	return nil, fmt.Errorf("unknown request %q", op)
+}
+
+func (n *node) topicOr(name string) string {
+	if name == "" {
+		return n.cfg.Topics[0]
+	}
+	return name
 }
 
 func (d *driver) start(line []byte) (object, error) {

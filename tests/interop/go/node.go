@@ -34,6 +34,7 @@ type node struct {
 	ps     *pubsub.PubSub
 	gossip *pubsub.GossipSubRouter // nil: another router
 	tracer *tracer
+	parts  *partials
 
 	mu     sync.Mutex
 	topics map[string]*membership
@@ -84,11 +85,12 @@ func newNode(cfg *config, out *output) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &node{cfg: cfg, out: out, host: h, tracer: newTracer(cfg.RPCLog), topics: map[string]*membership{}}
+	n := &node{cfg: cfg, out: out, host: h, tracer: newTracer(cfg.RPCLog), parts: newPartials(), topics: map[string]*membership{}}
 	opts, err := n.options()
 	if err == nil {
 		err = n.newRouter(opts)
 	}
+	n.parts.ps = n.ps
 	if err == nil {
 		_, err = n.join(cfg.Topics[0])
 	}
@@ -165,7 +167,7 @@ func (n *node) options() ([]pubsub.Option, error) {
 		if err != nil {
 			return nil, err
 		}
-		opts = append(opts, more...)
+		opts = append(append(opts, more...), n.parts.options(cfg)...)
 	}
 	return opts, nil
 }

@@ -18,7 +18,7 @@ func (n *node) join(name string) (*membership, error) {
 	if m, ok := n.topics[name]; ok {
 		return m, nil
 	}
-	t, err := n.ps.Join(name)
+	t, err := n.ps.Join(name, topicOptions(n.cfg)...)
 	if err != nil {
 		return nil, err
 	}
