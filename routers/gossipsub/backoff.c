@@ -169,8 +169,10 @@ uint64_t msub__gs_backoff_last(const msub_router *r, const msub__gs_peer *p) {
   for (uint32_t i = p->backoffs; i; i = b->e[i - 1].next)
     if (b->e[i - 1].until > last) last = b->e[i - 1].until;
   last = msub__deadline(last, slack(r));
-  /* with parity it counts until it is swept */
-  return msub__gs_of(r)->parity ? msub__deadline(last, (MSUB__GS_SWEEP_TICKS + 1) * msub__gs_opts(r)->heartbeat_ns) : last;
+  if (!msub__gs_of(r)->parity) return last;
+  /* with parity it counts until it is swept, also one that ended long ago because its time wrapped */
+  uint64_t now = msub_r_mono(r);
+  return msub__deadline(last > now ? last : now, (MSUB__GS_SWEEP_TICKS + 1) * msub__gs_opts(r)->heartbeat_ns);
 }
 
 void msub__gs_backoff_forget(msub_router *r, msub__gs_peer *p) {

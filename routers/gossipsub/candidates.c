@@ -42,8 +42,12 @@ void msub__gs_candidates(msub_router *r, msub_topic t, unsigned how, double floo
   uint8_t without = (uint8_t)(MSUB__GS_APART | (how & MSUB__GS_MEMBERS_TOO ? 0 : MSUB__GS_MEMBER));
   for (size_t i = 0; i < n; i++) {
     msub__gs_link *l = msub_r_link_at(r, t, i);
-    if (l->is & without || (how & MSUB__GS_ONLY_OUT && !(l->is & MSUB__GS_OUT))) continue;
+    if (how & MSUB__GS_ONLY_OUT && !(l->is & MSUB__GS_OUT)) continue;
     msub_session s = msub_r_link_session(r, t, i);
+    if (l->is & without) {
+      bool direct = l->is & MSUB__GS_APART && msub__gs_session_of(r, s)->is & MSUB_F_MESH;
+      if (!(how & MSUB__GS_DIRECT_TOO) || !direct) continue;
+    }
     if (!(how & MSUB__GS_UNFILTERED) && !msub_h_may_peer(r, t, s)) continue;
     double score = msub__gs_score(r, s);
     if (how & MSUB__GS_ABOVE ? score <= floor : score < floor) continue;

@@ -12,14 +12,16 @@ static void fill(msub_router *r, msub_topic t, msub__gs_topic *tt, size_t want) 
 }
 
 void msub__gs_fanout_use(msub_router *r, msub_topic t, msub__gs_topic *tt) {
-  if (tt->mode == MSUB__GS_NONE) {
+  const bool parity = msub__gs_of(r)->parity, begins = tt->mode == MSUB__GS_NONE;
+  if (begins) {
     if (!msub__gs_activate(r, t)) return; /* the message reaches nobody; the next one tries again */
     tt->mode = MSUB__GS_FANOUT;
     (void)msub__gs_partial_begin(r, t, tt);
   }
   tt->last_publish = msub_r_mono(r);
   size_t d = msub__gs_params(r, t)->d;
-  if (tt->n == 0) fill(r, t, tt, d || !msub__gs_of(r)->parity ? d : SIZE_MAX); /* 0 means all, as the reference has it */
+  if (tt->n == 0) fill(r, t, tt, d || !parity ? d : SIZE_MAX); /* 0 means all, as the reference has it */
+  if (parity && begins && tt->n == 0) msub__gs_fanout_end(r, t, tt); /* nor does it begin with nobody */
 }
 
 void msub__gs_fanout_end(msub_router *r, msub_topic t, msub__gs_topic *tt) {
@@ -47,7 +49,7 @@ void msub__gs_fanout_heartbeat(msub_router *r, msub__gs_gossip *gossip) {
     if (tt->mode != MSUB__GS_FANOUT) continue;
     double floor = msub__gs_thresholds_of(r)->publish;
     for (uint32_t k = tt->n; k-- > 0;)
-      if (msub__gs_score(r, tt->s[k]) < floor) (void)msub__gs_member_remove(r, t, tt, tt->s[k]);
+      if (msub__gs_score(r, tt->s[k]) < floor || (g->parity && !msub_r_linked(r, tt->s[k], t))) (void)msub__gs_member_remove(r, t, tt, tt->s[k]);
     size_t d = msub__gs_params(r, t)->d;
     if (tt->n < d) fill(r, t, tt, d);
     msub__gs_gossip_emit(r, gossip, t);

@@ -134,16 +134,19 @@ static void remote_join(msub_router *r, msub_session s, msub_topic t, uint8_t fl
 static void remote_leave(msub_router *r, msub_session s, msub_topic t, bool down) {
   msub__gs_topic *tt = msub__gs_topic_of(r, t);
   msub__gs_link *l = msub_r_link(r, s, t);
-  if (l->is & MSUB__GS_MEMBER) {
-    /* A peer that gave the topic up has no use for a place in its mesh; the reference waits for its PRUNE. */
-    if (tt->mode == MSUB__GS_FANOUT) (void)msub__gs_member_remove(r, t, tt, s);
+  const bool fanout = tt->mode == MSUB__GS_FANOUT, last = msub_r_links(r, t) == 1;
+  /* A peer that gave the topic up has no use for a place in its mesh; the reference waits for its PRUNE, in the fanout for the
+   * next heartbeat. */
+  if (l->is & MSUB__GS_MEMBER && (down || !msub__gs_of(r)->parity || (fanout && last))) {
+    if (fanout) (void)msub__gs_member_remove(r, t, tt, s);
     else if (down) (void)msub__gs_mesh_lost(r, t, tt, s);
-    else if (!msub__gs_of(r)->parity) (void)msub__gs_mesh_remove(r, t, tt, s);
+    else (void)msub__gs_mesh_remove(r, t, tt, s);
   }
   if (l->is & MSUB__GS_APART) tt->apart--;
   if (l->is & MSUB__GS_OUT && !(l->is & MSUB__GS_MEMBER)) tt->out_free--;
   if (tt->groups) msub__gs_partial_unlink(r, s, t);
   l->is = 0;
+  if (fanout && last && tt->n) msub__gs_members_free(r, t, tt); /* those who stayed: a topic without links may go */
 }
 
 /* Asked for every RPC: what is switched off is asked about by a pointer, and who is direct last. */

@@ -161,7 +161,8 @@ enum {
   MSUB__GS_MIND_BACKOFF = 2, /* without those in backoff */
   MSUB__GS_MEMBERS_TOO = 4,
   MSUB__GS_ABOVE = 8,        /* score > floor instead of >= */
-  MSUB__GS_UNFILTERED = 16   /* may_peer is not asked */
+  MSUB__GS_UNFILTERED = 16,  /* may_peer is not asked */
+  MSUB__GS_DIRECT_TOO = 32   /* goes with MEMBERS_TOO */
 };
 /* The topic's peers that speak the mesh protocol, are not direct and no members, by rising slot. On no memory: none. */
 void msub__gs_candidates(msub_router *r, msub_topic t, unsigned how, double floor, msub__gs_picks *out);

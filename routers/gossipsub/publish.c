@@ -5,7 +5,7 @@
  *                             + the mesh, or the fanout when the topic is not joined
  *
  * Not the sender, not the author, nobody who said IDONTWANT (the reference asks for that only in the mesh), and nobody who requests
- * partial messages where we send them. */
+ * partial messages where we send them. The reference sends nothing where nobody has announced the topic, mesh or not. */
 #include "routers/gossipsub/gossipsub.h"
 
 typedef struct job {
@@ -60,6 +60,7 @@ void msub__gs_publish(msub_router *r, msub_topic t, const msub_msg *m, msub_sess
   msub_peer author = msub_r_peer_known(r, msub_from(m));
   job j = { r, msub_id(m), from, author.v ? msub_r_session_of(r, author) : (msub_session){ 0 }, out, NULL, t };
   size_t first = out->n;
+  if (g->parity && msub_r_links(r, t) == 0) return;
   bool own = from.v == 0;
   if (own && tt->mode == MSUB__GS_NONE) tt->partial = msub__gs_announce(r, t); /* opened, without a fanout so far */
   if (tt->partial) j.partial = tt;

@@ -5,7 +5,7 @@
 size_t msub__gs_px_make(msub_router *r, msub_topic t, msub_session target, msub_px *px, uint8_t *buf) {
   msub__gs_picks c;
   msub__gs_picks_init(&c);
-  msub__gs_candidates(r, t, MSUB__GS_MEMBERS_TOO, 0, &c);
+  msub__gs_candidates(r, t, MSUB__GS_MEMBERS_TOO | (msub__gs_of(r)->parity ? MSUB__GS_DIRECT_TOO : 0), 0, &c);
   size_t n = 0, used = 0;
   for (size_t i = 0; i < c.n && n < msub__gs_opts(r)->prune_peers; i++) {
     msub_session s = msub__gs_picks_draw(r, &c, i, MSUB__GS_RNG_PX);

@@ -289,7 +289,10 @@ Test(gossipsub, graft_received) {
   graft(1, 1, "t");
   cr_assert(in_mesh(t, 1), "the reference takes it of anybody");
   gs_publish(t, "m", 1);
-  cr_assert_eq(gs_sent_messages(1, "m"), 1);
+  cr_assert_eq(gs_sent_messages(1, "m"), 0, "nobody has announced the topic");
+  gs_crowd(NULL, 2, 1, V11, false, "t");
+  gs_publish(t, "n", 1);
+  cr_assert_eq(gs_sent_messages(1, "n"), 1);
   done();
 }
 

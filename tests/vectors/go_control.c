@@ -1,6 +1,4 @@
-/* tests/vectors/go_control.c: one gossipsub node with scripted peers in virtual time, against go-libp2p-pubsub. Each
- * case is replayed with several seeds in profile go-parity; where something is chosen at random, with as many as the
- * recording took, and then everybody must have been chosen who was chosen there.
+/* tests/vectors/go_control.c: which cases can be replayed, and what of a recording has to be otherwise here.
  *
  * Rules, each a condition on the case's own fields:
  *  - an id has 1 to 128 bytes: an empty one in an IDONTWANT is not kept;
@@ -16,9 +14,6 @@
 #include "tests/vectors/go_control.h"
 #include "tests/vectors/vectors.h"
 
-#define SEEDS 4          /* of a case without choices */
-#define SEEDS_CHOICE 160 /* as many as the recording had */
-
 static const char *str(const json_t *j) { return json_string_value(j) ? json_string_value(j) : ""; }
 static int64_t time_of(const json_t *step) { return json_integer_value(gc_at(step, 0)); }
 
@@ -33,7 +28,7 @@ static bool any_op(const json_t *c, const char *op) {
 }
 
 /* What the case needs that is not built; NULL: nothing. */
-static const char *missing(const json_t *c) {
+const char *gc_missing(const json_t *c) {
   if (any_op(c, "blacklist")) return "a blacklist";
   if (any_op(c, "connect_in") || any_op(c, "connect_out")) return "streams in one direction only";
   return NULL;
@@ -169,7 +164,7 @@ static void exact_life(gc_arena *a, const json_t *c, json_t *expect, int64_t *un
 }
 
 /* What was recorded, as it has to be here. */
-static json_t *by_rules(gc_arena *a, const json_t *c, int64_t *until, bool *ruled) {
+json_t *gc_by_rules(gc_arena *a, const json_t *c, int64_t *until, bool *ruled) {
   json_t *expect = json_deep_copy(gc_get(c, "expect")), *e;
   size_t i;
   *until = end_of(c);
@@ -184,66 +179,4 @@ static json_t *by_rules(gc_arena *a, const json_t *c, int64_t *until, bool *rule
       without_zero_backoff(e, false, ruled);
   }
   return expect;
-}
-
-/* ---- all cases ---- */
-
-typedef struct tally { vec_tally t; struct { const char *what; unsigned n; } skipped[16]; } tally;
-
-static void skip(tally *t, const char *what) {
-  size_t i = 0;
-  t->t.cases++;
-  t->t.skipped++;
-  while (t->skipped[i].what && strcmp(t->skipped[i].what, what) != 0) i++;
-  GC_MUST(i < 16);
-  t->skipped[i].what = what;
-  t->skipped[i].n++;
-}
-
-static bool chooses(const json_t *c) {
-  json_t *e, *value;
-  const char *key;
-  size_t i;
-  json_array_foreach(gc_get(c, "expect"), i, e)
-    json_object_foreach(e, key, value)
-      if (strcmp(key, "choice") == 0 || strcmp(key, "trace_choice") == 0) return true;
-  return false;
-}
-
-static void one(tally *t, const json_t *c) {
-  const char *what = missing(c), *why = NULL;
-  if (what) {
-    skip(t, what);
-    return;
-  }
-  gc_arena a = { NULL };
-  gc_spread spread = { .n = 0 };
-  int64_t until;
-  bool ruled;
-  json_t *expect = by_rules(&a, c, &until, &ruled);
-  for (uint64_t seed = 1, seeds = chooses(c) ? SEEDS_CHOICE : SEEDS; seed <= seeds && !why; seed++) {
-    gc_run run;
-    gc_replay(c, seed, &run);
-    why = gc_compare(&run, expect, until, &spread);
-    if (why) why = gc_text(&a, "seed %u, %s", (unsigned)seed, why);
-    gc_run_free(&run);
-  }
-  if (!why) why = gc_compare_spread(&spread);
-  if (!why && ruled) {
-    t->t.cases++;
-    t->t.by_rule++;
-  } else vec_case(&t->t, c, !why, "%s", why);
-  json_decref(expect);
-  gc_free(&spread.arena);
-  gc_free(&a);
-}
-
-int main(void) {
-  tally t = { .t = { .file = "go/control.json" } };
-  json_t *root = vec_load(t.t.file), *c;
-  size_t i;
-  json_array_foreach(gc_get(root, "cases"), i, c) one(&t, c);
-  for (i = 0; t.skipped[i].what; i++) (void)printf("skipped, needs %s: %u\n", t.skipped[i].what, t.skipped[i].n);
-  json_decref(root);
-  return vec_end(&t.t);
 }

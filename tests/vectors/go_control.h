@@ -1,6 +1,7 @@
 /* tests/vectors/go_control.h: control.json in parts:
  *
- *   go_control.c          the cases: what is skipped, the rules, the seeds
+ *   go_control_main.c     the recorded cases, each with several seeds
+ *   go_control.c          what is skipped, the rules
  *   go_control_items.c    names, RPCs of the file as frames, frames as comparable items
  *   go_control_world.c    one engine with gossipsub under virtual time, and the scripted peers
  *   go_control_compare.c  what was observed against what was recorded
@@ -17,9 +18,16 @@ _Noreturn void gc_fail(const char *file, int line, const char *what);
 static inline json_t *gc_get(const json_t *object, const char *key) { return json_object_get(object, key); }
 static inline json_t *gc_at(const json_t *array, size_t i) { return json_array_get(array, i); }
 
+/* ---- go_control.c ---- */
+
+/* What the case needs that is not built; NULL: nothing. */
+const char *gc_missing(const json_t *c);
+typedef struct gc_arena { struct gc_block *last; } gc_arena;
+/* What the case has recorded, as it has to be here, up to and including *until ms. *ruled: it is not all as recorded. */
+json_t *gc_by_rules(gc_arena *a, const json_t *c, int64_t *until, bool *ruled);
+
 /* ---- go_control_items.c ---- */
 
-typedef struct gc_arena { struct gc_block *last; } gc_arena;
 void *gc_alloc(gc_arena *a, size_t n); /* zeroed */
 void gc_free(gc_arena *a);             /* all of it */
 __attribute__((format(printf, 2, 3))) const char *gc_text(gc_arena *a, const char *fmt, ...);
@@ -67,6 +75,9 @@ typedef struct gc_instant {
   gc_items sent;
   gc_list trace;
   json_t *state; /* NULL: no sample */
+  /* Only when watched: what was given to the outbound queues, and {mesh, fanout} {topic: [peers]} at the end. */
+  gc_items offered;
+  json_t *peers;
 } gc_instant;
 typedef struct gc_run {
   gc_arena arena;
@@ -75,6 +86,8 @@ typedef struct gc_run {
 } gc_run;
 /* Replays the case's script until `end`, with this seed of the engine's random streams. */
 void gc_replay(const json_t *c, uint64_t seed, gc_run *out);
+/* The same, watched. */
+void gc_watch(const json_t *c, uint64_t seed, gc_run *out);
 void gc_run_free(gc_run *r);
 
 /* ---- go_control_compare.c ---- */

@@ -59,6 +59,7 @@ typedef struct node {
   msub_bytes allowed[TOPICS]; /* the subscription filter */
   msub_topic_list topics_allowed;
   const char *own_rejected; /* why the last own publish was */
+  bool watched;
 } node;
 
 static msub_now now_of(const node *w) {
@@ -107,9 +108,11 @@ static int send(void *ud, uint64_t link, msub_session s, const msub_rpc *rpc, ms
   peer *p = &w->peers[link];
   GC_MUST(p->s.v == s.v || p->s.v == 0);
   GC_MUST(msub_rpc_size(rpc) == rpc->wire_size);
-  if (p->held && p->waiting == w->queue) return MSUB_ERR_LIMIT;
   uint8_t *frame = gc_alloc(w->a, rpc->wire_size);
   (void)msub_rpc_encode(rpc, frame);
+  if (w->watched)
+    gc_items_of_frame(w->a, &w->ids, (msub_bytes){ frame, rpc->wire_size }, p->name, 0, &instant(w)->offered);
+  if (p->held && p->waiting == w->queue) return MSUB_ERR_LIMIT;
   queued *q = gc_alloc(w->a, sizeof *q);
   *q = (queued){ { frame, rpc->wire_size }, NULL };
   if (!p->blocked) observed(w, p, q->frame);
@@ -268,6 +271,15 @@ static void set_params(msub_gossipsub_opts *o, const json_t *params) {
     IS("MaxIDontWantMessages", max_idontwant_messages, n)
     IS("DirectConnectTicks", direct_ticks, n)
     IS("OpportunisticGraftTicks", opportunistic_ticks, n)
+    IS("Dlazy", mesh.dlazy, n)
+    IS("GossipFactor", mesh.gossip_factor_ppm, (uint32_t)(json_number_value(value) * 1e6))
+    IS("PrunePeers", prune_peers, n)
+    IS("MaxIDontWantLength", max_idontwant_length, n)
+    IS("IDontWantMessageThreshold", mesh.idontwant_bytes, n)
+    IS("IDontWantMessageTTL", idontwant_ttl, (uint8_t)n)
+    IS("OpportunisticGraftPeers", opportunistic_peers, n)
+    IS("UnsubscribeBackoff_ms", unsubscribe_backoff_ns, ns)
+    IS("IWantFollowupTime_ms", iwant_followup_ns, ns)
     IS("FanoutTTL_ms", fanout_ttl_ns, ns)
     IS("PruneBackoff_ms", prune_backoff_ns, ns)
     IS("GraftFloodThreshold_ms", graft_flood_ns, ns)
@@ -439,16 +451,20 @@ static void of_peer(node *w, const char *op, peer *p, const json_t *rpc) {
   }
 }
 
+static void open_topic(node *w, topic *t) {
+  msub_now now = now_of(w);
+  if (t->members || t->open) return;
+  GC_MUST(msub_open(w->e, 0, msub_str(t->name), policy_of(w, t->name), w, &now, &t->h) == MSUB_OK);
+  t->open = true;
+}
+
 static void publish(node *w, topic *t, const json_t *step) {
   msub_now now = now_of(w);
   const char *id = json_string_value(gc_at(step, 3));
   size_t n = (size_t)json_integer_value(gc_at(step, 4)), have = strlen(id);
   uint8_t *data = gc_alloc(w->a, n > have ? n : have);
   memcpy(data, id, have);
-  if (t->members == 0 && !t->open) {
-    GC_MUST(msub_open(w->e, 0, msub_str(t->name), policy_of(w, t->name), w, &now, &t->h) == MSUB_OK);
-    t->open = true;
-  }
+  open_topic(w, t);
   w->own_rejected = NULL;
   int rc = msub_publish(w->e, t->h, (msub_bytes){ data, n > have ? n : have }, &now, NULL);
   const char *why = w->own_rejected ? w->own_rejected : msub_err_name(rc);
@@ -515,6 +531,7 @@ static void sample(node *w) {
   json_t *state =
       json_pack("{s:{},s:{},s:[],s:{},s:{},s:{}}", "mesh", "fanout", "backoff", "topics", "unwanted", "score");
   const msub__router *r = &w->e->routers[0];
+  for (size_t i = 0; i < w->n_topics; i++) open_topic(w, &w->topics[i]); /* its backoffs outlive it, but cannot be asked for then */
   for (uint32_t i = 0; i < r->n_topics; i++)
     if (r->topics[i].t) sample_topic(w, state, r->topics[i].t);
   for (size_t i = 0; i < w->n_peers; i++) {
@@ -528,6 +545,28 @@ static void sample(node *w) {
   gc_instant *at = instant(w);
   GC_MUST(!at->state);
   at->state = state;
+}
+
+/* What the mesh of every topic and the fanout are now. */
+static void watch(node *w) {
+  const msub__router *r = &w->e->routers[0];
+  if (!w->watched) return;
+  json_t *mesh = json_object(), *fanout = json_object();
+  for (uint32_t i = 0; i < r->n_topics; i++) {
+    const msub__topic *t = r->topics[i].t;
+    msub_peer_state s[2 * PEERS];
+    if (!t) continue;
+    const char *name = id_text(w, msub_name_bytes(w->sh, t->name));
+    size_t n = msub_snapshot(w->e, t->handle, s, 2 * PEERS);
+    if (t->joins) (void)json_object_set_new(mesh, name, json_array());
+    for (size_t k = 0; k < n; k++) {
+      if (s[k].roles & MSUB_ROLE_MESH) put_peer(w, mesh, name, s[k].peer);
+      if (s[k].roles & MSUB_ROLE_FANOUT) put_peer(w, fanout, name, s[k].peer);
+    }
+  }
+  gc_instant *at = instant(w);
+  json_decref(at->peers);
+  at->peers = json_pack("{s:o,s:o}", "mesh", mesh, "fanout", fanout);
 }
 
 static void note_unwanted(node *w, const json_t *script) {
@@ -552,6 +591,7 @@ static void advance(node *w, int64_t until) {
     w->t = t;
     msub_now now = now_of(w);
     GC_MUST(msub_advance(w->e, &now) == MSUB_OK);
+    watch(w);
   }
   w->t = until;
 }
@@ -573,12 +613,13 @@ static void run_step(node *w, const json_t *step) {
   for (size_t i = 0; i < names.n; i++) of_peer(w, op, peer_of(w, names.s[i]), gc_at(step, 3));
 }
 
-void gc_replay(const json_t *c, uint64_t seed, gc_run *out) {
+static void replay(const json_t *c, uint64_t seed, bool watched, gc_run *out) {
   *out = (gc_run){ .n = 0 };
   node *w = calloc(1, sizeof *w);
   GC_MUST(w);
   w->run = out;
   w->a = &out->arena;
+  w->watched = watched;
   set_up(w, c, seed);
   note_unwanted(w, gc_get(c, "script"));
   json_t *step;
@@ -586,14 +627,21 @@ void gc_replay(const json_t *c, uint64_t seed, gc_run *out) {
   json_array_foreach(gc_get(c, "script"), i, step) {
     advance(w, json_integer_value(gc_at(step, 0)));
     run_step(w, step);
+    watch(w);
   }
   advance(w, json_integer_value(gc_get(c, "end")));
   GC_MUST(msub_engine_free(w->e) == MSUB_OK && msub_shared_free(w->sh) == MSUB_OK);
   free(w);
 }
 
+void gc_replay(const json_t *c, uint64_t seed, gc_run *out) { replay(c, seed, false, out); }
+void gc_watch(const json_t *c, uint64_t seed, gc_run *out) { replay(c, seed, true, out); }
+
 void gc_run_free(gc_run *r) {
-  for (size_t i = 0; i < r->n; i++) json_decref(r->at[i].state);
+  for (size_t i = 0; i < r->n; i++) {
+    json_decref(r->at[i].state);
+    json_decref(r->at[i].peers);
+  }
   gc_free(&r->arena);
   *r = (gc_run){ .n = 0 };
 }

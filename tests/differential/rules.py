@@ -1,0 +1,78 @@
+"""What is different on purpose: each rule is a condition on a case's own fields, and says what the recording has to be then."""
+
+import collections
+import re
+
+
+def steps_before(case, i):
+    return case["script"][:i]
+
+
+def ids_of(step):
+    if step[1] == "publish":
+        return [step[3]]
+    return [m[1] for m in step[3].get("publish", [])] if len(step) > 3 and isinstance(step[3], dict) else []
+
+
+def at(case, t):
+    return [e for e in case["expect"] if e["t"] == t]
+
+
+def repeated_own(case):
+    """publish of an id that has come before, and that goes to nobody: no IDONTWANT for it."""
+    used = False
+    for i, step in enumerate(case["script"]):
+        if step[1] != "publish" or not any(step[3] in ids_of(s) for s in steps_before(case, i)):
+            continue
+        for e in at(case, step[0]):
+            if any(t[:2] == ["publish_error", step[3]] for t in e.get("trace", [])):  # judged again, because it was not accepted
+                continue
+            if any(m[1] == step[3] for _, rpcs in e.get("rpc", []) for r in rpcs for m in r.get("publish", [])):
+                continue
+            for _, rpcs in e.get("rpc", []):
+                for r in rpcs:
+                    if any(step[3] in ids for ids in r.get("idontwant", [])):
+                        r["idontwant"] = [[x for x in ids if x != step[3]] for ids in r["idontwant"]]
+                        used = True
+    return used
+
+
+def blocked(case, peer, t):
+    """Whether the node's writes to the peer stand still at t, or go on then."""
+    still = False
+    for step in case["script"]:
+        if step[0] < t and step[1] in ("block", "unblock", "disconnect") and step[2] == peer:
+            still = step[1] == "block"
+    return still
+
+
+def grouping(case, why):
+    """The queue of a peer whose writes stand still: it counts RPCs."""
+    found = re.match(r"at (\d+): (?:unexpected|missing): (?:drop (\w+) |(\w+) gets )", why)
+    return bool(found and "outbound_queue" in case["config"] and blocked(case, found[2] or found[3], int(found[1])))
+
+
+# change(case): makes the recording what it has to be here, and tells whether it did. explain(case, difference): whether it is the
+# reason for the difference; the rest of the script is not compared then.
+Rule = collections.namedtuple("Rule", "name change explain text where")
+RULES = [
+    Rule("repeated own message", repeated_own, None,
+         "an own message whose id was accepted before goes to nobody, and is not announced as unwanted either", "docs/conformance.md, Messages"),
+    Rule("grouping", None, grouping,
+         "a full queue drops RPCs, and what is put together into one RPC is not prescribed: IHAVEs of several topics, GRAFT and PRUNE tried again",
+         "gossipsub.md 5.1, 'Retries are coalesced'; tests/vectors/go/README.md, Comparing"),
+]
+
+
+def apply(case):
+    """The names of the rules that the case met; its recording is changed."""
+    return [r.name for r in RULES if r.change and r.change(case)]
+
+
+def explain(case, why):
+    return [r.name for r in RULES if r.explain and r.explain(case, why)]
+
+
+def ends(names):
+    """Whether the comparison ended at a difference that a rule explains."""
+    return any(r.explain and r.name in names for r in RULES)
