@@ -228,6 +228,9 @@ class Script:
         if kind == "publish":
             return [self.message(self.topic(), 0.7) for _ in range(d.weighted([(1, 6), (3, 1)]))]
         if kind == "ihave":
+            if "score_params" in self.config:  # one id of an IWANT is the promise, and which one nobody sees
+                t = self.topic()
+                return [[t, [self.any_id(t)]]]
             topics = [self.topic() for _ in range(d.between(1, 2))]
             return [[t, self.some_ids(7, t)] for t in topics]
         if kind == "iwant":
@@ -277,8 +280,12 @@ class Script:
         return out
 
     def once(self, rpc):
-        """An id stands in one place of an RPC: the reference looks at its validation of a message after the rest of the RPC, and
-        notices a second copy in silence. What an RPC does to itself is not compared."""
+        """An id stands in one place of an RPC, and messages that change scores through a validator stand alone: the reference looks at
+        its validation of a message after the rest of the RPC, and notices a second copy in silence. What an RPC does to itself is
+        not compared."""
+        if "score_params" in self.config and "validator" in self.config and "publish" in rpc:
+            for key in [k for k in rpc if k != "publish"]:
+                del rpc[key]
         seen = set()
         rpc["publish"] = [m for m in rpc.get("publish", []) if m[1] not in seen and not seen.add(m[1])]
         rpc["ihave"] = [[t, l] for t, l in ((t, [i for i in l if i not in seen]) for t, l in rpc.get("ihave", [])) if l]
@@ -332,6 +339,11 @@ class Script:
                 rpc = {kind: self.part(kind)[:1]}
                 if kind == "iwant":
                     rpc[kind] = [rpc[kind][0][:1]]
+            if len(names) > 1 or len(rpc.get("prune", [])) > 1:  # who chose which peers of several lists is not to be seen
+                most = self.config.get("params", {}).get("PrunePeers", 16)
+                rpc["prune"] = [[t, s, px[:most]] for t, s, px in rpc.get("prune", [])]
+                if not rpc["prune"]:
+                    del rpc["prune"]
             self.add("rpc", names if len(names) > 1 else names[0], rpc)
         elif op == "publish":
             topic = d.weighted([("t", 5), ("u", 4), ("v", 2)])

@@ -52,6 +52,12 @@ def grouping(case, why):
     return bool(found and "outbound_queue" in case["config"] and blocked(case, found[2] or found[3], int(found[1])))
 
 
+def nobody_left(case, why):
+    """The fanout of a topic that no peer has announced any more."""
+    found = re.match(r'at (\d+): missing: fanout of "(\w+)"', why)
+    return bool(found and any(e["t"] == int(found[1]) and found[2] not in e["state"]["topics"] for e in case["expect"] if "state" in e))
+
+
 # change(case): makes the recording what it has to be here, and tells whether it did. explain(case, difference): whether it is the
 # reason for the difference; the rest of the script is not compared then.
 Rule = collections.namedtuple("Rule", "name change explain text where")
@@ -60,7 +66,9 @@ RULES = [
          "an own message whose id was accepted before goes to nobody, and is not announced as unwanted either", "docs/conformance.md, Messages"),
     Rule("grouping", None, grouping,
          "a full queue drops RPCs, and what is put together into one RPC is not prescribed: IHAVEs of several topics, GRAFT and PRUNE tried again",
-         "gossipsub.md 5.1, 'Retries are coalesced'; tests/vectors/go/README.md, Comparing"),
+         "gossipsub.md 5.2, 'Retries are coalesced'; tests/vectors/go/README.md, Comparing"),
+    Rule("fanout of nobody", None, nobody_left, "a topic that no peer has announced any more has no fanout, without waiting for the heartbeat",
+         "gossipsub.md 5.2, 'a topic entry without peers and without local interest does not exist'"),
 ]
 
 
