@@ -142,9 +142,7 @@ static void disconnect(void *ud, msub_peer p, int reason) {
 }
 
 static bool deliver(void *ud, msub_topic t, const msub_msg *m, msub_peer from) {
-  node *w = ud;
-  (void)t;
-  if (from.v) tell(w, gc_text(w->a, "deliver %s %s", id_text(w, msub_id(m)), peer_name(w, from)));
+  (void)ud, (void)t, (void)m, (void)from; /* not of a topic that is only relayed: the trace tells of all */
   return true;
 }
 
@@ -169,6 +167,9 @@ static void trace(void *ud, const msub_event *ev) {
   node *w = ud;
   gc_items dropped = { NULL, 0, 0 };
   switch (ev->kind) {
+  case MSUB_T_DELIVER:
+    if (ev->peer.v) tell(w, gc_text(w->a, "deliver %s %s", id_text(w, ev->id), peer_name(w, ev->peer)));
+    break;
   case MSUB_T_DUPLICATE:
     if (ev->peer.v) tell(w, gc_text(w->a, "duplicate %s %s", id_text(w, ev->id), peer_name(w, ev->peer)));
     break;
