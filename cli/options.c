@@ -101,8 +101,8 @@ static const char *row_name(const void *rows, size_t i) { return ((const option_
 
 static void print_row(const option_row *r) {
   char left[64];
-  snprintf(left, sizeof left, "%s%s%s%s", r->name, r->letter ? (char[]){ ',', ' ', '-', r->letter, 0 } : "",
-           r->value ? " " : "", r->value ? r->value : "");
+  snprintf(left, sizeof left, "%s%s%s%s%s", r->name, r->letter ? (char[]){ ',', ' ', '-', r->letter, 0 } : "",
+           r->kind == OPT_MAYBE ? "[=" : r->value ? " " : "", r->value ? r->value : "", r->kind == OPT_MAYBE ? "]" : "");
   printf("  %-22s", left);
   if (strlen(left) > 21) printf("\n  %-22s", "");
   for (const char *p = r->help; *p; p++) {
@@ -127,6 +127,7 @@ static int print_help(const command *c, const option_row *rows) {
 static int set_value(const command *c, const option_row *r, const char *text) {
   uint64_t v;
   switch (r->kind) {
+  case OPT_MAYBE:
   case OPT_TEXT: *(const char **)r->to = text; break;
   case OPT_LIST: list_add(r->to, text); break;
   case OPT_NUMBER:
@@ -196,6 +197,7 @@ static int read_long(const command *c, const option_row *rows, const char *word,
       *(bool *)r->to = true;
     return -1;
   }
+  if (r->kind == OPT_MAYBE && !equals) return -1;
   const char *value = equals ? equals + 1 : following;
   if (!value) return usage_error(c, "%s needs a value: %s %s", r->name, r->name, r->value);
   if (!equals) *used = 1;

@@ -11,6 +11,7 @@ typedef struct text_list {
 
 typedef enum option_kind {
   OPT_FLAG,    /* bool */
+  OPT_MAYBE,   /* --name, which sets *given only, or --name=VALUE: const char * */
   OPT_COUNT,   /* unsigned: how often */
   OPT_TEXT,    /* const char * */
   OPT_LIST,    /* text_list, one more each time */

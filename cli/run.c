@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/node.h"
 #include <errno.h>
+#include <meshsub/trace_file.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,8 @@ typedef struct run_state {
   text_list topics;
   uint64_t seconds;
   bool limited, quiet, trace;
+  const char *trace_path;
+  msub_trace_file *trace_file;
   size_t publish_topic;
   lines in;
 } run_state;
@@ -95,8 +98,19 @@ static void happened(node *n, const msub_host_event *ev) {
     print_event_text(n, ev);
 }
 
+static void trace_log(void *ud, msub_log_level level, const char *module, const char *line) {
+  const node *n = ud;
+  (void)level, (void)module;
+  say_error(n->cmd->program, "%s", line);
+}
+
 /* Who comes into a topic's mesh, and who leaves it. */
 static void traced(node *n, const msub_event *ev) {
+  const run_state *r = n->ud;
+  if (r->trace_file) {
+    msub_trace_file_add(r->trace_file, msub_host_engine(n->host), ev);
+    return;
+  }
   if (n->broken || (ev->kind != MSUB_T_GRAFT && ev->kind != MSUB_T_PRUNE)) return;
   bool in = ev->kind == MSUB_T_GRAFT;
   msub_bytes peer = msub_peer_bytes(msub_engine_shared(msub_host_engine(n->host)), ev->peer);
@@ -109,6 +123,26 @@ static void traced(node *n, const msub_event *ev) {
   json_object_set_new(j, "peer", json_peer(peer));
   set_topic(j, topic_name(n, ev->topic));
   put_json(stdout, j);
+}
+
+static int trace_open(node *n, run_state *r) {
+  msub_trace_file_opts o;
+  const char *why;
+  msub_trace_file_opts_init(&o);
+  o.path = r->trace_path;
+  o.log = (msub_log){ .fn = trace_log, .ud = n, .level = MSUB_LOG_WARN };
+  if (msub_trace_file_open(&o, &r->trace_file, &why) == MSUB_OK) return -1;
+  say_error(n->cmd->program, "--trace=%s: %s", quoted(r->trace_path), why);
+  return EXIT_FAILED;
+}
+
+static int trace_close(const node *n, run_state *r) {
+  msub_trace_file_counts c = { .events = 0 };
+  int err = msub_trace_file_close(r->trace_file, &c);
+  r->trace_file = NULL;
+  if (c.lost) say_error(n->cmd->program, "--trace=%s: %" PRIu64 " events are missing in it", quoted(r->trace_path), c.lost);
+  else if (err != MSUB_OK) say_error(n->cmd->program, "--trace=%s: the end of the file could not be written", quoted(r->trace_path));
+  return err == MSUB_OK ? -1 : EXIT_FAILED;
 }
 
 static void print_start(const node *n) {
@@ -195,7 +229,7 @@ int cmd_node(int argc, char **argv) {
     "happens: connections, subscriptions of peers, messages. It forwards the messages of the\n"
     "topics that it subscribes to. Without --listen and --connect it listens on loopback.",
     "JSON: {\"ev\":…} with ev listening, connected, disconnected, dial_failed, identified, pubsub,\n"
-    "topic_join, topic_leave, message (as \"meshsub sub\" prints it); with --trace graft, prune.\n\n"
+    "topic_join, topic_leave, message (as \"meshsub sub\" prints it); with --trace graft, prune\n(docs/tracing.md has what --trace=FILE writes).\n\n"
     "Exit codes: 0 stopped by a signal or by --seconds, 1 failed, 2 wrong usage."
   };
   run_state r = { 0 };
@@ -218,8 +252,11 @@ int cmd_node(int argc, char **argv) {
       &r.limited },
     { "--quiet", 'q', OPT_FLAG, NULL, "Print the addresses only (and what --trace asks for).", &r.quiet, 0, 0,
       NULL },
-    { "--trace", 0, OPT_FLAG, NULL, "Print who comes into the mesh of a topic and who leaves it.", &r.trace,
-      0, 0, NULL },
+    { "--trace", 0, OPT_MAYBE, "FILE",
+      "Print who comes into the mesh of a topic and who leaves it; with\n"
+      "=FILE write all that happens into it instead: .pb and .json as\n"
+      "go-libp2p-pubsub does, .jsonl for people; .gz behind compresses.",
+      &r.trace_path, 0, 0, &r.trace },
     MESH_OPTIONS(&n.router),
     NODE_OPTIONS(&n),
     { 0 },
@@ -232,8 +269,11 @@ int cmd_node(int argc, char **argv) {
   if (r.trace) n.on_trace = traced;
   if (code < 0 && !node_has_way(&n)) list_add(&n.listen, "/ip4/127.0.0.1/tcp/0");
   if (code < 0) code = node_check(&n, &r.topics);
+  if (code < 0 && r.trace_path) code = trace_open(&n, &r);
   if (code < 0) code = open_and_run(&n, &r);
   node_close(&n);
+  int trace_code = trace_close(&n, &r);
+  if (code == EXIT_OK && trace_code >= 0) code = trace_code;
   free(args.v);
   free(r.topics.v);
   return code;

@@ -68,7 +68,8 @@ const char *node_config(config *c, const json_t *q) {
   c->inbox = number_of(q, "inbox", 4096);
   c->seen_ns = number_of(q, "seen_ms", 120000) * 1000000;
   c->rpc_log = number_of(q, "rpc_log", 0);
-  c->trace = flag_of(q, "trace", false) || c->rpc_log;
+  c->trace_files = json_object_get(q, "trace_files");
+  c->trace = flag_of(q, "trace", false) || c->rpc_log || c->trace_files;
   if (c->queue < 1 || c->queue > 1u << 20) return "queue: 1 to 1048576";
   if (c->max_message < 4096 || c->max_message > 16u << 20) return "max_msg: 4096 to 16777216";
   if (c->nodes < 1 || c->nodes > 10000) return "nodes: 1 to 10000";
@@ -202,6 +203,8 @@ const char *nodes_start(peer *p, const config *c) {
   p->inbox.limit = c->inbox;
   p->trace.on = c->trace;
   p->trace.limit = c->rpc_log;
+  const char *bad = c->trace_files ? trace_open(&p->trace, c->trace_files) : NULL;
+  if (bad) return bad;
   for (size_t i = 0; i < c->nodes; i++) {
     peer_node *n = &p->nodes[p->n_nodes++];
     n->peer = p;

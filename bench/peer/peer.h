@@ -17,6 +17,7 @@
 #include <meshsub/gossipsub.h>
 #include <meshsub/partial.h>
 #include <meshsub/randomsub.h>
+#include <meshsub/trace_file.h>
 #include <sys/types.h>
 
 #define PROGRAM "meshsub-peer"
@@ -105,6 +106,7 @@ void inbox_take(inbox *b, msub_shared *sh, const json_t *request, json_t *reply)
 void inbox_clear(inbox *b, msub_shared *sh);
 
 /* ---- trace.c: RPCs, with cfg.trace ---- */
+#define TRACE_FILES 4
 typedef struct traffic {
   uint64_t rpcs, messages, graft, prune, ihave, iwant, idontwant;
 } traffic;
@@ -115,10 +117,14 @@ typedef struct trace {
   uint64_t delivered, duplicates, dropped_rpcs, withdrawn, tests; /* tests: fields of the test extension */
   json_t *rpcs;
   uint64_t dropped; /* of the log */
+  msub_trace_file *files[TRACE_FILES];
+  size_t n_files;
 } trace;
 void trace_event(trace *t, msub_host *h, const msub_event *ev);
 void trace_counters(const trace *t, json_t *reply);
 void trace_take(trace *t, json_t *reply);
+const char *trace_open(trace *t, const json_t *paths); /* NULL, or why not */
+void trace_close(trace *t, json_t *reply); /* reply may be NULL: else its "files" are what was written */
 void trace_clear(trace *t);
 
 /* ---- partial.c: with cfg.partial ---- */
@@ -186,6 +192,7 @@ typedef struct config {
   size_t queue, max_message, nodes, threads, inbox, rpc_log;
   uint64_t seen_ns;
   bool trace;
+  const json_t *trace_files;
 } config;
 const char *node_config(config *c, const json_t *request);
 const char *nodes_start(peer *p, const config *c);

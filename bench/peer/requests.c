@@ -257,6 +257,13 @@ static const char *rpcs(peer *p, const json_t *q, json_t *out) {
   return NULL;
 }
 
+/* Ends the files of cfg.trace_files. */
+static const char *trace_request(peer *p, const json_t *q, json_t *out) {
+  (void)q;
+  trace_close(&p->trace, out);
+  return NULL;
+}
+
 static const char *control(peer *p, const json_t *q, json_t *out) {
   (void)out;
   return router_control(p, q);
@@ -339,6 +346,7 @@ static const struct request {
   { "partial_add", partial_add, false },
   { "partial_publish", partial_publish, false },
   { "partial_state", partial_state, false },
+  { "trace", trace_request, false },
 };
 
 static const struct request *find_request(const char *op) {

@@ -174,7 +174,41 @@ static void log_rpc(trace *t, const msub_shared *sh, msub_bytes peer_id, const m
 
 /* ---- all of it ---- */
 
+const char *trace_open(trace *t, const json_t *paths) {
+  const json_t *path;
+  size_t i;
+  if (json_array_size(paths) > TRACE_FILES) return "trace_files: at most 4";
+  json_array_foreach(paths, i, path) {
+    msub_trace_file_opts o;
+    const char *why = "trace_files: not a list of texts";
+    msub_trace_file_opts_init(&o);
+    o.path = json_string_value(path);
+    if (!o.path || msub_trace_file_open(&o, &t->files[t->n_files], &why) != MSUB_OK) return why;
+    t->n_files++;
+  }
+  return NULL;
+}
+
+void trace_close(trace *t, json_t *out) {
+  json_t *files = json_array();
+  for (size_t i = 0; i < t->n_files; i++) {
+    msub_trace_file_counts c;
+    json_t *j = json_object(), *kinds = json_object();
+    json_object_set_new(j, "whole", json_boolean(msub_trace_file_close(t->files[i], &c) == MSUB_OK));
+    json_object_set_new(j, "events", json_integer((json_int_t)c.events));
+    json_object_set_new(j, "lost", json_integer((json_int_t)c.lost));
+    json_object_set_new(j, "bytes", json_integer((json_int_t)c.bytes));
+    for (int k = 0; k < MSUB_EVENTS; k++) json_object_set_new(kinds, msub_event_name(k), json_integer((json_int_t)c.kinds[k]));
+    json_object_set_new(j, "kinds", kinds);
+    json_array_append_new(files, j);
+  }
+  t->n_files = 0;
+  if (out) json_object_set(out, "files", files);
+  json_decref(files);
+}
+
 void trace_event(trace *t, msub_host *h, const msub_event *ev) {
+  for (size_t i = 0; i < t->n_files; i++) msub_trace_file_add(t->files[i], msub_host_engine(h), ev);
   const msub_shared *sh = msub_engine_shared(msub_host_engine(h));
   switch (ev->kind) {
   case MSUB_T_RECV_RPC:
@@ -228,5 +262,6 @@ void trace_take(trace *t, json_t *out) {
 
 void trace_clear(trace *t) {
   json_decref(t->rpcs);
+  trace_close(t, NULL);
   *t = (trace){ 0 };
 }

@@ -64,7 +64,8 @@ MSUB_API const char *msub_reason_text(int reason); /* static; any int */
 MSUB_API const char *msub_reason_name(int reason); /* "MALFORMED_RPC": for counters and logs */
 MSUB_API msub_blame msub_reason_blame(int reason);
 
-/* What a trace tells. The first thirteen are those of go-libp2p-pubsub's trace format, in its order and with its numbers. */
+/* What a trace tells. The first thirteen are those of go-libp2p-pubsub's trace format, in its order and with its numbers (trace.h makes its
+ * records). SEND_RPC: the world took it into its queue. */
 /* X(NAME, text, which members are set besides kind and router) */
 #define MSUB_EVENT_MAP(X)                                                                                           \
   X(PUBLISH, "publish", topic, id)                                                                                  \

@@ -68,6 +68,13 @@ func versions() string {
 }
 
 func main() {
+	if len(os.Args) == 3 && os.Args[1] == "read-trace" {
+		if err := readTrace(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, "read-trace:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	out := newOutput(os.Stdout)
 	out.event("hello", object{
 		"proto": 1, "impl": "go", "version": versions(),
