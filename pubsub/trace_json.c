@@ -10,7 +10,7 @@
 
 typedef enum kind { K_TYPE, K_INT, K_BOOL, K_PEER, K_ID, K_TOPIC, K_TEXT, K_MESSAGE, K_FLAT } kind; /* FLAT: of our lines, its fields stand in the outer object */
 typedef enum shape { S_EVENT, S_PUBLISH, S_REJECT, S_DUPLICATE, S_DELIVER, S_ADD, S_REMOVE, S_RECV, S_SEND, S_DROP, S_SENT, S_JOIN, S_LEAVE,
-  S_MESH, S_RPC, S_MESSAGE, S_SUB, S_CONTROL, S_IHAVE, S_IDS, S_GRAFT, S_PRUNE, S_WITHDRAW, S_DEFER, S_FAULT, SHAPES } shape;
+  S_MESH, S_RPC, S_MESSAGE, S_SUB, S_CONTROL, S_IHAVE, S_IDS, S_GRAFT, S_PRUNE, S_WITHDRAW, S_DEFER, S_FAULT, S_EXTENSION, SHAPES } shape;
 typedef struct field {
   uint8_t number, kind, shape;
   bool list;
@@ -60,12 +60,14 @@ static const message schema[SHAPES] = {
   [S_PRUNE] = { 2, { { 1, K_TOPIC, 0, false, "topic", "topic" }, { 2, K_PEER, 0, true, "peers", "peers" } } },
   [S_WITHDRAW] = { 3, { { 1, K_PEER, 0, false, NULL, "peer" }, { 2, K_ID, 0, false, NULL, "id" }, { 3, K_INT, 0, false, NULL, "n" } } },
   [S_DEFER] = { 3, { { 1, K_ID, 0, false, NULL, "id" }, { 2, K_TOPIC, 0, false, NULL, "topic" }, { 3, K_PEER, 0, false, NULL, "peer" } } },
+  [S_EXTENSION] = { 5, { { 1, K_PEER, 0, false, NULL, "peer" }, { 2, K_TEXT, 0, false, NULL, "extension" }, { 3, K_TOPIC, 0, false, NULL, "topic" },
+    { 4, K_ID, 0, false, NULL, "group" }, { 5, K_INT, 0, false, NULL, "bytes" } } },
   [S_FAULT] = { 1, { { 1, K_TEXT, 0, false, NULL, "whose" } } },
 };
 /* The events that are ours alone: they would not fit behind the table's numbers. */
 static const struct { unsigned number; shape shape; } ours[] = {
   { MSUB__TRACE_OURS + MSUB_T_WITHDRAW + 4, S_WITHDRAW }, { MSUB__TRACE_OURS + MSUB_T_DEFER + 4, S_DEFER },
-  { MSUB__TRACE_OURS + MSUB_T_FAULT + 4, S_FAULT }
+  { MSUB__TRACE_OURS + MSUB_T_FAULT + 4, S_FAULT }, { MSUB__TRACE_OURS + MSUB_T_EXTENSION + 4, S_EXTENSION }
 };
 
 /* ---- text ---- */

@@ -143,7 +143,7 @@ static void rpc_meta(sink *s, const msub_engine *e, const msub_rpc *rpc) {
   for (size_t i = 0; i < rpc->n_msgs; i++) message_meta(s, msub_id(rpc->msgs[i]), msub__name_of(e, rpc->msgs[i]->topic_name));
   for (uint32_t i = 0; c && i < c->n; i++) {
     if (is_subscription(&c->e[i])) sub_meta(s, c->e[i].kind == MSUB_C_SUB, msub__name_of(e, c->e[i].topic_name));
-    else has_control = true;
+    else if (c->e[i].kind != MSUB_C_PARTIAL && c->e[i].kind != MSUB_C_TEST) has_control = true; /* those stand beside it */
   }
   if (!has_control) return;
   size_t at = s->n;
@@ -231,6 +231,13 @@ size_t msub_trace_record(const msub_engine *e, const msub_event *ev, bool all, u
     put_bytes(s, 1, peer);
     put_bytes(s, 2, ev->id);
     put_value(s, 3, ev->n);
+    break;
+  case MSUB_T_EXTENSION:
+    put_bytes(s, 1, peer);
+    put_text(s, 2, ev->text ? ev->text : "");
+    if (ev->topic.v) put_bytes(s, 3, topic);
+    put_bytes(s, 4, ev->id);
+    put_value(s, 5, ev->n);
     break;
   default: put_text(s, 1, ev->text ? ev->text : ""); break; /* FAULT */
   }

@@ -17,7 +17,7 @@
  *   PUBLISH … PRUNE    0…12   all that the format has                  an own message was received from our own peer id, as in the format
  *   –                  13     (sendRPCCompleted)                       never made: writing does not block here; but read
  *   WITHDRAW DEFER
- *   FAULT              –      no record, unless `all`
+ *   FAULT EXTENSION    –      no record, unless `all`
  *
  * ids of messages in a RECV_RPC come from a frame that nobody has looked at: the topic's message-id function runs once more for each of
  * them (author and sequence number for topics that nobody here knows). That is most of what tracing costs under an id that is a hash.

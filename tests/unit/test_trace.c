@@ -141,6 +141,9 @@ Test(trace, kinds_beside_the_format) {
   ev = (msub_event){ .kind = MSUB_T_FAULT, .text = "a \"policy\"\n" };
   keep(NULL, &ev);
   expect(MSUB_T_FAULT, HEAD("fault") ",\"whose\":\"a \\\"policy\\\"\\u000a\"}");
+  ev = (msub_event){ .kind = MSUB_T_EXTENSION, .peer = p, .text = "partial", .topic = topic, .id = msub_str("g"), .n = 7 };
+  keep(NULL, &ev);
+  expect(MSUB_T_EXTENSION, HEAD("extension") ",\"peer\":\"@P\",\"extension\":\"partial\",\"topic\":\"news\",\"group\":\"67\",\"bytes\":7}");
   ev.kind = MSUB_EVENTS;
   cr_assert_eq(msub_trace_record(w.e, &ev, true, NULL, 0), 0);
   world_stop(&w);
