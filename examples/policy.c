@@ -351,7 +351,10 @@ static void scenario(msub_sim *s) {
 }
 
 int main(void) {
-  static const msub_sim_router router = { &msub_gossipsub, NULL };
+  msub_gossipsub_opts gs;
+  msub_gossipsub_opts_init(&gs);
+  gs.score = NULL; /* who sends nonsense would not be heard long enough to be refused a place in the mesh */
+  const msub_sim_router router = { &msub_gossipsub, &gs };
   msub_sim_opts o;
   msub_sim_node_opts n;
   msub_sim *s;
