@@ -1,5 +1,6 @@
 /* pubsub/message.c: messages and control parts as blocks of their own. */
 #include "pubsub/engine.h"
+#include "pubsub/rpc_wire.h"
 #include <string.h>
 
 static uint32_t offset(const msub_msg_view *v, msub_bytes field) {
@@ -108,8 +109,7 @@ static size_t view_bytes(const msub_ctl_entry *e, size_t n, size_t *ids, size_t 
 
 static msub_bytes copy(uint8_t **to, msub_bytes b) {
   msub_bytes out = { *to, b.n };
-  if (b.n) memcpy(*to, b.p, b.n);
-  *to += b.n;
+  *to = msub__wr_bytes(*to, b);
   return out;
 }
 

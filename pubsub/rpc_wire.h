@@ -86,8 +86,17 @@ static inline uint8_t *msub__wr_varint(uint8_t *out, uint64_t v) {
   *out++ = (uint8_t)v;
   return out;
 }
+/* Most of what is written are ids: of 8 to 32 bytes they need no call, but two copies of a fixed size that may overlap. */
 static inline uint8_t *msub__wr_bytes(uint8_t *out, msub_bytes b) {
-  if (b.n) memcpy(out, b.p, b.n);
+  if (b.n >= 16 && b.n <= 32) {
+    memcpy(out, b.p, 16);
+    memcpy(out + b.n - 16, b.p + b.n - 16, 16);
+  } else if (b.n >= 8 && b.n < 16) {
+    memcpy(out, b.p, 8);
+    memcpy(out + b.n - 8, b.p + b.n - 8, 8);
+  } else if (b.n) {
+    memcpy(out, b.p, b.n);
+  }
   return out + b.n;
 }
 /* A length-delimited field. */

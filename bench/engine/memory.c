@@ -8,6 +8,7 @@ double run_c3_idle(void) { /* T-E8: an instance */
   enum { N = 1000 };
   rig r;
   rig_init(&r);
+  r.gossip.score = NULL;
   rig_start(&r, 0, false);
   size_t before = r.live;
   msub_engine *e[N];
@@ -33,6 +34,7 @@ double run_c3_session(void) { /* the peer ids lie in the shared, once for all en
   enum { N = 10000 };
   rig r;
   rig_init(&r);
+  r.gossip.score = NULL;
   rig_start(&r, 1, false);
   rig_peers(&r, N, 0, false);
   msub_engine *other;
@@ -45,26 +47,32 @@ double run_c3_session(void) { /* the peer ids lie in the shared, once for all en
   return bytes;
 }
 
-double run_c3_link(void) {
+/* scored: all peers are in the meshes; what the table of scores keeps of them. */
+static double link_bytes(const msub_score_opts *score, bool in_mesh) {
   rig r;
   rig_init(&r);
+  r.gossip.score = score;
+  r.gossip.mesh.dhi = 2000;
   rig_start(&r, 100, false);
   rig_peers(&r, 1000, 0, false);
   size_t before = r.live;
   for (size_t p = 0; p < r.n_peers; p++)
     for (size_t t = 0; t < 100; t++) {
-      msub_ctl_entry e = { .kind = MSUB_C_SUB };
-      rig_control(&r, r.peers[p], &e, 1, msub_str(rig_topic(t)));
+      msub_ctl_entry e[2] = { { .kind = MSUB_C_SUB }, { .kind = MSUB_C_GRAFT } };
+      rig_control(&r, r.peers[p], e, in_mesh ? 2 : 1, msub_str(rig_topic(t)));
     }
   double bytes = (double)(r.live - before) / (1000.0 * 100);
   rig_free(&r);
   return bytes;
 }
+double run_c3_link(void) { return link_bytes(NULL, false); }
+double run_c3_scored(void) { return link_bytes(&msub_gossipsub_default_score, true) - link_bytes(NULL, true); }
 
 double run_c3_many(void) { /* T-E9: engines with 20 sessions on one topic, the mesh formed */
   enum { N = 2000, P = 20 };
   rig r;
   rig_init(&r);
+  r.gossip.score = NULL;
   rig_start(&r, 1, false);
   rig_peers(&r, P, 1, false);
   static msub_engine *e[N];

@@ -49,8 +49,7 @@ void msub__gs_candidates(msub_router *r, msub_topic t, unsigned how, double floo
       if (!(how & MSUB__GS_DIRECT_TOO) || !direct) continue;
     }
     if (!(how & MSUB__GS_UNFILTERED) && !msub_h_may_peer(r, t, s)) continue;
-    double score = msub__gs_score(r, s);
-    if (how & MSUB__GS_ABOVE ? score <= floor : score < floor) continue;
+    if (how & MSUB__GS_ABOVE ? msub__gs_score(r, s) <= floor : !msub__gs_score_is(r, s, floor)) continue;
     if (how & MSUB__GS_MIND_BACKOFF && l->is & MSUB__GS_BACKED && msub__gs_backoff_blocks(r, s, t, l)) continue;
     msub__gs_picks_add(out, s);
   }

@@ -52,8 +52,8 @@ static int init(msub_router *r) {
   const msub_gossipsub_opts *o = msub__gs_opts(r);
   g->parity = o->go_parity || msub_r_go_parity(r);
   g->next_heartbeat = msub__deadline(msub_r_mono(r), o->heartbeat_delay_ns);
-  int rc = msub__gs_score_init(r);
-  if (rc == MSUB_OK) rc = msub__gs_direct_init(r);
+  g->began = msub_r_mono(r);
+  int rc = msub__gs_direct_init(r);
   if (rc == MSUB_OK) rc = msub__gs_gater_init(r);
   if (rc != MSUB_OK) fini(r);
   return rc;
@@ -152,7 +152,7 @@ static void remote_leave(msub_router *r, msub_session s, msub_topic t, bool down
 /* Asked for every RPC: what is switched off is asked about by a pointer, and who is direct last. */
 static msub_accept accept_from(msub_router *r, msub_session s) {
   msub_accept a = MSUB_FROM_ALL;
-  if (msub__gs_score(r, s) < msub__gs_thresholds_of(r)->graylist) a = MSUB_FROM_NONE;
+  if (!msub__gs_score_is(r, s, msub__gs_thresholds_of(r)->graylist)) a = MSUB_FROM_NONE;
   else if (msub__gs_of(r)->gater && !msub__gs_gater_hears(r, s)) a = MSUB_FROM_CONTROL;
   return a != MSUB_FROM_ALL && msub__gs_session_of(r, s)->is & MSUB__GS_IS_DIRECT ? MSUB_FROM_ALL : a;
 }

@@ -46,7 +46,8 @@ typedef struct msub__gs {
   struct msub__gs_retries *retries;
   struct msub__gs_directs *directs;
   struct msub__gs_gater *gater;
-  struct msub__gs_scores *scores;
+  struct msub__gs_scores *scores; /* made for the first session */
+  uint64_t began;
   struct msub__gs_ext *ext;
   uint32_t tick;   /* heartbeats so far */
   /* the control RPC that is being handled; a long one comes in several calls */

@@ -33,7 +33,7 @@ static verdict judge(msub_router *r, msub_session s, msub__gs_session *ss, msub_
 void msub__gs_graft(msub_router *r, msub_session s, const msub_ctl *c, msub__gs_actions *a) {
   msub__gs *g = msub__gs_of(r);
   msub__gs_session *ss = msub__gs_session_of(r, s);
-  bool bad = msub__gs_score(r, s) < 0, px = true; /* px: the reference's one flag for the whole RPC */
+  bool bad = !msub__gs_score_is(r, s, 0), px = true; /* px: the reference's one flag for the whole RPC */
   size_t first = a->n;
   for (uint32_t i = 0; i < c->n; i++) {
     if (c->e[i].kind != MSUB_C_GRAFT) continue;

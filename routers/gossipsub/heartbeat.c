@@ -4,7 +4,7 @@
 /* Members whose score fell below 0 go, without peer exchange. */
 static void drop_bad(msub_router *r, msub_topic t, msub__gs_topic *tt, msub__gs_actions *a) {
   for (uint32_t i = tt->n; i-- > 0;)
-    if (msub__gs_score(r, tt->s[i]) < 0) msub__gs_prune(r, t, tt, tt->s[i], false, a);
+    if (!msub__gs_score_is(r, tt->s[i], 0)) msub__gs_prune(r, t, tt, tt->s[i], false, a);
 }
 
 static void fill(msub_router *r, msub_topic t, msub__gs_topic *tt, const msub_gossipsub_mesh *m, msub__gs_actions *a) {

@@ -9,7 +9,7 @@ static bool allowed(msub_router *r, msub_session s, msub__gs_session *ss, const 
   msub__gs *g = msub__gs_of(r);
   bool any = g->parity; /* the reference counts every RPC with a control part */
   for (uint32_t i = 0; i < c->n && !any; i++) any = c->e[i].kind == MSUB_C_IHAVE;
-  if (!any || msub__gs_score(r, s) < msub__gs_thresholds_of(r)->gossip) return false;
+  if (!any || !msub__gs_score_is(r, s, msub__gs_thresholds_of(r)->gossip)) return false;
   uint16_t most = msub__gs_opts(r)->max_ihave_messages;
   if (!(g->rpc_is & MSUB__GS_RPC_IHAVE)) {
     g->rpc_is |= MSUB__GS_RPC_IHAVE;

@@ -54,7 +54,7 @@ static void serve(msub_router *r, msub_session s, const msub_ctl *c, asked *a) {
 }
 
 void msub__gs_iwant(msub_router *r, msub_session s, const msub_ctl *c) {
-  if (msub__gs_score(r, s) < msub__gs_thresholds_of(r)->gossip) return;
+  if (!msub__gs_score_is(r, s, msub__gs_thresholds_of(r)->gossip)) return;
   if (names_several(c)) {
     asked a = { 0 };
     serve(r, s, c, &a);

@@ -51,7 +51,7 @@ void msub__gs_prune(msub_router *r, msub_topic t, msub__gs_topic *tt, msub_sessi
 static void graft_fanout(msub_router *r, msub_topic t, msub__gs_topic *tt, const msub__gs_picks *fanout, size_t want, msub__gs_actions *a) {
   for (size_t i = 0; i < fanout->n && tt->n < want; i++) {
     msub_session s = fanout->s[i];
-    if (msub__gs_score(r, s) < 0 || msub__gs_backoff_blocks(r, s, t, msub_r_link(r, s, t))) continue;
+    if (!msub__gs_score_is(r, s, 0) || msub__gs_backoff_blocks(r, s, t, msub_r_link(r, s, t))) continue;
     (void)graft(r, t, tt, s, a);
   }
 }

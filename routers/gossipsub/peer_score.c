@@ -15,7 +15,8 @@ typedef struct row {
   uint32_t addresses;
   uint8_t is;
 } row;
-enum { USED = 1, LIVE = 2, DIRTY = 4 };
+/* DIRTY: the sums have changed; FELL: and not just risen. */
+enum { USED = 1, LIVE = 2, DIRTY = 4, FELL = 8 };
 
 /* Of a slot. ACTIVE: something in it is not 0, so it can count. */
 enum { IN_MESH = 1, P3_ON = 2, SLOT_LIVE = 4, ACTIVE = 8 };
@@ -162,13 +163,19 @@ static bool slot_of(msub__ps *ps, uint32_t r, uint32_t topic, uint32_t *hint, ui
   return true;
 }
 
+/* Whole quanta. The quotient of doubles is the exact one as long as both are below 2^53, and much faster than that of integers. */
+static double quanta(uint64_t ns, uint64_t quantum) {
+  if (quantum == 0) return 0;
+  return ns < UINT64_C(1) << 53 ? (double)(int64_t)((double)ns / (double)quantum) : (double)(ns / quantum);
+}
+
 /* One peer's part in a topic, in the reference's order of adding. */
 static inline double slot_score(const msub__ps *ps, const column *c, uint32_t k) {
   const msub_topic_score *p = &c->p;
   double sum = 0;
   if (c->flags[k] & IN_MESH) {
     uint64_t in = ps->refreshed > c->graft[k] ? ps->refreshed - c->graft[k] : 0;
-    double p1 = p->time_in_mesh_quantum_ns ? (double)(in / p->time_in_mesh_quantum_ns) : 0;
+    double p1 = quanta(in, p->time_in_mesh_quantum_ns);
     if (p1 > p->time_in_mesh_cap) p1 = p->time_in_mesh_cap;
     sum += p1 * p->time_in_mesh_weight;
   }
@@ -190,9 +197,9 @@ static double of_topics(const msub__ps *ps, const row *w) {
   return (ps->p->topic_score_cap > 0 && w->topic_sum > ps->p->topic_score_cap ? ps->p->topic_score_cap : w->topic_sum) + w->topic_debt;
 }
 
-static void mark(msub__ps *ps, uint32_t r, column *c, uint32_t slot) {
+static void mark(msub__ps *ps, uint32_t r, column *c, uint32_t slot, uint8_t how) {
   c->flags[slot] |= ACTIVE;
-  ps->rows[r].is |= DIRTY;
+  ps->rows[r].is |= how;
 }
 
 static int rising(const void *a, const void *b) {
@@ -200,21 +207,20 @@ static int rising(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* At most the topic's share of what the median member of the mesh has. Without memory nobody owes anything. */
-static double threshold(msub__ps *ps, const column *c) {
+/* At most the topic's share of what the median member of the mesh has; of a mesh larger than any should be, of every k-th member. */
+static double threshold(const column *c) {
+  enum { SAMPLE = 63 };
   const msub_topic_score *p = &c->p;
-  double few[64], *has = few, most = p->mesh_message_deliveries_threshold;
-  size_t members = 0, n = 0;
+  double has[SAMPLE], most = p->mesh_message_deliveries_threshold;
+  uint32_t members = 0, n = 0, at = 0;
   if (!(p->mesh_message_deliveries_share > 0) || !(p->mesh_message_deliveries_weight < 0 || p->mesh_failure_penalty_weight < 0)) return most;
   for (uint32_t k = 0; k < c->n; k++) members += c->flags[k] & IN_MESH;
   if (members == 0) return 0;
-  if (members > sizeof few / sizeof *few) has = msub__alloc(&ps->mem, members * sizeof *has);
-  if (!has) return 0;
+  uint32_t step = (members + SAMPLE - 1) / SAMPLE;
   for (uint32_t k = 0; k < c->n; k++)
-    if (c->flags[k] & IN_MESH) has[n++] = c->p3[k];
+    if (c->flags[k] & IN_MESH && at++ % step == 0) has[n++] = c->p3[k];
   qsort(has, n, sizeof *has, rising);
   double share = has[n / 2] * p->mesh_message_deliveries_share;
-  if (has != few) msub__free(&ps->mem, has, members * sizeof *has);
   return share < most ? share : most;
 }
 
@@ -299,7 +305,7 @@ uint32_t msub__ps_down(msub__ps *ps, uint32_t r, uint64_t now, uint64_t *until) 
     uint32_t k = LINK_SLOT(l);
     c->p2[k] = 0;
     if (c->flags[k] & IN_MESH) out(ps, c, k);
-    mark(ps, r, c, k);
+    mark(ps, r, c, k, DIRTY | FELL);
     l = c->next[k];
   }
   *until = w->until = msub__deadline(now, ps->p->retain_ns);
@@ -322,6 +328,19 @@ void msub__ps_penalty(msub__ps *ps, uint32_t r, double n) {
   if (r && r < ps->n_rows) ps->rows[r].behaviour += n;
 }
 
+/* With P5 to P7 as they are now. */
+static double total(const msub__ps *ps, const row *w) {
+  const msub_score_params *p = ps->p;
+  double score = of_topics(ps, w);
+  score += w->app * p->app_specific_weight;
+  if (w->addresses) score += msub__sa_factor(&ps->addresses, w->addresses, p->ip_colocation_factor_threshold) * p->ip_colocation_factor_weight;
+  if (w->behaviour > p->behaviour_penalty_threshold) {
+    double excess = w->behaviour - p->behaviour_penalty_threshold;
+    score += excess * excess * p->behaviour_penalty_weight;
+  }
+  return score;
+}
+
 double msub__ps_score(msub__ps *ps, uint32_t r) {
   if (r == 0 || r >= ps->n_rows || !(ps->rows[r].is & USED)) return 0;
   row *w = &ps->rows[r];
@@ -332,17 +351,15 @@ double msub__ps_score(msub__ps *ps, uint32_t r) {
       add_topic(ps, w, slot_score(ps, c, LINK_SLOT(l)));
       l = c->next[LINK_SLOT(l)];
     }
-    w->is = (uint8_t)(w->is & ~DIRTY);
+    w->is = (uint8_t)(w->is & ~(DIRTY | FELL));
   }
-  const msub_score_params *p = ps->p;
-  double score = of_topics(ps, w);
-  score += w->app * p->app_specific_weight;
-  if (w->addresses) score += msub__sa_factor(&ps->addresses, w->addresses, p->ip_colocation_factor_threshold) * p->ip_colocation_factor_weight;
-  if (w->behaviour > p->behaviour_penalty_threshold) {
-    double excess = w->behaviour - p->behaviour_penalty_threshold;
-    score += excess * excess * p->behaviour_penalty_weight;
-  }
-  return score;
+  return total(ps, w);
+}
+
+bool msub__ps_at_least(msub__ps *ps, uint32_t r, double floor) {
+  if (r == 0 || r >= ps->n_rows || !(ps->rows[r].is & USED)) return 0 >= floor;
+  if (!(ps->rows[r].is & FELL) && total(ps, &ps->rows[r]) >= floor) return true;
+  return msub__ps_score(ps, r) >= floor;
 }
 
 /* ---- topics ---- */
@@ -386,10 +403,10 @@ static void change(msub__ps *ps, column *c, const msub_topic_score *p) {
       c->p2[k] = p->first_message_deliveries_cap;
     if (p->mesh_message_deliveries_cap < c->p.mesh_message_deliveries_cap && c->p3[k] > p->mesh_message_deliveries_cap)
       c->p3[k] = p->mesh_message_deliveries_cap;
-    ps->rows[c->peer[k]].is |= DIRTY;
+    ps->rows[c->peer[k]].is |= DIRTY | FELL;
   }
   c->p = *p;
-  c->threshold = threshold(ps, c);
+  c->threshold = threshold(c);
 }
 
 uint32_t msub__ps_topic(msub__ps *ps, uint32_t name, const msub_topic_score *p) {
@@ -401,7 +418,7 @@ uint32_t msub__ps_topic(msub__ps *ps, uint32_t name, const msub_topic_score *p) 
   for (topic = 1; topic <= ps->n_topics; topic++)
     if (ps->t[topic - 1].name == 0) {
       ps->t[topic - 1] = (column){ .p = *p, .name = name };
-      ps->t[topic - 1].threshold = threshold(ps, &ps->t[topic - 1]);
+      ps->t[topic - 1].threshold = threshold(&ps->t[topic - 1]);
       return topic;
     }
   if (ps->n_topics == MSUB__GS_SCORED_TOPICS) return 0;
@@ -414,7 +431,7 @@ uint32_t msub__ps_topic(msub__ps *ps, uint32_t name, const msub_topic_score *p) 
   }
   column *c = &ps->t[ps->n_topics++];
   *c = (column){ .p = *p, .name = name };
-  c->threshold = threshold(ps, c);
+  c->threshold = threshold(c);
   return ps->n_topics;
 }
 
@@ -426,7 +443,7 @@ void msub__ps_graft(msub__ps *ps, uint32_t r, uint32_t topic, uint32_t *hint, ui
   column *c = &ps->t[topic - 1];
   c->graft[k] = now;
   c->flags[k] = (uint8_t)((c->flags[k] | IN_MESH) & ~P3_ON);
-  mark(ps, r, c, k);
+  mark(ps, r, c, k, DIRTY | FELL);
 }
 
 void msub__ps_prune(msub__ps *ps, uint32_t r, uint32_t topic, uint32_t *hint) {
@@ -434,7 +451,7 @@ void msub__ps_prune(msub__ps *ps, uint32_t r, uint32_t topic, uint32_t *hint) {
   if (!slot_of(ps, r, topic, hint, &k)) return;
   column *c = &ps->t[topic - 1];
   out(ps, c, k);
-  mark(ps, r, c, k);
+  mark(ps, r, c, k, DIRTY | FELL);
 }
 
 static void count_p3(column *c, uint32_t k) {
@@ -449,7 +466,7 @@ void msub__ps_first(msub__ps *ps, uint32_t r, uint32_t topic, uint32_t *hint) {
   c->p2[k] += 1;
   if (c->p2[k] > c->p.first_message_deliveries_cap) c->p2[k] = c->p.first_message_deliveries_cap;
   if (c->flags[k] & IN_MESH) count_p3(c, k);
-  mark(ps, r, c, k);
+  mark(ps, r, c, k, DIRTY);
 }
 
 void msub__ps_copy(msub__ps *ps, uint32_t r, uint32_t topic, uint32_t *hint) {
@@ -458,7 +475,7 @@ void msub__ps_copy(msub__ps *ps, uint32_t r, uint32_t topic, uint32_t *hint) {
   column *c = &ps->t[topic - 1];
   if (!(c->flags[k] & IN_MESH)) return;
   count_p3(c, k);
-  mark(ps, r, c, k);
+  mark(ps, r, c, k, DIRTY);
 }
 
 void msub__ps_invalid(msub__ps *ps, uint32_t r, uint32_t topic, uint32_t *hint) {
@@ -466,7 +483,7 @@ void msub__ps_invalid(msub__ps *ps, uint32_t r, uint32_t topic, uint32_t *hint) 
   if (!slot_of(ps, r, topic, hint, &k)) return;
   column *c = &ps->t[topic - 1];
   c->p4[k] += 1;
-  mark(ps, r, c, k);
+  mark(ps, r, c, k, DIRTY | FELL);
 }
 
 /* ---- records ---- */
@@ -496,8 +513,7 @@ void msub__ps_deliver(msub__ps *ps, uint64_t hash, uint32_t r, uint32_t topic, u
   }
 }
 
-void msub__ps_duplicate(msub__ps *ps, uint64_t hash, uint32_t r, uint32_t topic, uint32_t *hint, uint64_t now) {
-  msub__sr_record *d = msub__sr_get(&ps->records, &ps->mem, hash, record_until(ps, now));
+static void copy_of(msub__ps *ps, msub__sr_record *d, uint32_t r, uint32_t topic, uint32_t *hint, uint64_t now) {
   uint32_t serial = r && r < ps->n_rows ? ps->rows[r].serial : 0;
   const column *c = column_of(ps, topic);
   if (!d || msub__sr_noted(&ps->records, d, r, serial)) return;
@@ -510,6 +526,13 @@ void msub__ps_duplicate(msub__ps *ps, uint64_t hash, uint32_t r, uint32_t topic,
   case MSUB__SR_INVALID: msub__ps_invalid(ps, r, topic, hint); return;
   default: return;
   }
+}
+
+void msub__ps_duplicate(msub__ps *ps, uint64_t hash, uint32_t r, uint32_t topic, uint32_t *hint, uint64_t now) {
+  copy_of(ps, msub__sr_get(&ps->records, &ps->mem, hash, record_until(ps, now)), r, topic, hint, now);
+}
+void msub__ps_again(msub__ps *ps, uint64_t hash, uint32_t r, uint32_t topic, uint32_t *hint, uint64_t now) {
+  copy_of(ps, msub__sr_find(&ps->records, hash), r, topic, hint, now);
 }
 
 void msub__ps_reject(msub__ps *ps, uint64_t hash, uint32_t r, uint32_t topic, uint32_t *hint, uint64_t now, msub__ps_verdict v) {
@@ -530,7 +553,6 @@ void msub__ps_reject(msub__ps *ps, uint64_t hash, uint32_t r, uint32_t topic, ui
   msub__sr_unnote(&ps->records, d);
 }
 
-bool msub__ps_known(const msub__ps *ps, uint64_t hash) { return msub__sr_find(&ps->records, hash) != NULL; }
 size_t msub__ps_records(const msub__ps *ps) { return msub__sr_count(&ps->records); }
 void msub__ps_gc(msub__ps *ps, uint64_t now) { msub__sr_expire(&ps->records, now); }
 
@@ -579,7 +601,7 @@ static void refresh_column(msub__ps *ps, column *c, double zero, uint64_t now) {
       if (!(f & (IN_MESH | P3_ON)) && !(p2 > 0 || p3 > 0 || p3b > 0 || p4 > 0)) c->flags[k] = (uint8_t)(f & ~ACTIVE);
     }
   }
-  c->threshold = threshold(ps, c);
+  c->threshold = threshold(c);
   for (uint32_t k = 0; k < c->n; k++)
     if (c->flags[k] & ACTIVE) add_topic(ps, &ps->rows[c->peer[k]], slot_score(ps, c, k));
   if (c->left && !c->pinned && !counts) retire(ps, c);
@@ -595,7 +617,7 @@ void msub__ps_refresh(msub__ps *ps, uint64_t now) {
       continue;
     }
     w->topic_sum = w->topic_debt = 0;
-    w->is = (uint8_t)(w->is & ~DIRTY);
+    w->is = (uint8_t)(w->is & ~(DIRTY | FELL));
     if (!(w->is & LIVE) || !(w->behaviour > 0)) continue;
     w->behaviour *= ps->p->behaviour_penalty_decay;
     if (w->behaviour < zero) w->behaviour = 0;

@@ -7,7 +7,7 @@
  *   └───┴──────────────────────────────┘                       └───────────────────────────────────────────┘
  *
  * A refresh walks the columns of each topic once: it decays and sums up. In between a counter that changes marks its row, and
- * the sum of a marked row is made again when somebody asks. A freed slot belongs to row 0, which nobody reads.
+ * the sum of a marked row is made again when somebody asks; whether it is above a threshold can often be told without. A freed slot belongs to row 0, which nobody reads.
  *
  *   addresses (score_address.h): how many rows have each
  *   records (score_records.c): what became of a message and who brought it, in order of arrival, for record_ttl_ns */
@@ -38,6 +38,8 @@ void msub__ps_forget(msub__ps *ps, uint32_t row);
 void msub__ps_addresses(msub__ps *ps, uint32_t row, const msub_bytes *a, size_t n);
 void msub__ps_app(msub__ps *ps, uint32_t row, double value);
 double msub__ps_score(msub__ps *ps, uint32_t row);
+/* score >= floor, without making a sum that good deeds have only raised since. */
+bool msub__ps_at_least(msub__ps *ps, uint32_t row, double floor);
 void msub__ps_penalty(msub__ps *ps, uint32_t row, double n);
 
 /* ---- topics: 0 is none ---- */
@@ -71,7 +73,8 @@ void msub__ps_deliver(msub__ps *ps, uint64_t hash, uint32_t row, uint32_t topic,
 void msub__ps_duplicate(msub__ps *ps, uint64_t hash, uint32_t row, uint32_t topic, uint32_t *hint, uint64_t now);
 /* FORGED: authenticity; its sender alone pays, no record. NOTHING: not the peer's fault, no record. */
 void msub__ps_reject(msub__ps *ps, uint64_t hash, uint32_t row, uint32_t topic, uint32_t *hint, uint64_t now, msub__ps_verdict v);
-bool msub__ps_known(const msub__ps *ps, uint64_t hash); /* is there a record? */
+/* As duplicate, but nothing when there is no record. */
+void msub__ps_again(msub__ps *ps, uint64_t hash, uint32_t row, uint32_t topic, uint32_t *hint, uint64_t now);
 
 /* ---- time ---- */
 

@@ -27,6 +27,6 @@ void msub__gs_pruned(msub_router *r, msub_session s, const msub_ctl *c) {
       msub__gs_score_prune(r, s, t);
     }
     back_off(r, s, t, e->backoff_s);
-    if (e->n_px && msub__gs_score(r, s) >= msub__gs_thresholds_of(r)->accept_px) msub__gs_px_take(r, e);
+    if (e->n_px && msub__gs_score_is(r, s, msub__gs_thresholds_of(r)->accept_px)) msub__gs_px_take(r, e);
   }
 }

@@ -26,7 +26,7 @@ static void add(const job *j, msub_session s, bool ask) {
 }
 
 static bool takes_own(msub_router *r, msub_session s, const msub__gs_session *ss) {
-  return ss->is & MSUB__GS_IS_DIRECT || msub__gs_score(r, s) >= msub__gs_thresholds_of(r)->publish;
+  return ss->is & MSUB__GS_IS_DIRECT || msub__gs_score_is(r, s, msub__gs_thresholds_of(r)->publish);
 }
 
 static void everybody(const job *j, msub_topic t, bool ask) {

@@ -17,22 +17,28 @@ static uint64_t interval(const msub_router *r) {
 }
 static uint64_t hash_address(const void *ctx, msub_bytes b) { return msub_r_hash(ctx, b); }
 
-int msub__gs_score_init(msub_router *r) {
+/* An idle engine has no table. NULL: scores are off, or no memory; then this peer has 0. */
+static struct msub__gs_scores *need(msub_router *r) {
   msub__gs *g = msub__gs_of(r);
-  if (!opts_of(r)) return MSUB_OK;
-  g->scores = msub__zalloc(msub_r_mem(r), 1, sizeof *g->scores);
-  if (!g->scores) return MSUB_ERR_NOMEM;
-  msub__promises_init(&g->scores->promises);
-  g->scores->next_refresh = msub__deadline(msub_r_mono(r), interval(r));
-  g->scores->ps = msub__ps_new(msub_r_mem(r), &opts_of(r)->params, g->parity, hash_address, r);
-  return g->scores->ps ? MSUB_OK : MSUB_ERR_NOMEM;
+  if (!opts_of(r) || g->scores) return g->scores;
+  struct msub__gs_scores *sc = msub__zalloc(msub_r_mem(r), 1, sizeof *sc);
+  if (!sc) return NULL;
+  sc->ps = msub__ps_new(msub_r_mem(r), &opts_of(r)->params, g->parity, hash_address, r);
+  if (!sc->ps) {
+    msub__free(msub_r_mem(r), sc, sizeof *sc);
+    return NULL;
+  }
+  msub__promises_init(&sc->promises);
+  uint64_t passed = (msub_r_mono(r) - g->began) / interval(r); /* the phase is that of the router's beginning */
+  sc->next_refresh = msub__deadline(g->began + passed * interval(r), interval(r));
+  return g->scores = sc;
 }
 
 void msub__gs_score_fini(msub_router *r) {
   msub__gs *g = msub__gs_of(r);
   struct msub__gs_scores *sc = g->scores;
   if (!sc) return;
-  for (uint32_t i = 1, name; sc->ps && (name = msub__ps_topic_name(sc->ps, i)) != MSUB__NONE; i++)
+  for (uint32_t i = 1, name; (name = msub__ps_topic_name(sc->ps, i)) != MSUB__NONE; i++)
     if (name) msub_r_name_drop(r, name);
   msub__ps_free(sc->ps);
   msub__promises_fini(&sc->promises, msub_r_mem(r));
@@ -100,6 +106,11 @@ double msub__gs_score(msub_router *r, msub_session s) {
   return sc ? msub__ps_score(sc->ps, row_of(r, s)) : 0;
 }
 
+bool msub__gs_score_is(msub_router *r, msub_session s, double floor) {
+  const struct msub__gs_scores *sc = msub__gs_of(r)->scores;
+  return sc ? msub__ps_at_least(sc->ps, row_of(r, s), floor) : 0 >= floor;
+}
+
 const msub_score_thresholds *msub__gs_thresholds_of(const msub_router *r) {
   static const msub_score_thresholds none = { 0 };
   return opts_of(r) ? &opts_of(r)->thresholds : &none;
@@ -108,7 +119,7 @@ const msub_score_thresholds *msub__gs_thresholds_of(const msub_router *r) {
 /* ---- what happened ---- */
 
 void msub__gs_score_up(msub_router *r, msub_session s, const msub_session_info *i) {
-  struct msub__gs_scores *sc = msub__gs_of(r)->scores;
+  struct msub__gs_scores *sc = need(r);
   if (!sc) return;
   msub__gs_peer *p = msub_r_peer(r, s);
   uint32_t old = msub__ps_row(sc->ps, p->row, i->peer.v);
@@ -210,8 +221,7 @@ void msub__gs_score_duplicate(msub_router *r, msub_topic t, msub_bytes id, msub_
   struct msub__gs_scores *sc = msub__gs_of(r)->scores;
   uint32_t topic = sc && from.v ? topic_of(r, t) : 0;
   if (!topic) return;
-  uint64_t hash = record_hash(r, t, id);
-  if (msub__ps_known(sc->ps, hash)) msub__ps_duplicate(sc->ps, hash, row_of(r, from), topic, hint_of(r, from, t), msub_r_mono(r));
+  msub__ps_again(sc->ps, record_hash(r, t, id), row_of(r, from), topic, hint_of(r, from, t), msub_r_mono(r));
 }
 
 void msub__gs_score_penalty(msub_router *r, msub_session s, unsigned n) {
@@ -302,8 +312,8 @@ static int inspect(msub_router *r, struct msub__gs_scores *sc, const msub_gossip
 }
 
 int msub__gs_score_command(msub_router *r, uint32_t what, const void *arg, size_t n) {
-  struct msub__gs_scores *sc = msub__gs_of(r)->scores;
-  if (!sc) return MSUB_ERR_UNSUPPORTED;
+  struct msub__gs_scores *sc = need(r);
+  if (!sc) return opts_of(r) ? MSUB_ERR_NOMEM : MSUB_ERR_UNSUPPORTED;
   switch (what) {
   case MSUB_GOSSIPSUB_APP_SCORE: return n == sizeof(msub_gossipsub_app_score) ? set_app(r, sc, arg) : MSUB_ERR_INVAL;
   case MSUB_GOSSIPSUB_TOPIC_SCORE: return n == sizeof(msub_gossipsub_topic_score) ? set_topic(r, sc, arg) : MSUB_ERR_INVAL;

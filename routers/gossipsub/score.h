@@ -6,10 +6,10 @@
 
 struct msub__gs_peer;
 
-MSUB_MUST int msub__gs_score_init(msub_router *r); /* fini follows in any case */
 void msub__gs_score_fini(msub_router *r);
 
 double msub__gs_score(msub_router *r, msub_session s);
+bool msub__gs_score_is(msub_router *r, msub_session s, double floor); /* at least that; cheaper than to compare */
 const msub_score_thresholds *msub__gs_thresholds_of(const msub_router *r);
 
 /* What happened. */

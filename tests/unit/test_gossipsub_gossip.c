@@ -241,8 +241,6 @@ Test(gossipsub, hooks_of_gossip) {
 /* ---- without memory ---- */
 
 static void scenario(void) {
-  msub_gossipsub_opts_init(&o);
-  o.peer_exchange = true;
   msub_topic t, u;
   const char *topics[] = { "t", "u", "v" };
   for (uint8_t p = 1; p <= 16; p++) {
@@ -284,6 +282,8 @@ Test(gossipsub, every_allocation_fails_once) {
   size_t failures = 0;
   for (size_t at = 1;; at += at < 400 ? 1 : 7) {
     gs_init();
+    o.peer_exchange = true;
+    o.score = &msub_gossipsub_default_score;
     msub_mem mem = world_mem(&w);
     w.mem.fail_after = at;
     int rc = world_try_start(&w, &msub_gossipsub, &mem);
