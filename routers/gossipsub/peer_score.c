@@ -554,13 +554,13 @@ void msub__ps_reject(msub__ps *ps, uint64_t hash, uint32_t r, uint32_t topic, ui
 }
 
 size_t msub__ps_records(const msub__ps *ps) { return msub__sr_count(&ps->records); }
-void msub__ps_gc(msub__ps *ps, uint64_t now) { msub__sr_expire(&ps->records, now); }
+void msub__ps_gc(msub__ps *ps, uint64_t now) { msub__sr_expire(&ps->records, &ps->mem, now); }
 
 void msub__ps_settle(msub__ps *ps, uint64_t now) {
   uint64_t window = 0;
   for (uint32_t i = 0; i < ps->n_topics; i++)
     if (ps->t[i].p.mesh_message_deliveries_window_ns > window) window = ps->t[i].p.mesh_message_deliveries_window_ns;
-  msub__sr_settle(&ps->records, now, window);
+  msub__sr_settle(&ps->records, &ps->mem, now, window);
 }
 
 /* ---- time ---- */

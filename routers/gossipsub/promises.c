@@ -59,13 +59,17 @@ void msub__promises_release(msub__promises *p, uint32_t peer) {
     if (((const promise *)msub__ring_at(&p->ring, i))->peer == peer) end(p, NUMBER(p->first + i));
 }
 
-uint32_t msub__promises_broken(msub__promises *p, uint64_t now) {
+uint32_t msub__promises_broken(msub__promises *p, const msub_mem *mem, uint64_t now) {
   while (p->ring.n) {
     const promise *q = msub__ring_front(&p->ring);
     uint32_t peer = q->peer;
     if (peer != MSUB__NONE && q->until >= now) return MSUB__NONE;
     pop(p);
     if (peer != MSUB__NONE) return peer;
+  }
+  if (p->ring.cap) { /* what a flood made grow is given back */
+    msub__promises_fini(p, mem);
+    msub__promises_init(p);
   }
   return MSUB__NONE;
 }

@@ -18,6 +18,6 @@ void msub__promises_add(msub__promises *p, const msub_mem *mem, uint64_t hash, u
 void msub__promises_keep(msub__promises *p, uint64_t hash);   /* the message is here */
 void msub__promises_release(msub__promises *p, uint32_t peer); /* nothing is expected of this peer any more */
 /* Takes out the next one whose time was over before now; its peer, or MSUB__NONE. */
-uint32_t msub__promises_broken(msub__promises *p, uint64_t now);
+uint32_t msub__promises_broken(msub__promises *p, const msub_mem *mem, uint64_t now);
 size_t msub__promises_count(const msub__promises *p);
 #endif

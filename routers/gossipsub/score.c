@@ -247,7 +247,7 @@ void msub__gs_score_throttled(msub_router *r, msub_session s) {
 void msub__gs_score_heartbeat(msub_router *r) {
   struct msub__gs_scores *sc = msub__gs_of(r)->scores;
   if (!sc) return;
-  for (uint32_t row; (row = msub__promises_broken(&sc->promises, msub_r_mono(r))) != MSUB__NONE;) msub__ps_penalty(sc->ps, row, 1);
+  for (uint32_t row; (row = msub__promises_broken(&sc->promises, msub_r_mem(r), msub_r_mono(r))) != MSUB__NONE;) msub__ps_penalty(sc->ps, row, 1);
 }
 
 uint64_t msub__gs_score_deadline(const msub_router *r) {

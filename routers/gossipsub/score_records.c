@@ -83,11 +83,18 @@ void msub__sr_note(msub__sr *s, const msub_mem *mem, msub__sr_record *d, uint32_
   d->peers = k;
 }
 
-void msub__sr_expire(msub__sr *s, uint64_t now) {
-  while (s->ring.n && ((const msub__sr_record *)msub__ring_front(&s->ring))->until < now) pop(s);
+static void give_back(msub__sr *s, const msub_mem *mem) {
+  if (s->ring.n || !s->ring.cap) return;
+  msub__sr_fini(s, mem);
+  msub__sr_init(s);
 }
 
-void msub__sr_settle(msub__sr *s, uint64_t now, uint64_t window) {
+void msub__sr_expire(msub__sr *s, const msub_mem *mem, uint64_t now) {
+  while (s->ring.n && ((const msub__sr_record *)msub__ring_front(&s->ring))->until < now) pop(s);
+  give_back(s, mem);
+}
+
+void msub__sr_settle(msub__sr *s, const msub_mem *mem, uint64_t now, uint64_t window) {
   for (; NUMBER(s->settled - s->first) < s->ring.n; s->settled = NUMBER(s->settled + 1)) {
     msub__sr_record *d = at(s, s->settled);
     if (d->status == MSUB__SR_VALID) {
@@ -98,4 +105,5 @@ void msub__sr_settle(msub__sr *s, uint64_t now, uint64_t window) {
     }
   }
   while (s->ring.n && ((const msub__sr_record *)msub__ring_front(&s->ring))->status == MSUB__SR_SETTLED) pop(s);
+  give_back(s, mem);
 }

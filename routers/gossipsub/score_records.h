@@ -33,7 +33,8 @@ msub__sr_record *msub__sr_get(msub__sr *s, const msub_mem *mem, uint64_t hash, u
 bool msub__sr_noted(const msub__sr *s, const msub__sr_record *d, uint32_t row, uint32_t serial);
 void msub__sr_note(msub__sr *s, const msub_mem *mem, msub__sr_record *d, uint32_t row, uint32_t serial);
 void msub__sr_unnote(msub__sr *s, msub__sr_record *d);
-void msub__sr_expire(msub__sr *s, uint64_t now); /* those whose time is over */
+/* Forgets those whose time is over. What a flood made grow is given back when there are none left. */
+void msub__sr_expire(msub__sr *s, const msub_mem *mem, uint64_t now);
 /* Valid ones whose window is over settle. */
-void msub__sr_settle(msub__sr *s, uint64_t now, uint64_t window);
+void msub__sr_settle(msub__sr *s, const msub_mem *mem, uint64_t now, uint64_t window);
 #endif

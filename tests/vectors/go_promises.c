@@ -13,9 +13,9 @@ static uint64_t hash(const char *id) {
 static const char *str(const json_t *e, size_t i) { return json_string_value(json_array_get(e, i)); }
 
 /* Takes out all that are broken; are they the expected ones? Peers are single letters. */
-static bool broken(msub__promises *p, uint64_t now, const json_t *want) {
+static bool broken(msub__promises *p, const msub_mem *mem, uint64_t now, const json_t *want) {
   unsigned n[128] = { 0 };
-  for (uint32_t peer; (peer = msub__promises_broken(p, now)) != MSUB__NONE;) n[peer]++;
+  for (uint32_t peer; (peer = msub__promises_broken(p, mem, now)) != MSUB__NONE;) n[peer]++;
   for (char c = 'A'; c <= 'Z'; c++)
     if (n[(unsigned)c] != (unsigned)json_integer_value(json_object_get(want, (char[2]){ c, 0 }))) return false;
   return true;
@@ -43,7 +43,7 @@ int main(void) {
       } else if (strcmp(op, "throttle") == 0 || strcmp(op, "close") == 0) {
         msub__promises_release(&p, (uint32_t)*str(e, 2));
       } else if (strcmp(op, "broken") == 0) {
-        if (!(ok = broken(&p, now, json_array_get(e, 2)))) break;
+        if (!(ok = broken(&p, &mem, now, json_array_get(e, 2)))) break;
       } else if (strcmp(op, "duplicate") != 0) {
         fprintf(stderr, "unknown operation %s\n", op);
         abort();
