@@ -187,10 +187,10 @@ static int join(node *n, const text_list *topics, bool publish_only) {
 }
 
 static int relay_all(node *n) {
+  n->relayed = take(n->relay.n * sizeof *n->relayed);
   for (size_t i = 0; i < n->relay.n; i++) {
-    msub_topic t;
     int err = msub_relay(msub_host_engine(n->host), 0, msub_str(n->relay.v[i]), n->anonymous ? &anonymous_policy : NULL, NULL,
-                         msub_host_now(n->host), &t);
+                         msub_host_now(n->host), &n->relayed[i]);
     if (err == MSUB_OK) continue;
     say_error(n->cmd->program, "topic %s: cannot be relayed: %s", quoted(n->relay.v[i]), msub_err_text(err));
     return EXIT_FAILED;
@@ -289,6 +289,7 @@ void node_close(node *n) {
   free(n->listen.v);
   free(n->connect.v);
   free(n->relay.v);
+  free(n->relayed);
   free(n->allow.v);
   msub_topic_pattern_free(n->pattern);
   router_free(&n->router);

@@ -23,7 +23,7 @@ struct node {
   msub_key *key;
   msub_host *host;
   const char **names; /* of the topics */
-  msub_topic *topics;
+  msub_topic *topics, *relayed; /* relayed: by their place in relay */
   size_t n_topics;
   int stop_fd;
   bool broken; /* stdout cannot be written */

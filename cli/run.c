@@ -33,7 +33,10 @@ static bool heard(node *n, size_t topic, const msub_msg *m, msub_bytes from) {
 
 static const char *topic_name(const node *n, msub_topic t) {
   size_t i = node_topic_index(n, t);
-  return i < n->n_topics ? n->names[i] : "";
+  if (i < n->n_topics) return n->names[i];
+  for (i = 0; i < n->relay.n; i++)
+    if (n->relayed && n->relayed[i].v == t.v) return n->relay.v[i];
+  return "";
 }
 
 static void set_topic(json_t *j, const char *topic) {

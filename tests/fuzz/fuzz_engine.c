@@ -5,6 +5,9 @@
  * publishes, asks. After each step the invariants must hold; at the end everything is freed and nothing is left. */
 #include <stdlib.h>
 #include <string.h>
+#include "meshsub/guard.h"
+#include "meshsub/publish.h"
+#include "meshsub/watch.h"
 #include "meshsub/engine.h"
 #include "meshsub/gossipsub.h"
 #include "meshsub/randomsub.h"
@@ -28,7 +31,11 @@ typedef struct state {
   msub_now now;
   msub_session sessions[2][PEERS]; /* by router */
   msub_topic topics[2][TOPICS];
-  unsigned joins[2][TOPICS], opens[2][TOPICS];
+  unsigned joins[2][TOPICS], relays[2][TOPICS], opens[2][TOPICS];
+  msub_token waits[TOKENS];
+  size_t n_waits;
+  msub_batch *batch;
+  msub_watch *watch;
   msub_token jobs[TOKENS], tokens[TOKENS], laters[TOKENS];
   size_t n_jobs, n_tokens, n_laters;
   const msub_msg *held;
@@ -369,12 +376,105 @@ static void answer(state *x, uint8_t which, uint8_t v) {
   CHECK(rc == MSUB_OK || rc == MSUB_ERR_STALE);
 }
 
+static bool allows(void *ud, msub_bytes topic, msub_peer p) {
+  (void)p;
+  return topic.n == 0 || (topic.p[0] + ((state *)ud)->answers) % 3;
+}
+static int inspect(void *ud, const msub_inspection *i) {
+  msub_rpc_iter it;
+  msub_rpc_part part;
+  size_t n = 0;
+  msub_rpc_begin(&it, i->frame);
+  while (msub_rpc_next(&it, &part) != MSUB_P_END) n += part.kind == MSUB_P_MESSAGE;
+  CHECK(n == i->counts->publish && i->peer.v && i->session.v);
+  return ((state *)ud)->answers & 128 ? MSUB_R_FLOOD : MSUB_R_NONE;
+}
+static void note_wait(state *x, msub_token t) { x->waits[x->n_waits++ % TOKENS] = t; }
+
+/* What a program may do besides: relays, conditions, batches, lists, filters, watches. */
+static void program(state *x, script *s, uint8_t a, unsigned ri, unsigned p, unsigned t) {
+  msub_topic topic = x->topics[ri][t];
+  msub_peer peer = msub_session_peer(x->e, x->sessions[ri][p]);
+  uint8_t id[4] = { 0, 2, 1, (uint8_t)p };
+  msub_bytes who = { id, 4 };
+  uint64_t ns = (uint64_t)word(s) * 10000000;
+  switch (byte(s) % 10) {
+  case 0:
+    if (msub_relay(x->e, ri, msub_str(names[t]), &policies[t], NULL, &x->now, &topic) == MSUB_OK) {
+      x->topics[ri][t] = topic;
+      x->relays[ri][t]++;
+    }
+    break;
+  case 1:
+    if (x->relays[ri][t] && msub_unrelay(x->e, topic, &x->now) == MSUB_OK) x->relays[ri][t]--;
+    break;
+  case 2: {
+    msub_publish_opts o;
+    msub_published out;
+    msub_publish_opts_init(&o);
+    o.min_peers = a & 3;
+    o.wait_ns = ns;
+    o.anyway = a & 4;
+    o.local_only = a & 8;
+    int rc = msub_publish_with(x->e, topic, msub_str("with"), &o, &x->now, &out);
+    if (rc == MSUB_OK || rc == MSUB_MORE) CHECK(out.err == rc && out.reach < MSUB_REACHES);
+    if (rc == MSUB_MORE) note_wait(x, out.ticket);
+    break;
+  }
+  case 3: {
+    msub_token ticket;
+    if (msub_await(x->e, topic, a & 3, ns, &x->now, &ticket) == MSUB_OK) note_wait(x, ticket);
+    break;
+  }
+  case 4: (void)msub_cancel(x->e, x->waits[a % TOKENS]); break;
+  case 5:
+    if (!x->batch && msub_batch_new(x->e, &x->batch) != MSUB_OK) x->batch = NULL;
+    else if (a & 3) (void)msub_batch_add(x->batch, topic, (msub_bytes){ (const uint8_t *)&ns, 1u + a % 8 }, NULL);
+    else if (a & 64) {
+      if (msub_batch_publish(x->batch, a & 128 ? &msub_in_order : NULL, NULL, &x->now) == MSUB_OK)
+        for (size_t i = 0; i < msub_batch_count(x->batch); i++) CHECK(msub_batch_result(x->batch, i)->reach < MSUB_REACHES);
+    } else {
+      CHECK(msub_batch_free(x->batch) == MSUB_OK);
+      x->batch = NULL;
+    }
+    break;
+  case 6: {
+    int rc = a & 1 ? msub_block(x->e, who, ns + 1, &x->now) : a & 2 ? msub_unblock(x->e, who, &x->now) : a & 4 ? msub_allow(x->e, who, ns + 1, &x->now)
+             : a & 8 ? msub_disallow(x->e, who, &x->now) : msub_allow_only(x->e, a & 16, &x->now);
+    if (rc == MSUB_OK && a & 1) CHECK(msub_blocked(x->e, who, &x->now) && msub_allows(x->e, who, (msub_bytes){ NULL, 0 }, &x->now, NULL) == MSUB_ERR_REFUSED);
+    break;
+  }
+  case 7: {
+    const msub_topic_filter f = { .abi = MSUB_ABI, .size = sizeof f, .name = "fuzz", .allows = allows, .max_per_rpc = a & 4 ? 3 : 0 };
+    (void)msub_filter_topics(x->e, a & 3 ? &f : NULL, x);
+    (void)msub_inspector(x->e, a & 8 ? inspect : NULL, x);
+    break;
+  }
+  case 8: (void)msub_feedback(x->e, a & 1 ? topic : (msub_topic){ 0 }, peer, a & 2 ? MSUB_USEFUL : MSUB_INVALID, &x->now); break;
+  default: {
+    msub_peer_event ev;
+    if (!x->watch && msub_watch_begin(x->e, topic, NULL, NULL, &x->watch) != MSUB_OK) x->watch = NULL;
+    else if (a & 7) {
+      if (msub_watch_next(x->watch, &ev) == MSUB_OK) CHECK(msub_peer_bytes(msub_engine_shared(x->e), ev.peer).n);
+    } else {
+      msub_watch_end(x->watch);
+      x->watch = NULL;
+    }
+    break;
+  }
+  }
+}
+
 static void step(state *x, script *s) {
   uint8_t op = byte(s), a = byte(s);
   unsigned ri = a & 1, p = (a >> 1) % PEERS, t = (a >> 1) % TOPICS;
   msub_session to = x->sessions[ri][p];
   msub_topic topic = x->topics[ri][t];
   msub_bytes name = msub_str(names[t]);
+  if (op >= 244) {
+    program(x, s, a, ri, p, t);
+    return;
+  }
   switch (op % 24) {
   case 0: connect(x, ri, p, byte(s)); break;
   case 1: (void)msub_session_down(x->e, to, &x->now); break;
@@ -471,10 +571,10 @@ static void invariants(const state *x) {
     for (unsigned t = 0; t < TOPICS; t++) {
       msub_topic h = msub_topic_named(x->e, ri, msub_str(names[t]));
       if (h.v == 0) {
-        CHECK(x->joins[ri][t] == 0 && x->opens[ri][t] == 0);
+        CHECK(x->joins[ri][t] == 0 && x->relays[ri][t] == 0 && x->opens[ri][t] == 0);
         continue;
       }
-      if (x->joins[ri][t] || x->opens[ri][t]) CHECK(h.v == x->topics[ri][t].v);
+      if (x->joins[ri][t] || x->relays[ri][t] || x->opens[ri][t]) CHECK(h.v == x->topics[ri][t].v);
       size_t n = msub_topic_peers(x->e, h), mesh = 0;
       CHECK(n <= PEERS);
       msub_peer_state st[PEERS * 4];
@@ -484,7 +584,7 @@ static void invariants(const state *x) {
         if (st[i].roles & MSUB_ROLE_MESH) mesh++;
         if (!x->parity) CHECK((st[i].roles & (MSUB_ROLE_MESH | MSUB_ROLE_DIRECT)) != (MSUB_ROLE_MESH | MSUB_ROLE_DIRECT));
       }
-      CHECK(mesh <= PEERS && (mesh == 0 || x->joins[ri][t]));
+      CHECK(mesh <= PEERS && (mesh == 0 || x->joins[ri][t] || x->relays[ri][t]));
     }
 }
 

@@ -22,7 +22,7 @@ if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
   msub_host_test(unit.pool SOURCES test_pool.c)
   msub_host_test(unit.topic-pattern SOURCES test_topic_pattern.c)
   msub_host_test(unit.host-lanes SOURCES test_lanes.c)
-  msub_host_cases(unit.host host_pair CASES connect unsigned signed big wrong_id reconnect superseded slow second_protocol half_open
+  msub_host_cases(unit.host host_pair CASES connect unsigned signed big wrong_id reconnect superseded slow second_protocol own_protocols half_open
     no_descriptors stop idle stalled no_memory baseline two_routers)
   msub_host_cases(unit.host-raw host_raw CASES refused resets half_closes replaced again faults protocols streams gone)
   msub_host_cases(unit.exchange exchange CASES echo serve open big slow_reader many crowd budget deadline unsupported gone two_connections

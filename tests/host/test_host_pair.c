@@ -330,6 +330,33 @@ static void test_second_protocol(void) {
   node_free(&b);
 }
 
+/* gossipsub under ids of one's own: they run what both have in common, with the features that belong to it. */
+static void test_own_protocols(void) {
+  static const msub_gossipsub_protocol ids[] = { { "/own/2.0.0", MSUB_F_MESH | MSUB_F_PX | MSUB_F_IDONTWANT }, { "/own/1.0.0", MSUB_F_MESH } };
+  static const msub_router_ops *const routers[] = { &msub_gossipsub, NULL };
+  static msub_gossipsub_opts newer, older;
+  static const void *const opts_newer[] = { &newer }, *const opts_older[] = { &older };
+  node a, b, *pair[2] = { &a, &b };
+  msub_gossipsub_opts_init(&newer);
+  newer.floodsub = false;
+  newer.protocols = ids;
+  newer.n_protocols = 2;
+  older = newer;
+  older.protocols = &ids[1];
+  older.n_protocols = 1;
+  node_init(&a, "a", 1);
+  node_init(&b, "b", 2);
+  a.opts.routers = b.opts.routers = routers;
+  a.opts.router_opts = opts_newer;
+  b.opts.router_opts = opts_older;
+  start_pair(&a, &b);
+  CHECK(strcmp(a.text, "/own/1.0.0") == 0 && strcmp(b.text, "/own/1.0.0") == 0);
+  transfer(pair, 2, &a, &b, 0, 100, KIB);
+  transfer(pair, 2, &b, &a, 100, 100, KIB);
+  node_free(&a);
+  node_free(&b);
+}
+
 /* ---- sockets that say nothing ---- */
 
 static int raw_socket(void) {
@@ -797,6 +824,7 @@ static const test_case cases[] = {
   { "superseded", test_superseded },
   { "slow", test_slow },
   { "second_protocol", test_second_protocol },
+  { "own_protocols", test_own_protocols },
   { "half_open", test_half_open },
   { "no_descriptors", test_no_descriptors },
   { "stop", test_stop },

@@ -37,6 +37,10 @@ def static_cases():
     yield ["frobnicate"], USAGE, 'meshsub: unknown command "frobnicate"; run "meshsub --help" for the list\n'
     yield ["--frob"], USAGE, 'meshsub: unknown option "--frob"; run "meshsub --help" for the list\n'
     yield ["pub"], USAGE, usage("pub", "TOPIC is missing; name the topic to publish on")
+    for topic in ("--topic", "--relay"):
+        yield ["node", topic, "news", "--topics-allow", "new", "--topics-regex", "new"], USAGE, usage(
+            "node", 'topic "news": neither --topics-allow nor --topics-regex allows it')
+    yield ["node", "--topics-regex", "a)(b"], USAGE, usage("node", '--topics-regex "a)(b": Unmatched ( or \\(')
     yield ["pub", "t"], USAGE, usage("pub", "TEXT is missing; give a text, or - for the lines of stdin")
     yield ["pub", "t", "two", "words"], USAGE, usage(
         "pub", '"words" is one word too many; put a text with spaces in quotes')

@@ -239,6 +239,24 @@ class Flow:
                 node.end()
                 assert time.monotonic() - began < 2, "SIGTERM took longer than 2 s"
 
+    def relay_only(self):
+        """A node passes a topic on without printing it, and keeps of what peers announce only what is allowed."""
+        with contextlib.ExitStack() as stack:
+            middle = stack.enter_context(self.start("node", "--relay", "t", "--json", "--trace", "--topics-allow", "t", "--topics-regex", "u[0-9]"))
+            to = json.loads(middle.line("address"))["addr"]
+            sub = stack.enter_context(self.start("sub", "t", "x", "u1", "--connect", to, "--count", "20"))
+            events = [json.loads(middle.line("event"))]
+            while events[-1]["ev"] != "graft":  # from here on the mesh carries messages on
+                events.append(json.loads(middle.line("graft")))
+            assert {e["topic"] for e in events if "topic" in e} == {"t"}, events
+            text = "".join(f"line {i}\n" for i in range(20)).encode()
+            said = self.run("pub", "t", "-", "--connect", to, stdin=text)
+            assert said == "published 20 messages to 1 peer\n", said
+            assert sorted(sub.end().split(b"\n")[:-1]) == sorted(b'"t": line %d' % i for i in range(20))
+            middle.process.send_signal(signal.SIGTERM)
+            events += [json.loads(line) for line in middle.end().splitlines()]
+            assert not [e for e in events if e["ev"] == "message"], events
+
     def patience(self):
         """A publisher waits for a subscriber that comes later; a subscriber finds a node that starts later."""
         with self.start("pub", "t", "late", "--listen", LOOPBACK) as pub:
@@ -305,7 +323,7 @@ class Flow:
 
 def main():
     flow = Flow(os.path.abspath(sys.argv[1]))
-    parts = [flow.keys, flow.text, flow.signed_json, flow.anonymous, flow.relay, flow.patience, flow.limits,
+    parts = [flow.keys, flow.text, flow.signed_json, flow.anonymous, flow.relay, flow.relay_only, flow.patience, flow.limits,
              flow.last_words, flow.slow_reader]
     parts.append(flow.mesh)
     failed = 0
