@@ -155,11 +155,16 @@ static int ask_policy(msub_engine *e, msub__topic *t, uint32_t slot, msub_bytes 
   return answer_with(e, t, slot, id, &got);
 }
 
+/* What the cache counts a peer by: its number goes to somebody else when it leaves, before the messages do. */
+static uint32_t asker_of(const msub_engine *e, unsigned ri, uint32_t slot) {
+  return (uint32_t)(msub__hash(&e->sh->key, msub_peer_bytes(e->sh, (msub_peer){ msub__session_at(e, ri, slot)->peer })) >> 32);
+}
+
 int msub__serve(msub_engine *e, unsigned ri, uint32_t slot, msub_bytes id, unsigned max_times) {
   msub__router *r = &e->routers[ri];
   if (id.n == 0 || id.n > MSUB_MAX_ID) return MSUB_ERR_NOTFOUND;
   uint32_t times;
-  const msub_msg *m = r->cache ? msub__mcache_ask(r->cache, id, msub__session_at(e, ri, slot)->peer, &times) : NULL;
+  const msub_msg *m = r->cache ? msub__mcache_ask(r->cache, id, asker_of(e, ri, slot), &times) : NULL;
   if (m && e->peers_filtered && !msub__may_have(e, ri, slot, m->topic_name)) return MSUB_ERR_NOTFOUND;
   if (m) return max_times && times > max_times ? MSUB_ERR_LIMIT : answer(e, ri, slot, m);
   if (!e->work) return MSUB_ERR_NOTFOUND;

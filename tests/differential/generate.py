@@ -124,7 +124,7 @@ def scores(d, config):
         "ip_colocation_factor_whitelist": [],
         "behaviour_penalty_weight": d.one([0, -1, -10]), "behaviour_penalty_threshold": d.one([0, 0, 2]),
         "behaviour_penalty_decay": decay(d), "decay_interval_ms": d.one([1000, 1000, 2000]), "decay_to_zero": 0.01,
-        "retain_score_ms": d.one([0, 5000, 3600000]), "seen_msg_ttl_ms": 0,
+        "retain_score_ms": d.one([5000, 3600000]), "seen_msg_ttl_ms": 0,
         "topics": {t: topic_score(d) for t in TOPICS if d.chance(0.6)},
     }
     config["thresholds"] = {"gossip": d.one([-1, -10]), "publish": d.one([-10, -20]), "graylist": d.one([-20, -40]),
@@ -140,6 +140,7 @@ class Script:
         self.peers = self.make_peers()
         self.names = [n for group in self.peers for n in group[0]]
         self.up, self.deaf, self.blocked = set(), set(), {}  # connected; without a stream to us; until when
+        self.gone = {}  # the heartbeat in which a peer went
         self.direct = set(self.config.get("direct", []))
 
     def make_config(self):
@@ -313,7 +314,8 @@ class Script:
 
     def step(self):
         d = self.d
-        down = [n for n in self.names if n not in self.up]
+        # What was counted of a peer in a heartbeat is the connection's here, the peer's there: who goes comes back after the next.
+        down = [n for n in self.names if n not in self.up and self.gone.get(n, -1) < (self.t - 100) // 1000]
         talk = self.listening()
         may = [("state", 1.5), ("publish", 3)]
         if down:
@@ -359,6 +361,7 @@ class Script:
             self.up.discard(n)
             self.deaf.discard(n)
             self.blocked.pop(n, None)
+            self.gone[n] = (self.t - 100) // 1000
             self.add("disconnect", n)
         elif op == "direct":
             n = d.one(self.names)

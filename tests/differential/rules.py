@@ -58,6 +58,16 @@ def nobody_left(case, why):
     return bool(found and any(e["t"] == int(found[1]) and found[2] not in e["state"]["topics"] for e in case["expect"] if "state" in e))
 
 
+def partial_without_joining(case, why):
+    """A partial message of a topic that the node has a handle of, and has not joined."""
+    found = re.match(r"at (\d+): missing: partial_received \w+ (\w+) ", why)
+    if not found:
+        return False
+    n = sum((s[1] in ("join", "relay")) - (s[1] in ("leave", "unrelay")) for s in case["script"]
+            if s[0] < int(found[1]) and s[1] in ("join", "relay", "leave", "unrelay") and s[2] == found[2])
+    return n == 0
+
+
 # change(case): makes the recording what it has to be here, and tells whether it did. explain(case, difference): whether it is the
 # reason for the difference; the rest of the script is not compared then.
 Rule = collections.namedtuple("Rule", "name change explain text where")
@@ -67,6 +77,8 @@ RULES = [
     Rule("grouping", None, grouping,
          "a full queue drops RPCs, and what is put together into one RPC is not prescribed: IHAVEs of several topics, GRAFT and PRUNE tried again",
          "gossipsub.md 5.2, 'Retries are coalesced'; tests/vectors/go/README.md, Comparing"),
+    Rule("partial without joining", None, partial_without_joining, "partial messages are for those who joined the topic",
+         "include/meshsub/partial.h"),
     Rule("fanout of nobody", None, nobody_left, "a topic that no peer has announced any more has no fanout, without waiting for the heartbeat",
          "gossipsub.md 5.2, 'a topic entry without peers and without local interest does not exist'"),
 ]

@@ -107,7 +107,7 @@ def pieces(case):
                 rest = {k: v for k, v in step[3].items() if k != key}
                 if rest or step[1] == "connect":
                     yield dict(case, script=script[:i] + [[*step[:3], rest] if rest else step[:3]] + script[i + 1:])
-                if isinstance(value, list) and len(value) > 1:
+                if isinstance(value, list) and len(value) > 1 and key != "partial":
                     for k in range(len(value)):
                         yield dict(case, script=script[:i] + [[*step[:3], dict(step[3], **{key: value[:k] + value[k + 1:]})]] + script[i + 1:])
     for key in case["config"]:
@@ -149,6 +149,9 @@ def valid(case):
             if (what in direct) != (op == "direct_remove"):
                 return False
             direct ^= {what}
+        elif op == "app_score":
+            if any(n not in up for n in names):
+                return False
         elif op in ("join", "relay"):
             count[op, what] += 1
         elif op in ("leave", "unrelay"):

@@ -57,7 +57,9 @@ func among(l []string, s string) int {
 }
 
 func (gs *GossipSubRouter) guidePX(p peer.ID, topic string) *GossipSubRouter {
-	guided.px = &[2]string{guided.ids.name(p), topic}
+	if _, ok := gs.p.topics[topic]; ok { // else nobody is looked for
+		guided.px = &[2]string{guided.ids.name(p), topic}
+	}
 	return gs
 }
 
