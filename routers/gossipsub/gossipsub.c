@@ -233,6 +233,7 @@ const msub_router_ops msub_gossipsub = {
   .next_deadline = next_deadline,
   .advance = advance,
   .address_changed = address_changed,
+  .feedback = msub__gs_score_feedback,
   .unheard = unheard,
   .announce = msub__gs_announce,
   .hello = msub__gs_hello,

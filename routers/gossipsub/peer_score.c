@@ -459,12 +459,23 @@ static void count_p3(column *c, uint32_t k) {
   if (c->p3[k] > c->p.mesh_message_deliveries_cap) c->p3[k] = c->p.mesh_message_deliveries_cap;
 }
 
+static void count_p2(column *c, uint32_t k) {
+  c->p2[k] += 1;
+  if (c->p2[k] > c->p.first_message_deliveries_cap) c->p2[k] = c->p.first_message_deliveries_cap;
+}
+
+void msub__ps_useful(msub__ps *ps, uint32_t r, uint32_t topic, uint32_t *hint) {
+  uint32_t k;
+  if (!slot_of(ps, r, topic, hint, &k)) return;
+  count_p2(&ps->t[topic - 1], k);
+  mark(ps, r, &ps->t[topic - 1], k, DIRTY);
+}
+
 void msub__ps_first(msub__ps *ps, uint32_t r, uint32_t topic, uint32_t *hint) {
   uint32_t k;
   if (!slot_of(ps, r, topic, hint, &k)) return;
   column *c = &ps->t[topic - 1];
-  c->p2[k] += 1;
-  if (c->p2[k] > c->p.first_message_deliveries_cap) c->p2[k] = c->p.first_message_deliveries_cap;
+  count_p2(c, k);
   if (c->flags[k] & IN_MESH) count_p3(c, k);
   mark(ps, r, c, k, DIRTY);
 }

@@ -63,6 +63,7 @@ uint32_t msub__ps_topic_gone(msub__ps *ps);
 void msub__ps_graft(msub__ps *ps, uint32_t row, uint32_t topic, uint32_t *hint, uint64_t now);
 void msub__ps_prune(msub__ps *ps, uint32_t row, uint32_t topic, uint32_t *hint);
 void msub__ps_first(msub__ps *ps, uint32_t row, uint32_t topic, uint32_t *hint);   /* P2 and P3 */
+void msub__ps_useful(msub__ps *ps, uint32_t row, uint32_t topic, uint32_t *hint);  /* P2 alone */
 void msub__ps_copy(msub__ps *ps, uint32_t row, uint32_t topic, uint32_t *hint);    /* P3 */
 void msub__ps_invalid(msub__ps *ps, uint32_t row, uint32_t topic, uint32_t *hint); /* P4 */
 

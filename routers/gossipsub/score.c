@@ -224,6 +224,14 @@ void msub__gs_score_duplicate(msub_router *r, msub_topic t, msub_bytes id, msub_
   msub__ps_again(sc->ps, record_hash(r, t, id), row_of(r, from), topic, hint_of(r, from, t), msub_r_mono(r));
 }
 
+/* As a first delivery (P2 alone), or an invalid message. */
+void msub__gs_score_feedback(msub_router *r, msub_topic t, msub_peer p, bool useful) {
+  struct msub__gs_scores *sc = msub__gs_of(r)->scores;
+  if (!sc) return;
+  uint32_t *hint = hint_of(r, msub_r_session_of(r, p), t);
+  (useful ? msub__ps_useful : msub__ps_invalid)(sc->ps, row_of_peer(r, p), topic_of(r, t), hint);
+}
+
 void msub__gs_score_penalty(msub_router *r, msub_session s, unsigned n) {
   struct msub__gs_scores *sc = msub__gs_of(r)->scores;
   if (sc) msub__ps_penalty(sc->ps, row_of(r, s), n);

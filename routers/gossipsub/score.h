@@ -24,6 +24,7 @@ void msub__gs_score_prune(msub_router *r, msub_session s, msub_topic t);
 void msub__gs_score_arrived(msub_router *r, msub_topic t, const msub_msg *m, msub_session from);
 void msub__gs_score_validated(msub_router *r, msub_topic t, const msub_msg *m, const msub_peer *from, size_t n, msub_verdict v, int reason);
 void msub__gs_score_duplicate(msub_router *r, msub_topic t, msub_bytes id, msub_session from);
+void msub__gs_score_feedback(msub_router *r, msub_topic t, msub_peer p, bool useful);
 void msub__gs_score_penalty(msub_router *r, msub_session s, unsigned n); /* behaviour */
 void msub__gs_score_asked(msub_router *r, msub_session s, const msub_bytes *ids, size_t n); /* an IWANT went out: a promise */
 void msub__gs_score_throttled(msub_router *r, msub_session s); /* we do not listen to its messages, so it may not keep its promises */

@@ -1,0 +1,491 @@
+/* tests/unit/test_gossipsub_score.c: what scores do to a router, and what the application does to scores; and the table where the recorded vectors do
+ * not reach: our own two options, its bounds, lack of memory. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include "gossipsub_world.h"
+#include "meshsub/guard.h"
+#include "routers/gossipsub/limits.h"
+#include "routers/gossipsub/peer_score.h"
+#include "routers/gossipsub/promises.h"
+
+#define V12 "/meshsub/1.2.0"
+#define SEC 1000000000ull
+
+static msub_topic_score t_score;
+static msub_score_opts s_opts;
+static msub_gossipsub_mesh own_mesh;
+
+/* Scores in which nothing counts yet. */
+static void plain(void) {
+  t_score = (msub_topic_score){ .skip_atomic = true, .weight = 1 };
+  s_opts = (msub_score_opts){
+    .params = { .skip_atomic = true, .app_specific_weight = 1, .decay_interval_ns = SEC, .decay_to_zero = 0.01, .retain_ns = 10 * SEC, .topic = &t_score },
+    .thresholds = { .gossip = -10, .publish = -20, .graylist = -40, .accept_px = 10, .opportunistic_graft = 1 } };
+}
+static void begin(void) {
+  gs_init();
+  o.score = &s_opts;
+}
+static void done(void) { world_stop(&w); }
+
+typedef struct seen { msub_bytes id; msub_peer_score s; msub_peer_topic_score t[4]; bool found; } seen;
+static void look(void *ud, msub_bytes id, const msub_peer_score *s) {
+  seen *x = ud;
+  if (!msub_bytes_eq(id, x->id)) return;
+  x->found = true;
+  x->s = *s;
+  for (size_t i = 0; i < s->n_topics && i < 4; i++) x->t[i] = s->topics[i];
+}
+static seen of(uint8_t seed) {
+  static msub_peer_id id;
+  id = world_peer_id(seed);
+  seen x = { .id = msub_peer_id_bytes(&id) };
+  msub_gossipsub_inspect a = { look, &x };
+  cr_assert_eq(msub_command(w.e, 0, MSUB_GOSSIPSUB_INSPECT, &a, sizeof a, &w.now), MSUB_OK);
+  return x;
+}
+static double score(uint8_t seed) { return of(seed).s.score; }
+static int app(uint8_t seed, double value) {
+  msub_peer_id id = world_peer_id(seed);
+  msub_gossipsub_app_score a = { msub_peer_id_bytes(&id), value };
+  return msub_command(w.e, 0, MSUB_GOSSIPSUB_APP_SCORE, &a, sizeof a, &w.now);
+}
+static bool near(double a, double b) { return fabs(a - b) < 1e-9; }
+
+static msub_verdict judge(void *ud, const msub_msg *m, msub_peer from, msub_token token, msub_job *job) {
+  (void)ud, (void)from, (void)token, (void)job;
+  msub_bytes id = msub_id(m);
+  return id.p[0] == 'b' ? MSUB_REJECT : id.p[0] == 'i' ? MSUB_IGNORE : MSUB_ACCEPT;
+}
+
+/* Ten deliveries are seen by the inspector; ignored messages cost nothing, rejected ones do, and copies of them. */
+Test(score, deliveries_and_verdicts) {
+  plain();
+  t_score.first_message_deliveries_weight = 1;
+  t_score.first_message_deliveries_decay = 0.5;
+  t_score.first_message_deliveries_cap = 100;
+  t_score.invalid_message_deliveries_weight = -1;
+  t_score.invalid_message_deliveries_decay = 0.5;
+  begin();
+  gs_start();
+  cr_assert_eq(msub_validator(w.e, (msub_topic){ 0 }, judge, NULL), MSUB_OK);
+  msub_topic t = world_join(&w, "t", &gs_ids);
+  gs_crowd(NULL, 1, 3, V12, false, "t");
+  char id[8];
+  for (int i = 0; i < 10; i++) {
+    snprintf(id, sizeof id, "m%d", i);
+    gs_message(gs_peer[1], "t", id, 4);
+    gs_message(gs_peer[2], "t", id, 4);
+  }
+  seen x = of(1);
+  cr_assert(x.found && x.s.connected && near(x.s.score, 10) && x.s.n_topics == 1 && near(x.t[0].first_message_deliveries, 10) && !x.t[0].in_mesh);
+  cr_assert(near(score(2), 0), "a copy is no first delivery");
+  for (int i = 0; i < 10; i++) {
+    snprintf(id, sizeof id, "i%d", i);
+    gs_message(gs_peer[3], "t", id, 4);
+  }
+  cr_assert(near(score(3), 0), "IGNORE costs nothing");
+  gs_message(gs_peer[3], "t", "b1", 4);
+  gs_message(gs_peer[3], "t", "b2", 4);
+  cr_assert(near(score(3), -4), "REJECT costs its square");
+  gs_message(gs_peer[2], "t", "b1", 4);
+  cr_assert(near(score(2), -1), "and so does a copy of it");
+  gs_until(1000);
+  cr_assert(near(score(1), 5) && near(score(3), -1), "both fade");
+  msub_peer p = msub_session_peer(w.e, gs_peer[2]);
+  cr_assert_eq(msub_feedback(w.e, t, p, MSUB_USEFUL, &w.now), MSUB_OK);
+  cr_assert_eq(msub_feedback(w.e, t, p, MSUB_USEFUL, &w.now), MSUB_OK);
+  cr_assert_eq(msub_feedback(w.e, t, p, MSUB_USEFUL, &w.now), MSUB_OK);
+  cr_assert(near(score(2), 3 - 0.25), "praise counts: %f", score(2));
+  cr_assert_eq(msub_feedback(w.e, t, p, MSUB_INVALID, &w.now), MSUB_OK);
+  cr_assert(near(score(2), 3 - 1.5 * 1.5), "blame, too");
+  done();
+}
+
+/* Below graylist nothing is heard but subscriptions, below publish nothing own is sent, below gossip no IHAVE; a direct peer is served. */
+Test(score, thresholds) {
+  plain();
+  begin();
+  o.mesh.flood_publish = true;
+  gs_start();
+  msub_topic t = world_join(&w, "t", &gs_ids);
+  gs_crowd(NULL, 1, 1, V12, false, "t");
+  const struct { double app; bool heard, published; } row[] = { { 0, true, true }, { -20, true, true }, { -20.5, true, false }, { -40, true, false }, { -40.5, false, false } };
+  char id[8];
+  for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+    cr_assert_eq(app(1, row[i].app), MSUB_OK);
+    size_t delivered = w.n_delivered;
+    snprintf(id, sizeof id, "in%zu", i);
+    gs_message(gs_peer[1], "t", id, 4);
+    cr_assert_eq(w.n_delivered - delivered, row[i].heard, "%f", row[i].app);
+    world_clear(&w);
+    snprintf(id, sizeof id, "out%zu", i);
+    cr_assert_eq(gs_publish(t, id, 4), MSUB_OK);
+    cr_assert_eq(gs_sent_messages(1, id), row[i].published, "%f", row[i].app);
+  }
+  world_subscribe(&w, gs_peer[1], "u", true);
+  cr_assert_eq(msub_topic_peers(w.e, msub_topic_named(w.e, 0, msub_str("u"))), 1, "what a graylisted peer subscribes to is read");
+  msub_peer_id direct = world_peer_id(1);
+  cr_assert_eq(msub_command(w.e, 0, MSUB_GOSSIPSUB_ADD_DIRECT, direct.bytes, direct.n, &w.now), MSUB_OK);
+  size_t delivered = w.n_delivered;
+  gs_message(gs_peer[1], "t", "direct", 8);
+  cr_assert_eq(w.n_delivered - delivered, 1);
+  done();
+}
+
+/* GRAFT during the backoff: a PRUNE each, and the price rises until nothing is heard. */
+Test(score, graft_during_backoff) {
+  plain();
+  s_opts.params.behaviour_penalty_weight = -1;
+  s_opts.params.behaviour_penalty_decay = 0.99;
+  begin();
+  gs_start();
+  msub_topic t = world_join(&w, "t", &gs_ids);
+  gs_crowd(NULL, 1, 1, V12, true, "t");
+  gs_from(gs_peer[1], MSUB_C_GRAFT, "t", NULL, 0);
+  gs_from(gs_peer[1], MSUB_C_PRUNE, "t", NULL, 60);
+  world_clear(&w);
+  gs_from(gs_peer[1], MSUB_C_GRAFT, "t", NULL, 0);
+  cr_assert(gs_sent(MSUB_C_PRUNE, 1, "t") == 1 && near(score(1), -4), "soon after the PRUNE it costs two: %f", score(1));
+  gs_until(20000);
+  double before = of(1).s.behaviour_penalty;
+  gs_from(gs_peer[1], MSUB_C_GRAFT, "t", NULL, 0);
+  cr_assert(gs_sent(MSUB_C_PRUNE, 1, "t") == 2 && near(of(1).s.behaviour_penalty, before + 1), "later one");
+  for (int i = 0; i < 20; i++) gs_from(gs_peer[1], MSUB_C_GRAFT, "t", NULL, 0);
+  cr_assert(score(1) < -40 && !(gs_role(t, 1) & MSUB_ROLE_MESH));
+  world_clear(&w);
+  gs_from(gs_peer[1], MSUB_C_GRAFT, "t", NULL, 0);
+  cr_assert_eq(gs_sent(MSUB_C_PRUNE, 1, "t"), 0, "it is not heard any more");
+  done();
+}
+
+/* Messages that break the signature policy: rejected, the sender falls below 0, out of the mesh, and cannot come back. */
+Test(score, invalid_messages) {
+  plain();
+  t_score.invalid_message_deliveries_weight = -1;
+  t_score.invalid_message_deliveries_decay = 0.99;
+  begin();
+  w.opts.sign = MSUB_STRICT_SIGN;
+  gs_start();
+  msub_topic t = world_join(&w, "t", NULL);
+  gs_crowd(NULL, 1, 2, V12, false, "t");
+  gs_from(gs_peer[1], MSUB_C_GRAFT, "t", NULL, 0);
+  cr_assert(gs_role(t, 1) & MSUB_ROLE_MESH);
+  char id[8];
+  for (int i = 0; i < 5; i++) {
+    snprintf(id, sizeof id, "m%d", i);
+    gs_message(gs_peer[1], "t", id, 4); /* without a signature */
+  }
+  cr_assert(near(score(1), -25) && near(score(2), 0));
+  world_clear(&w);
+  gs_heartbeat();
+  cr_assert(!(gs_role(t, 1) & MSUB_ROLE_MESH) && gs_sent(MSUB_C_PRUNE, 1, "t") == 1);
+  gs_until(62000);
+  cr_assert(gs_role(t, 1) == 0 || !(gs_role(t, 1) & MSUB_ROLE_MESH));
+  done();
+}
+
+static size_t many_backoffs(msub_topic t) { return gs_count(t, MSUB_ROLE_BACKOFF); }
+
+/* A mesh that falls below 0 is pruned whole; the backoffs end when they should. */
+Test(score, prune_backoff_time) {
+  plain();
+  begin();
+  o.prune_backoff_ns = 5 * SEC;
+  gs_start();
+  msub_topic t = world_join(&w, "t", &gs_ids);
+  gs_crowd(NULL, 1, 6, V12, true, "t");
+  gs_heartbeat();
+  cr_assert_eq(gs_count(t, MSUB_ROLE_MESH), 6);
+  for (uint8_t p = 1; p <= 6; p++) app(p, -1);
+  gs_heartbeat();
+  cr_assert(gs_count(t, MSUB_ROLE_MESH) == 0 && many_backoffs(t) == 6);
+  uint64_t until = gs_backoff(t, 1);
+  for (uint8_t p = 1; p <= 6; p++) app(p, 0);
+  while (w.now.mono_ns / MS < 1 || gs_backoff(t, 1) != UINT64_MAX) {
+    gs_heartbeat();
+    if (gs_count(t, MSUB_ROLE_MESH)) break;
+  }
+  for (int i = 0; i < 4 && gs_count(t, MSUB_ROLE_MESH) == 0; i++) gs_heartbeat();
+  cr_assert(until >= 5000 && gs_count(t, MSUB_ROLE_MESH) == 6, "they come back: %zu", gs_count(t, MSUB_ROLE_MESH));
+  done();
+}
+
+/* A score outlives the connection: for its time, whatever it was; a good one is forgotten at once. */
+Test(score, retention) {
+  plain();
+  begin();
+  gs_start();
+  world_join(&w, "t", &gs_ids);
+  gs_crowd(NULL, 1, 2, V12, false, "t");
+  app(1, -5);
+  app(2, 5);
+  for (uint8_t p = 1; p <= 2; p++) cr_assert_eq(msub_session_down(w.e, gs_peer[p], &w.now), MSUB_OK);
+  cr_assert(of(1).found && !of(1).s.connected && near(score(1), -5) && !of(2).found);
+  cr_assert(app(1, -6) == MSUB_OK && app(2, 1) == MSUB_ERR_NOTFOUND, "a remembered peer has a score");
+  gs_until(5000);
+  gs_up(1, V12, false);
+  cr_assert(of(1).s.connected && near(score(1), -6));
+  cr_assert_eq(msub_session_down(w.e, gs_peer[1], &w.now), MSUB_OK);
+  gs_until(17000);
+  cr_assert_not(of(1).found);
+  gs_up(1, V12, false);
+  cr_assert(near(score(1), 0));
+  done();
+}
+
+/* Parameters of a topic: by its policy, by command, at once; what is wrong is refused and named. */
+Test(score, topic_parameters) {
+  plain();
+  static msub_topic_score of_policy;
+  of_policy = (msub_topic_score){ .skip_atomic = true, .weight = 2, .first_message_deliveries_weight = 1, .first_message_deliveries_decay = 0.5, .first_message_deliveries_cap = 10 };
+  begin();
+  gs_start();
+  own_mesh = o.mesh;
+  own_mesh.score = &of_policy;
+  msub_channel_policy p = gs_ids;
+  p.params = &own_mesh;
+  msub_topic t = world_join(&w, "t", &p);
+  gs_crowd(NULL, 1, 1, V12, false, "t");
+  for (char c = 'a'; c < 'g'; c++) gs_message(gs_peer[1], "t", (char[2]){ c, 0 }, 1);
+  cr_assert(near(score(1), 12));
+  msub_gossipsub_topic_score set = { msub_str("t"), of_policy };
+  set.params.weight = 1;
+  set.params.first_message_deliveries_cap = 4;
+  cr_assert_eq(msub_command(w.e, 0, MSUB_GOSSIPSUB_TOPIC_SCORE, &set, sizeof set, &w.now), MSUB_OK);
+  cr_assert(near(score(1), 4), "at once, and cut");
+  set.params.first_message_deliveries_decay = NAN;
+  cr_assert_eq(msub_command(w.e, 0, MSUB_GOSSIPSUB_TOPIC_SCORE, &set, sizeof set, &w.now), MSUB_ERR_INVAL);
+  cr_assert(app(1, INFINITY) == MSUB_ERR_INVAL && app(1, NAN) == MSUB_ERR_INVAL && app(9, 1) == MSUB_ERR_NOTFOUND);
+  cr_assert_eq(msub_leave(w.e, t, &w.now), MSUB_OK);
+  static msub_topic_score bad;
+  bad = of_policy;
+  bad.weight = -1;
+  own_mesh.score = &bad;
+  msub_topic u;
+  cr_assert_eq(msub_join(w.e, 0, msub_str("u"), &p, NULL, &w.now, &u), MSUB_ERR_INVAL);
+  done();
+  begin();
+  o.score = NULL;
+  gs_start();
+  cr_assert_eq(app(1, 1), MSUB_ERR_UNSUPPORTED, "there are none");
+  done();
+  char where[96];
+  cr_assert_str_eq(msub_topic_score_fault(&bad, where), "must not be negative");
+  cr_assert_str_eq(where, "weight -1");
+  s_opts.params.behaviour_penalty_threshold = INFINITY;
+  s_opts.params.behaviour_penalty_weight = -1;
+  s_opts.params.behaviour_penalty_decay = 0.5;
+  cr_assert(msub_score_params_fault(&s_opts.params, where) && strstr(where, "behaviour_penalty_threshold inf"), "%s", where);
+  s_opts.thresholds.publish = -5;
+  cr_assert(msub_score_thresholds_fault(&s_opts.thresholds, where) && strstr(where, "publish"));
+}
+
+/* Peers at one address, and one that moves away. */
+Test(score, addresses) {
+  plain();
+  s_opts.params.ip_colocation_factor_weight = -1;
+  s_opts.params.ip_colocation_factor_threshold = 1;
+  begin();
+  gs_start();
+  static const uint8_t one[4] = { 9, 1, 1, 1 }, two[4] = { 9, 1, 1, 2 };
+  for (uint8_t p = 1; p <= 3; p++) {
+    msub_peer_id id = world_peer_id(p);
+    msub_session_opts so = { .peer_id = msub_peer_id_bytes(&id), .protocol = V12, .link = p, .agreed = true, .address = { one, 4 } };
+    cr_assert_eq(msub_session_up(w.e, &so, &w.now, &gs_peer[p]), MSUB_OK);
+  }
+  cr_assert(near(score(1), -4) && near(score(3), -4));
+  cr_assert_eq(msub_session_address(w.e, gs_peer[3], (msub_bytes){ two, 4 }, &w.now), MSUB_OK);
+  cr_assert(near(score(1), -1) && near(score(3), 0));
+  done();
+}
+
+/* An announced message that does not come: its announcer broke a promise. Who brings it, or anybody else, keeps it. */
+Test(score, promises) {
+  plain();
+  s_opts.params.behaviour_penalty_weight = -1;
+  s_opts.params.behaviour_penalty_decay = 0.999;
+  begin();
+  gs_start();
+  world_join(&w, "t", &gs_ids);
+  gs_crowd(NULL, 1, 3, V12, false, "t");
+  gs_from(gs_peer[1], MSUB_C_IHAVE, "t", "a", 0);
+  gs_from(gs_peer[2], MSUB_C_IHAVE, "t", "b", 0);
+  gs_message(gs_peer[3], "t", "b", 1);
+  gs_until(5000);
+  cr_assert(of(1).s.behaviour_penalty > 0.9 && of(1).s.behaviour_penalty <= 1 && near(score(2), 0), "%f", of(1).s.behaviour_penalty);
+  done();
+}
+
+/* ---- the table ---- */
+
+static uint64_t hash(const void *ctx, msub_bytes b) {
+  (void)ctx;
+  uint64_t h = 7;
+  for (size_t i = 0; i < b.n; i++) h = (h ^ b.p[i]) * 0x100000001b3;
+  return h;
+}
+
+/* P3 by a share of the median: a silent member owes what is left of it, in a quiet mesh nobody owes anything. */
+Test(score, share_of_the_median) {
+  plain();
+  t_score = *msub_gossipsub_default_score.params.topic;
+  t_score.time_in_mesh_weight = 0;
+  t_score.first_message_deliveries_weight = 0;
+  msub_mem mem = msub__mem_default();
+  msub__ps *ps = msub__ps_new(&mem, &s_opts.params, false, hash, NULL);
+  uint32_t topic = msub__ps_topic(ps, 1, &t_score), row[5];
+  for (uint32_t i = 0; i < 5; i++) {
+    row[i] = msub__ps_up(ps, 0, i + 1);
+    msub__ps_graft(ps, row[i], topic, NULL, 0);
+  }
+  msub__ps_refresh(ps, 31 * SEC);
+  for (uint32_t i = 0; i < 5; i++) cr_assert(near(msub__ps_score(ps, row[i]), 0), "quiet");
+  for (uint32_t i = 0; i < 4; i++)
+    for (int k = 0; k < 10; k++) msub__ps_first(ps, row[i], topic, NULL);
+  msub__ps_refresh(ps, 32 * SEC);
+  double share = 10 * t_score.mesh_message_deliveries_decay * t_score.mesh_message_deliveries_share;
+  cr_assert(near(msub__ps_score(ps, row[4]), share * share * t_score.mesh_message_deliveries_weight) && near(msub__ps_score(ps, row[0]), 0));
+  for (uint32_t i = 0; i < 4; i++)
+    for (int k = 0; k < 200; k++) msub__ps_first(ps, row[i], topic, NULL);
+  msub__ps_refresh(ps, 33 * SEC);
+  cr_assert(near(msub__ps_score(ps, row[4]), 9 * t_score.mesh_message_deliveries_weight), "at most the threshold");
+  msub__ps_prune(ps, row[4], topic, NULL);
+  cr_assert(near(msub__ps_score(ps, row[4]), 9 * t_score.mesh_failure_penalty_weight), "a prune ends P3 and leaves P3b");
+  msub__ps_topic_left(ps, topic, true);
+  for (uint32_t i = 0; i < 5; i++) msub__ps_prune(ps, row[i], topic, NULL);
+  uint64_t at = 34;
+  for (; msub__ps_topic_gone(ps) == 0 && at < 2000; at++) msub__ps_refresh(ps, at * SEC);
+  cr_assert(at < 2000 && msub__ps_topic_find(ps, 1) == 0, "a topic that was left goes when nothing counts there");
+  msub__ps_free(ps);
+}
+
+/* The cap on what is positive: good deeds elsewhere never pay for a topic with none. */
+Test(score, cap_what_is_positive) {
+  for (int ours = 0; ours < 2; ours++) {
+    plain();
+    s_opts.params.topic_score_cap = 10;
+    s_opts.params.cap_what_is_positive = ours;
+    t_score.first_message_deliveries_weight = 1;
+    t_score.first_message_deliveries_decay = 0.5;
+    t_score.first_message_deliveries_cap = 100;
+    t_score.invalid_message_deliveries_weight = -15;
+    t_score.invalid_message_deliveries_decay = 0.5;
+    msub_mem mem = msub__mem_default();
+    msub__ps *ps = msub__ps_new(&mem, &s_opts.params, false, hash, NULL);
+    uint32_t good = msub__ps_topic(ps, 1, &t_score), bad = msub__ps_topic(ps, 2, &t_score), row = msub__ps_up(ps, 0, 1);
+    for (int i = 0; i < 100; i++) msub__ps_first(ps, row, good, NULL);
+    msub__ps_invalid(ps, row, bad, NULL);
+    cr_assert(near(msub__ps_score(ps, row), ours ? -5 : 10), "%f", msub__ps_score(ps, row));
+    msub__ps_refresh(ps, SEC);
+    cr_assert(near(msub__ps_score(ps, row), ours ? 10 - 15 * 0.25 : 10), "made by the refresh, too");
+    cr_assert(msub__ps_at_least(ps, row, 0) && !msub__ps_at_least(ps, row, 11));
+    msub__ps_free(ps);
+  }
+}
+
+/* The checker on profiles of two topics, by hand: cap 5 of P1 and P2 each; deficit 4 squared times the weight. */
+static void keep(void *ud, const msub_score_finding *f) {
+  msub_score_finding **to = ud;
+  *(*to)++ = *f;
+}
+Test(score, check) {
+  msub_score_params p = { .topic_score_cap = 100, .decay_interval_ns = SEC, .decay_to_zero = 0.01 };
+  msub_topic_score s = { .weight = 1, .time_in_mesh_weight = 1, .time_in_mesh_quantum_ns = SEC, .time_in_mesh_cap = 5, .first_message_deliveries_weight = 1,
+                         .first_message_deliveries_cap = 15, .mesh_message_deliveries_weight = -1, .mesh_message_deliveries_threshold = 4,
+                         .mesh_message_deliveries_activation_ns = 9 * SEC };
+  msub_score_of_topic t[2] = { { "a", s }, { "b", s } };
+  msub_score_finding f[2], *to = f;
+  cr_assert_eq(msub_score_check(&p, t, 2, false, SEC, keep, &to), 2);
+  cr_assert(f[0].refused && near(f[0].here, 5 - 16) && near(f[0].others, 20) && f[0].heartbeats == 10);
+  t[1].score.mesh_message_deliveries_weight = 0;
+  to = f;
+  cr_assert_eq(msub_score_check(&p, t, 2, false, SEC / 2, keep, &to), 1);
+  cr_assert(f[0].refused && !f[1].refused && f[1].heartbeats == UINT64_MAX && f[0].heartbeats == 20);
+  p.cap_what_is_positive = true;
+  p.topic_score_cap = 10;
+  to = f;
+  cr_assert_eq(msub_score_check(&p, t, 2, true, SEC, keep, &to), 0);
+  cr_assert(near(f[0].others, 10));
+  p.cap_what_is_positive = false;
+  cr_assert_eq(msub_score_check(&p, t, 1, true, SEC, NULL, NULL), 1, "any number of topics brings any score");
+  const msub_score_of_topic ours = { "any", *msub_gossipsub_default_score.params.topic };
+  to = f;
+  cr_assert_eq(msub_score_check(&msub_gossipsub_default_score.params, &ours, 1, true, SEC, keep, &to), 0);
+  cr_assert(f[0].heartbeats == 31 && f[0].here < 0);
+}
+
+/* The bounds of the tables, one below, at, one above. */
+Test(score, bounds) {
+  plain();
+  msub_mem mem = msub__mem_default();
+  msub__ps *ps = msub__ps_new(&mem, &s_opts.params, false, hash, NULL);
+  uint32_t topic = msub__ps_topic(ps, 1, &t_score), row = msub__ps_up(ps, 0, 1);
+  for (uint64_t i = 1; i <= MSUB__GS_RECORDS + 1; i++) {
+    msub__ps_deliver(ps, i * 0x9e3779b97f4a7c15, row, topic, NULL, i);
+    if (i >= MSUB__GS_RECORDS - 1) cr_assert_eq(msub__ps_records(ps), i < MSUB__GS_RECORDS ? i : MSUB__GS_RECORDS);
+  }
+  size_t full = msub__ps_bytes(ps);
+  msub__ps_settle(ps, SEC * 1000);
+  msub__ps_gc(ps, SEC * 1000);
+  cr_assert(msub__ps_records(ps) == 0 && msub__ps_bytes(ps) < full / 20, "what they took is given back");
+  for (uint32_t i = 2; i <= MSUB__GS_SCORED_TOPICS + 1; i++)
+    cr_assert_eq(msub__ps_topic(ps, i, &t_score) != 0, i <= MSUB__GS_SCORED_TOPICS, "%u", i);
+  s_opts.params.ip_colocation_factor_weight = -1;
+  s_opts.params.ip_colocation_factor_threshold = 1;
+  msub_bytes a[MSUB__GS_PEER_ADDRESSES * 2 + 1];
+  uint8_t bytes[MSUB__GS_PEER_ADDRESSES * 2 + 1][4];
+  for (uint8_t i = 0; i < MSUB__GS_PEER_ADDRESSES * 2 + 1; i++) {
+    memcpy(bytes[i], (uint8_t[]){ 8, 8, 8, i }, 4);
+    a[i] = (msub_bytes){ bytes[i], 4 };
+  }
+  uint32_t other = msub__ps_up(ps, 0, 2);
+  for (int d = -1; d <= 1; d++) {
+    msub__ps_addresses(ps, row, a, (size_t)((int)MSUB__GS_PEER_ADDRESSES * 2 + d));
+    msub__ps_addresses(ps, other, a, MSUB__GS_PEER_ADDRESSES * 2 + 1);
+    double n = (double)(MSUB__GS_PEER_ADDRESSES * 2) + (d < 0 ? -1 : 0);
+    cr_assert(near(msub__ps_score(ps, row), -n), "%d: %f", d, msub__ps_score(ps, row));
+  }
+  msub__ps_free(ps);
+  msub__promises pr;
+  msub__promises_init(&pr);
+  for (uint64_t i = 1; i <= MSUB__GS_PROMISES + 1; i++) msub__promises_add(&pr, &mem, i * 0x9e3779b97f4a7c15, 1, i);
+  cr_assert_eq(msub__promises_count(&pr), MSUB__GS_PROMISES);
+  size_t broken = 0;
+  while (msub__promises_broken(&pr, &mem, UINT64_MAX) != MSUB__NONE) broken++;
+  cr_assert(broken == MSUB__GS_PROMISES && pr.ring.cap == 0);
+  msub_cidr allow[MSUB__GS_ALLOW + 1];
+  memset(allow, 0, sizeof allow);
+  for (size_t i = 0; i <= MSUB__GS_ALLOW; i++) allow[i] = (msub_cidr){ .n = 4, .bits = 32 };
+  for (int d = -1; d <= 1; d++) {
+    s_opts.params.ip_allow = allow;
+    s_opts.params.n_ip_allow = (size_t)((int)MSUB__GS_ALLOW + d);
+    cr_assert_eq(msub_score_params_fault(&s_opts.params, NULL) != NULL, d > 0);
+  }
+}
+
+/* A sender noted in a record is the peer that it was: whoever gets its row later does not pay. */
+Test(score, rows_are_not_mixed_up) {
+  plain();
+  t_score.invalid_message_deliveries_weight = -1;
+  t_score.invalid_message_deliveries_decay = 0.5;
+  s_opts.params.retain_ns = 0;
+  msub_mem mem = msub__mem_default();
+  msub__ps *ps = msub__ps_new(&mem, &s_opts.params, false, hash, NULL);
+  uint32_t topic = msub__ps_topic(ps, 1, &t_score), a = msub__ps_up(ps, 0, 1), b = msub__ps_up(ps, 0, 2);
+  uint64_t until;
+  msub__ps_validate(ps, 77, 0);
+  msub__ps_duplicate(ps, 77, b, topic, NULL, 0);
+  msub__ps_forget(ps, b);
+  uint32_t c = msub__ps_up(ps, 0, 3);
+  cr_assert_eq(c, b, "the row is used again");
+  msub__ps_reject(ps, 77, a, topic, NULL, 0, MSUB__PS_INVALID);
+  cr_assert(near(msub__ps_score(ps, a), -1) && near(msub__ps_score(ps, c), 0));
+  cr_assert(msub__ps_row(ps, b, 2) == 0 && msub__ps_row(ps, c, 3) == c);
+  cr_assert(msub__ps_down(ps, a, 5, &until) == a && until == 5);
+  msub__ps_refresh(ps, 6);
+  cr_assert_eq(msub__ps_row(ps, a, 1), 0);
+  msub__ps_free(ps);
+}
