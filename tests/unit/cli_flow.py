@@ -297,7 +297,7 @@ class Flow:
                 "node", "--topic", "t", "--trace", "--json", "--d", "2", "--dlo=1", "--dhi=3", "--heartbeat", "100ms",
                 "--px", "--listen", LOOPBACK, "--direct", f"{listen}/p2p/{peers[2]}"))
             to = json.loads(node.process.stdout.readline())["addr"]
-            subs = [stack.enter_context(self.start("sub", "t", "--count", "2", "--key", *more)) for more in (
+            subs = [stack.enter_context(self.start("sub", "t", "--count", "3", "--key", *more)) for more in (
                 ["mesh.key", "--connect", to],
                 ["flood.key", "--connect", to, "--router=floodsub"],
                 ["direct.key", "--listen", listen, "--direct", to])]
@@ -307,10 +307,10 @@ class Flow:
                 if e["ev"] in ("topic_join", "graft"):
                     (joined if e["ev"] == "topic_join" else grafted).add(e["peer"])
             assert grafted == {peers[0]}, f"{grafted} of {peers}"
-            for text, more in (("one", []), ("two", ["--router", "floodsub"])):
+            for text, more in (("one", []), ("two", ["--router", "floodsub"]), ("three", ["--router", "randomsub", "--network", "9"])):
                 self.run("pub", "t", text, "--connect", to, *more)
             for sub in subs:
-                assert sorted(sub.end(0, 30).split()) == [b"one", b"two"]
+                assert sorted(sub.end(0, 30).split()) == [b"one", b"three", b"two"]
             while True:
                 e = json.loads(node.process.stdout.readline())
                 assert e["ev"] != "graft", e
