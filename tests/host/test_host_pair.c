@@ -161,20 +161,38 @@ static void test_reconnect(void) {
   node_free(&b);
 }
 
+/* floodsub, which notes when another connection carries a session. */
+static unsigned moved;
+static void note_moved(msub_router *r, msub_session s, msub_bytes address) {
+  static const uint8_t home[4] = { 127, 0, 0, 1 };
+  CHECK(msub_r_session_peer(r, s).v && msub_bytes_eq(address, (msub_bytes){ home, 4 }));
+  moved++;
+}
+static int noting_layout(msub_layout *l, const void *opts) {
+  (void)opts;
+  return msub_layout_nest(l, &msub_floodsub, NULL);
+}
+static const msub_router_ops noting = {
+  .abi = MSUB_ABI, .size = sizeof noting, .name = "noting", .layout = noting_layout, .address_changed = note_moved
+};
+
 /* b stops without a word, its next life connects while a still holds the old connection. */
 static void test_superseded(void) {
+  static const msub_router_ops *const routers[] = { &noting, NULL };
   node a, b, c, *old[2] = { &a, &b }, *now[2] = { &a, &c };
   node_init(&a, "a", 1);
   node_init(&b, "b", 2);
   node_init(&c, "b again", 2);
+  a.opts.routers = routers;
   start_pair(&a, &b);
   transfer(old, 2, &a, &b, 0, 100, KIB);
+  CHECK(moved == 0);
   node_start(&c, false, true);
   a.pubsub = a.connected = 0;
   node_dial(&c, &a);
   a.joins = 1; /* the peer is known, so a is told nothing new */
   WAIT(now, both_ready, now);
-  CHECK(msub_host_count(a.host)->connections == 2);
+  CHECK(msub_host_count(a.host)->connections == 2 && moved == 1);
   transfer(now, 2, &a, &c, 100, 500, KIB);
   transfer(now, 2, &c, &a, 600, 500, KIB);
   node_stop(&b);
