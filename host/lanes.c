@@ -126,6 +126,12 @@ size_t msub__lanes_queued(const msub__lanes *l) {
   return sum;
 }
 
+void msub__lanes_by_lane(const msub__lanes *l, size_t bytes[MSUB_LANES]) {
+  memcpy(bytes, l->bytes, MSUB_LANES * sizeof *bytes);
+  if (l->active_n > 0 && l->active_lane < MSUB_LANES) bytes[l->active_lane] += l->active_n - l->active_at;
+  if (l->again_n > 0 && l->again_lane < MSUB_LANES) bytes[l->again_lane] += l->again_n;
+}
+
 /* ---- bounds ---- */
 
 /* What counts against the lane's bound. */

@@ -65,6 +65,8 @@ msub__lanes_answer msub__lanes_push(msub__lanes *l, const msub_mem *m, msub_shar
 /* Whether it would fit without anything being dropped. */
 bool msub__lanes_fits(const msub__lanes *l, const msub__lanes_bounds *b, unsigned lane, const msub_rpc *rpc);
 
+/* What waits in each lane; the RPC that is being written belongs to its own. */
+void msub__lanes_by_lane(const msub__lanes *l, size_t bytes[MSUB_LANES]);
 /* Bytes that may be written now: all, or only the hello (and what was begun of it). */
 size_t msub__lanes_pending(const msub__lanes *l, bool all);
 /* The next n of them; n <= pending. */

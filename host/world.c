@@ -22,6 +22,12 @@ static bool room(void *w, uint64_t link, msub_lane lane, size_t bytes) {
   return yes;
 }
 
+static bool queued(void *w, uint64_t link, size_t bytes[MSUB_LANES]) {
+  (void)w;
+  msub__lanes_by_lane(&((const msub__sess *)(uintptr_t)link)->lanes, bytes);
+  return true;
+}
+
 static unsigned withdraw(void *w, uint64_t link, msub_bytes id) {
   (void)w;
   return msub__sess_withdraw((msub__sess *)(uintptr_t)link, id);
@@ -150,6 +156,6 @@ static int sign(void *w, const msub_bytes *parts, size_t n, uint8_t *out, size_t
   .abi = MSUB_ABI, .size = sizeof(msub_world_ops), .send = send, .room = room, .withdraw = withdraw,         \
   .disconnect = disconnect, .deliver = deliver, .offload = offload, .recall = recall, .result = result,      \
   .topic_peer = topic_peer, .connect_hint = connect_hint, .peer_record = peer_record, .protect = protect,    \
-  .want_peers = want_peers, .sign = sign, .published = published
+  .want_peers = want_peers, .sign = sign, .queued = queued, .published = published
 const msub_world_ops msub__host_world = { OPS };
 const msub_world_ops msub__host_world_traced = { OPS, .trace = trace };

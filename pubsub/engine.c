@@ -103,6 +103,7 @@ static void fill_config(msub__config *c, const msub_engine_opts *o) {
   c->signing = o->signing;
   c->validation = o->validation;
   c->go_parity = o->go_parity;
+  c->topic_counts = o->topic_counts;
 }
 
 #define COMPARED offsetof(msub__config, world)

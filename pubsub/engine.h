@@ -51,7 +51,7 @@ typedef struct msub__config {
   msub_validation_opts validation;
   uint32_t verify_cost_ns, pending_messages, n_routers;
   uint8_t sign; /* msub_sign_policy */
-  bool go_parity;
+  bool go_parity, topic_counts;
 } msub__config;
 
 #define MSUB__ID_DEFAULT 0u
@@ -107,6 +107,7 @@ typedef struct msub__topic_extra {
   const msub_msg *latest; /* rule LATEST: the newest that was not taken */
   uint32_t latest_from;
   size_t deferred_bytes;
+  msub_topic_counts *counts; /* NULL: they are off */
 } msub__topic_extra;
 
 typedef struct msub__topic {
@@ -384,6 +385,10 @@ void msub__count_early(msub_engine *e, size_t member);
   } while (0)
 #define MSUB__COUNT(e, name) MSUB__COUNT_N(e, name, 1u)
 void msub__count_reason(msub_engine *e, int reason);
+#define MSUB__COUNT_TOPIC(t, name, by) \
+  do { \
+    if ((t)->extra && (t)->extra->counts) (t)->extra->counts->name += (by); \
+  } while (0)
 
 /* ---- trace.c ---- */
 #define MSUB__TRACED(e) (MSUB__WORLD(e)->trace != NULL && !(e)->silent)

@@ -3,6 +3,15 @@
 #include "pubsub/engine.h"
 #include <string.h>
 
+static void count_sent(const msub_engine *e, unsigned ri, const msub_rpc *rpc) {
+  for (size_t i = 0; i < rpc->n_msgs; i++) {
+    const msub__topic *t = msub__topic_find(e, ri, rpc->msgs[i]->topic_name);
+    if (!t) continue;
+    MSUB__COUNT_TOPIC(t, messages_out, 1);
+    MSUB__COUNT_TOPIC(t, bytes_out, rpc->msgs[i]->wire_n);
+  }
+}
+
 bool msub__send(msub_engine *e, unsigned ri, uint32_t slot, const msub_rpc *rpc, msub_lane lane) {
   const msub__session *s = msub__session_at(e, ri, slot);
   msub_session h = msub__session_handle(e, ri, slot);
@@ -10,6 +19,7 @@ bool msub__send(msub_engine *e, unsigned ri, uint32_t slot, const msub_rpc *rpc,
   if (MSUB__WORLD(e)->send(e->w, s->link, h, rpc, lane) == MSUB_OK) {
     MSUB__COUNT(e, rpcs_out);
     if (rpc->n_msgs) MSUB__COUNT_N(e, messages_out, rpc->n_msgs);
+    if (rpc->n_msgs && e->cfg->topic_counts) count_sent(e, ri, rpc);
     MSUB__TRACE(e, ri, .kind = MSUB_T_SEND_RPC, .peer = peer, .rpc = rpc);
     return true;
   }
@@ -257,9 +267,11 @@ int msub__publish(msub_engine *e, msub_topic h, msub_bytes data, msub_token tick
   msub__case c = { .topic = h, .own = true, .local = local, .ticket = ticket };
   c.fp = msub__fingerprint(e, t, idb);
   MSUB__COUNT(e, published);
+  MSUB__COUNT_TOPIC(t, published, 1);
   MSUB__TRACE(e, msub__handle_router(h.v), .kind = MSUB_T_PUBLISH, .topic = h, .id = idb);
   if (msub__seen_find(&e->work->seen, c.fp, e->now.mono_ns) == MSUB__SEEN_ACCEPTED) { /* it has been everywhere already */
     MSUB__COUNT(e, duplicates);
+    MSUB__COUNT_TOPIC(t, duplicates, 1);
     MSUB__TRACE(e, msub__handle_router(h.v), .kind = MSUB_T_DUPLICATE, .topic = h, .id = idb);
     msub__tell_published(e, &(msub_published){ .ticket = ticket, .topic = h, .reach = MSUB_REACH_PUBLISHED_BEFORE, .id = idb });
     return MSUB_OK;

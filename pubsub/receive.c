@@ -19,6 +19,9 @@ static void refuse(msub_engine *e, const msub__topic *t, const msub_msg *m, msub
   if (v == MSUB_REJECT) MSUB__COUNT(e, rejected);
   else if (v == MSUB_IGNORE) MSUB__COUNT(e, ignored);
   else MSUB__COUNT(e, throttled);
+  if (v == MSUB_REJECT) MSUB__COUNT_TOPIC(t, rejected, 1);
+  else if (v == MSUB_IGNORE) MSUB__COUNT_TOPIC(t, ignored, 1);
+  else MSUB__COUNT_TOPIC(t, throttled, 1);
   msub_peer from = { peer };
   MSUB__TRACE(e, ri, .kind = MSUB_T_REJECT, .topic = t->handle, .id = id, .peer = from, .reason = reason);
   MSUB__CALL(e, ri, validated, t->handle, m, &from, 1, v, reason);
@@ -49,6 +52,7 @@ static bool bad_before(const msub_engine *e, msub_bytes wire) {
 
 static void duplicate(msub_engine *e, const msub__topic *t, msub_bytes id, sender by) {
   MSUB__COUNT(e, duplicates);
+  MSUB__COUNT_TOPIC(t, duplicates, 1);
   MSUB__TRACE(e, by.ri, .kind = MSUB_T_DUPLICATE, .topic = t->handle, .id = id, .peer = { by.peer });
   MSUB__CALL(e, by.ri, duplicate, t->handle, id, msub__session_handle(e, by.ri, by.slot));
 }
@@ -69,6 +73,8 @@ static void take(msub_engine *e, const msub__topic *t, const msub_msg *m, bool w
     refuse(e, t, m, (msub_bytes){ NULL, 0 }, by.peer, MSUB_IGNORE, no);
     return;
   }
+  MSUB__COUNT_TOPIC(t, messages_in, 1);
+  MSUB__COUNT_TOPIC(t, bytes_in, m->wire_n);
   int fault = policy_fault(e, t, m);
   if (fault == MSUB_R_NONE && !whole) fault = MSUB_R_BAD_SEQNO;
   if (fault != MSUB_R_NONE) {
@@ -95,6 +101,7 @@ static void take(msub_engine *e, const msub__topic *t, const msub_msg *m, bool w
   msub_bytes wire = { msub_wire(m), m->wire_n };
   if (msub__question_copy(e, c.fp, wire, by.peer)) {
     MSUB__COUNT(e, copies_pending);
+    MSUB__COUNT_TOPIC(t, duplicates, 1);
     return;
   }
   if (m->from_n && msub_bytes_eq(msub_from(m), msub__intern_bytes(&e->sh->peers, e->self))) {
@@ -118,6 +125,7 @@ static void take(msub_engine *e, const msub__topic *t, const msub_msg *m, bool w
     refuse(e, t, m, idb, by.peer, MSUB_THROTTLED, MSUB_R_THROTTLED);
     return;
   }
+  MSUB__COUNT_TOPIC(t, first, 1);
   msub__judge(e, &c);
 }
 

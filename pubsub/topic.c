@@ -94,6 +94,7 @@ static void free_membership(msub_engine *e, msub__topic *t) {
     msub_msg_drop(e->sh, t->extra->latest);
     msub__intern_drop(&e->sh->peers, m, &e->sh->key, t->extra->latest_from);
     msub__validators_free(e, t->extra->validators);
+    msub__free(m, t->extra->counts, sizeof *t->extra->counts);
     msub__free(m, t->extra, sizeof *t->extra);
   }
   t->extra = NULL;
@@ -236,7 +237,10 @@ static int adopt(msub_engine *e, msub__topic *t, const msub_channel_policy *p, v
   if (t->signing == 0 && t->id_fn == MSUB__ID_DEFAULT) return MSUB_ERR_INVAL;
   if (t->signing & MSUB__S_VERIFY && !e->cfg->verify) return MSUB_ERR_INVAL;
   if (t->signing & MSUB__S_SIGN && !MSUB__WORLD(e)->sign) return MSUB_ERR_INVAL;
-  return MSUB_OK;
+  if (!e->cfg->topic_counts) return MSUB_OK;
+  msub__topic_extra *x = msub__topic_extra_of(e, t);
+  if (x) x->counts = msub__zalloc(msub__mem(e), 1, sizeof *x->counts);
+  return x && x->counts ? MSUB_OK : MSUB_ERR_NOMEM;
 }
 
 typedef enum membership { JOIN, RELAY, OPEN } membership;
@@ -340,6 +344,10 @@ int msub_close(msub_engine *e, msub_topic h, const msub_now *now) {
 
 /* ---- looking ---- */
 
+const msub_topic_counts *msub_topic_count(const msub_engine *e, msub_topic h) {
+  const msub__topic *t = msub__topic_of(e, h);
+  return t && t->extra ? t->extra->counts : NULL;
+}
 uint32_t msub_topic_name(const msub_engine *e, msub_topic h) {
   const msub__topic *t = msub__topic_of(e, h);
   return t ? t->name : 0;

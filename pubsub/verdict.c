@@ -83,18 +83,22 @@ int msub__conclude(msub_engine *e, msub__case *c, msub_verdict v, int reason) {
   bool verified = c->stage != MSUB__STAGE_SIGNATURE; /* what was not verified marks nothing */
   msub__count_reason(e, reason);
   if (e->work->concluders && verified) msub__validators_concluded(e, t, c, v <= MSUB_THROTTLED ? v : MSUB_THROTTLED);
+  if (v == MSUB_ACCEPT) MSUB__COUNT_TOPIC(t, accepted, 1);
   if (v == MSUB_ACCEPT) return accept(e, c);
   switch (v) {
   case MSUB_REJECT:
+    MSUB__COUNT_TOPIC(t, rejected, 1);
     MSUB__COUNT(e, rejected);
     if (verified) mark(e, c, MSUB__SEEN_INVALID);
     break;
   case MSUB_IGNORE:
+    MSUB__COUNT_TOPIC(t, ignored, 1);
     MSUB__COUNT(e, ignored);
     if (verified && reason != MSUB_R_LEFT) mark(e, c, MSUB__SEEN);
     break;
   default:
     v = MSUB_THROTTLED;
+    MSUB__COUNT_TOPIC(t, throttled, 1);
     MSUB__COUNT(e, throttled);
     break;
   }
@@ -238,7 +242,9 @@ static int after_signature(msub_engine *e, msub__case *c, msub_verdict v) {
   if (v != MSUB_ACCEPT) return msub__conclude(e, c, v == MSUB_REJECT ? v : MSUB_IGNORE, MSUB_R_INVALID_SIGNATURE);
   /* Another message with this id may have been accepted while this one was verified. */
   if (msub__seen_find(&e->work->seen, c->fp, e->now.mono_ns) != MSUB__UNSEEN) {
+    const msub__topic *t = msub__topic_of(e, c->topic);
     MSUB__COUNT(e, duplicates);
+    if (t) MSUB__COUNT_TOPIC(t, duplicates, 1);
     msub_msg_drop(e->sh, c->m);
     return MSUB_OK;
   }

@@ -3,7 +3,7 @@
  *
  *   main.c      the loop          requests.c  what the driver asks
  *   node.c      hosts, topics, dialling       router.c    the router's cfg, mesh, direct peers, raw control
- *   trace.c     RPCs counted and written down
+ *   trace.c     RPCs counted and written down     state.c     what is inside, as JSON
  *   counter.c   messages counted, credit sent     credit.c    credit received
  *   publish.c   closed and open loop              inbox.c     messages kept until asked for
  *   partial.c   partial messages
@@ -205,6 +205,10 @@ const char *dial_begin(peer *p, const char *addr);
 bool dial_work(peer *p);
 /* Joined by the first node or NULL. */
 const membership *node_topic(const peer *p, const char *name);
+
+/* ---- state.c: the first node as a picture and as numbers ---- */
+const char *state_request(peer *p, const json_t *request, json_t *reply);
+const char *metrics_request(peer *p, const json_t *request, json_t *reply);
 
 struct peer {
   lines in;

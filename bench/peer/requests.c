@@ -347,6 +347,8 @@ static const struct request {
   { "partial_publish", partial_publish, false },
   { "partial_state", partial_state, false },
   { "trace", trace_request, false },
+  { "state", state_request, false },
+  { "metrics", metrics_request, false },
 };
 
 static const struct request *find_request(const char *op) {

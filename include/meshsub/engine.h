@@ -130,6 +130,7 @@ typedef struct msub_engine_opts {
   const msub_log *log;        /* NULL: silent; copied */
   msub_signing_opts signing;
   msub_validation_opts validation;
+  bool topic_counts;          /* counts by topic, for msub_metrics() and msub_topic_count(): false. 96 bytes a topic that is joined or opened */
 } msub_engine_opts;
 MSUB_API void msub_engine_opts_init(msub_engine_opts *o);
 
@@ -277,6 +278,18 @@ typedef struct msub_counts {
   MSUB_COUNTS(MSUB_X)
 #undef MSUB_X
 } msub_counts;
+/* Counters of one topic since it was joined or opened, with msub_engine_opts.topic_counts. X(name, base name in metrics.h) */
+#define MSUB_TOPIC_COUNTS(X)                                                                                        \
+  X(published, "topic_msg_published") X(messages_in, "topic_msg_recv_counts_unfiltered") X(bytes_in, "topic_msg_recv_bytes_unfiltered") \
+  X(first, "topic_msg_recv_counts") X(duplicates, "duplicate_messages_per_topic") X(accepted, "accepted_messages_per_topic")           \
+  X(ignored, "ignored_messages_per_topic") X(rejected, "rejected_messages_per_topic") X(throttled, "throttled_messages_per_topic")     \
+  X(messages_out, "topic_msg_sent_counts") X(bytes_out, "topic_msg_sent_bytes")
+typedef struct msub_topic_counts {
+#define MSUB_X(name, base) uint64_t name;
+  MSUB_TOPIC_COUNTS(MSUB_X)
+#undef MSUB_X
+} msub_topic_counts;
+MSUB_API const msub_topic_counts *msub_topic_count(const msub_engine *e, msub_topic t); /* NULL: stale, or not counted; a view until the next call */
 MSUB_API const msub_counts *msub_count(const msub_engine *e);
 MSUB_API uint64_t msub_count_reason(const msub_engine *e, int reason); /* messages that ended with it, or reports of it */
 

@@ -36,6 +36,7 @@ typedef struct msub_router {
   uint32_t index; /* of the router in the engine */
 } msub_router;
 typedef struct msub_layout msub_layout;
+struct msub_peer_score; /* score.h */
 
 typedef struct msub_session_info {
   msub_peer peer;
@@ -119,6 +120,8 @@ typedef struct msub_router_ops {
    * hold for the call. false: not taken, which is counted (and not traced). */
   bool (*extension)(msub_router *r, msub_session s, const msub_ctl_entry *e); /* [false] */
   void (*feedback)(msub_router *r, msub_topic t, msub_peer p, bool useful); /* the program's word on a peer, which may have left (msub_feedback) */
+  /* Shows the score of every peer that has one, before it returns (score.h). OK, UNSUPPORTED: it keeps none; NOMEM. */
+  int (*scores)(msub_router *r, void (*each)(void *ud, const struct msub_peer_score *s), void *ud); /* [UNSUPPORTED] */
 } msub_router_ops;
 
 /* ---- in layout only ---- */
@@ -241,6 +244,7 @@ MSUB_API void msub_x_dropped(msub_router *r, msub_session s, const msub_rpc *rpc
 MSUB_API bool msub_x_ready(msub_router *r, msub_topic t, uint32_t n);
 MSUB_API size_t msub_x_snapshot(msub_router *r, msub_topic t, msub_peer_state *out, size_t cap);
 MSUB_API int msub_x_command(msub_router *r, uint32_t what, const void *arg, size_t n);
+MSUB_API int msub_x_scores(msub_router *r, void (*each)(void *ud, const struct msub_peer_score *s), void *ud);
 MSUB_API uint64_t msub_x_next_deadline(msub_router *r);
 MSUB_API void msub_x_advance(msub_router *r);
 MSUB_API void msub_x_address_changed(msub_router *r, msub_session s, msub_bytes address);

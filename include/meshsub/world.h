@@ -174,6 +174,8 @@ typedef struct msub_world_ops {
   /* The outcome of every publish, in more detail than result(), which is told as well; and that of msub_await(), which only this one
    * hears. p is a view for the call. NULL: not told. */
   void (*published)(void *w, const msub_published *p);
+  /* Bytes of frames that wait for the session with this link, by lane; for msub_state(). false: it cannot tell. NULL: it never can. */
+  bool (*queued)(void *w, uint64_t link, size_t bytes[MSUB_LANES]);
 } msub_world_ops;
 
 #ifdef __cplusplus

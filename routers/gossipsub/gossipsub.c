@@ -238,4 +238,5 @@ const msub_router_ops msub_gossipsub = {
   .announce = msub__gs_announce,
   .hello = msub__gs_hello,
   .extension = msub__gs_extension,
+  .scores = msub__gs_show_scores,
 };

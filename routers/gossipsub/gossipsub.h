@@ -318,6 +318,7 @@ int msub__gs_partial_command(msub_router *r, uint32_t what, const void *arg, siz
 
 void msub__gs_publish(msub_router *r, msub_topic t, const msub_msg *m, msub_session from, msub_list *out);
 bool msub__gs_ready(msub_router *r, msub_topic t, uint32_t n);
+int msub__gs_show_scores(msub_router *r, void (*each)(void *ud, const msub_peer_score *s), void *ud);
 size_t msub__gs_snapshot(msub_router *r, msub_topic t, msub_peer_state *out, size_t cap);
 
 #endif

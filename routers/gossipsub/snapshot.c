@@ -69,3 +69,20 @@ size_t msub__gs_snapshot(msub_router *r, msub_topic t, msub_peer_state *out, siz
   }
   return n;
 }
+
+typedef struct showing {
+  void (*each)(void *ud, const msub_peer_score *s);
+  void *ud;
+} showing;
+static void show(void *ud, msub_bytes peer_id, const msub_peer_score *s) {
+  const showing *to = ud;
+  (void)peer_id;
+  to->each(to->ud, s);
+}
+
+int msub__gs_show_scores(msub_router *r, void (*each)(void *ud, const msub_peer_score *s), void *ud) {
+  showing to = { each, ud };
+  msub_gossipsub_inspect how = { .peer = show, .ud = &to };
+  int rc = msub__gs_score_command(r, MSUB_GOSSIPSUB_INSPECT, &how, sizeof how);
+  return rc == MSUB_ERR_UNSUPPORTED ? MSUB_OK : rc; /* there are none to be shown */
+}

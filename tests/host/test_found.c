@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "meshsub/gossipsub.h"
+#include "meshsub/metrics.h"
+#include "meshsub/state.h"
 #include "raw_peer.h"
 #include "wire/identify.h"
 
@@ -643,6 +645,77 @@ static void test_trace(void) {
   node_free(&b);
 }
 
+static size_t n_metrics;
+static const char *last_name;
+static uint64_t metric_sum;
+static size_t metric_hits;
+static void count_metric(void *ud, const msub_metric *m) {
+  const char *wanted = ud;
+  n_metrics++;
+  last_name = m->name;
+  if (wanted && strcmp(m->name, wanted) == 0) {
+    metric_hits++;
+    metric_sum += m->value;
+  }
+  CHECK((m->label == NULL) == (m->value_of_label.p == NULL));
+}
+static size_t metric_named(node *n, unsigned modules, const char *name, uint64_t *value) {
+  msub_metrics_opts mo;
+  msub_metrics_opts_init(&mo);
+  mo.modules = modules;
+  mo.each = count_metric;
+  mo.ud = (void *)(uintptr_t)name;
+  n_metrics = 0;
+  metric_sum = metric_hits = 0;
+  MUST(msub_host_metrics(n->host, &mo));
+  *value = metric_sum;
+  return n_metrics;
+}
+static size_t state_sessions, state_queued;
+static void on_state_session(void *ud, const msub_state_session *s) {
+  (void)ud;
+  CHECK(s->has_queues);
+  state_sessions++;
+  for (unsigned l = 0; l < MSUB_LANES; l++) state_queued += s->queued[l];
+}
+
+/* Every counter of the host has a metric, and what waits in lanes is the same in metrics, state and peer list. */
+static void test_metrics(void) {
+  node a, b, *pair[2] = { &a, &b };
+  init(&a, "a", 1);
+  node_start(&a, true, true);
+  start(&b, "b", 2, true, true);
+  node_dial(&a, &b);
+  WAIT(pair, subscribed, &a);
+  WAIT(pair, subscribed, &b);
+  transfer(pair, 2, &a, &b, 0, 10, 100);
+  const msub_host_counts *c = msub_host_count(a.host);
+  uint64_t v;
+  size_t counters = 0;
+#define MSUB_X(name) \
+  metric_named(&a, MSUB_METRICS_HOST, "host_" #name "_total", &v); \
+  CHECK(metric_hits == 1 && v == c->name); \
+  counters++;
+  MSUB_HOST_COUNTS(MSUB_X)
+#undef MSUB_X
+  CHECK(metric_named(&a, MSUB_METRICS_HOST, NULL, &v) == counters + 3 + MSUB_LANES && strcmp(last_name, "gossipsub_queue_bytes") == 0);
+  metric_named(&a, MSUB_METRICS_HOST, "host_bytes_out_total", &v);
+  CHECK(v > 0 && v == c->bytes_out);
+  metric_named(&a, MSUB_METRICS_ALL, "gossipsub_published_total", &v);
+  CHECK(v == 10);
+  for (uint32_t i = 10; i < 30; i++) CHECK(node_publish(&a, i, 5000));
+  metric_named(&a, MSUB_METRICS_HOST, "gossipsub_queue_bytes", &v);
+  CHECK(v > 10 * 5000);
+  msub_state_visitor visit = { .size = sizeof visit, .session = on_state_session };
+  MUST(msub_state(msub_host_engine(a.host), &visit, msub_host_now(a.host)));
+  CHECK(state_sessions == 1 && state_queued == v);
+  msub_host_peer p;
+  MUST(msub_host_peer_at(a.host, 0, &p));
+  CHECK(p.queued_bytes == v);
+  node_free(&a);
+  node_free(&b);
+}
+
 static const test_case cases[] = { { "withdraw", test_withdraw },
               { "records", test_records },
               { "foreign_record", test_foreign_record },
@@ -657,6 +730,7 @@ static const test_case cases[] = { { "withdraw", test_withdraw },
               { "protect_outbound", test_protect_outbound },
               { "grace", test_grace },
               { "discovery", test_discovery },
-              { "trace", test_trace } };
+              { "trace", test_trace },
+              { "metrics", test_metrics } };
 
 int main(int argc, char **argv) { return node_run_cases(cases, sizeof cases / sizeof *cases, argc, argv); }

@@ -41,7 +41,7 @@ def read_by_go(go, path):
 
 
 def small_mesh(**more):
-    return gossipsub(signed=True, D=2, Dlo=1, Dhi=3, Dout=0, Dscore=1, **more)
+    return gossipsub(signed=True, D=3, Dlo=2, Dhi=4, Dout=0, Dscore=1, **more)
 
 
 def scene(ours, go, files):
@@ -55,8 +55,9 @@ def scene(ours, go, files):
                 p.start(topics=[TOPIC], **gossipsub(signed=p is not peers[-1]))  # the last one does not sign
                 p.request("subscribe")
                 hub.request("dial", addr=p.addr())
-            for i, p in enumerate(peers[1:]):
-                p.request("dial", addr=peers[i].addr())  # a line beside the star, so that copies come
+            for i, p in enumerate(peers):
+                for other in peers[:i]:
+                    p.request("dial", addr=other.addr())  # beside the star, so that copies come
             wait("all peers in our topic", lambda: hub.request("mesh")["subs"] == len(peers))
             wait("the mesh has lost somebody again", lambda: hub.request("counters")["sent"]["prune"] > 0)
             for i in range(20):
@@ -64,8 +65,21 @@ def scene(ours, go, files):
                     p.request("send", data=f"{i} of {p.name}".encode().hex())
             wait("everything has come", lambda: hub.request("counters")["delivered"] >= 20 * len(peers))
             wait("what is not signed was rejected", lambda: hub.request("counters")["engine"]["rejected"] > 0)
+            wait("gossip", lambda: sum(hub.request("counters")[way]["ihave"] for way in ("sent", "received")) > 0)
             wait("and copies of it", lambda: hub.request("counters")["duplicates"] > 0)
             ids = {p.peer for p in peers}
+
+            def agrees():
+                """State, mesh and metrics of one node say the same (between two heartbeats)."""
+                state, mesh, numbers = hub.request("state"), hub.request("mesh"), hub.request("metrics")["metrics"]
+                topic = next(t for t in state["topics"] if t["topic"] == TOPIC)
+                inside = {p["peer"] for p in topic["peers"] if "mesh" in p["roles"]}
+                check({s["peer"] for s in state["sessions"]} == ids == {s["peer"] for s in state["scores"]}, f"sessions and scores: {state}")
+                check(all(set(s["queued"]) == {"control", "own", "forward", "gossip"} for s in state["sessions"]), "queues")
+                check(topic["announced"] == len(ids) == numbers["gossipsub_topic_peers_counts"][TOPIC], "subscribers")
+                return inside == set(mesh["mesh_peers"]) and numbers["gossipsub_mesh_peer_counts"][TOPIC] == len(inside)
+
+            wait("state, mesh and metrics agree", agrees)
             peers.pop().kill()
             wait("somebody has left", lambda: hub.request("mesh")["subs"] == len(peers))
             hub.request("unsubscribe")

@@ -74,6 +74,7 @@ def static_cases():
         "node", '--router "gosipsub": there are gossipsub, randomsub and floodsub; did you mean gossipsub?')
     yield ["sub", "t", "--router", "none", "--connect", "/ip4/127.0.0.1/tcp/1"], USAGE, usage(
         "sub", '--router "none": there are gossipsub, randomsub and floodsub')
+    yield ["node", "--trace=/nonexistent/x"], FAILED, 'meshsub node: --trace="/nonexistent/x": No such file or directory\n'
     yield ["node", "--router", "random"], USAGE, usage(
         "node", '--router "random": there are gossipsub, randomsub and floodsub; did you mean randomsub?')
     yield ["node", "--router", "randomsub", "--d", "3"], USAGE, usage(

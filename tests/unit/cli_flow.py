@@ -320,12 +320,30 @@ class Flow:
             node.process.send_signal(signal.SIGTERM)
             node.end()
 
+    def trace_file(self):
+        """Everything that happens goes into the file, and not onto stdout."""
+        with contextlib.ExitStack() as stack:
+            node = stack.enter_context(self.start("node", "--topic", "t", "--json", "--trace=a.jsonl"))
+            to = json.loads(node.line("address"))["addr"]
+            pub = stack.enter_context(self.start("pub", "t", "text", "--connect", to))
+            pub.end()
+            while json.loads(node.line("message"))["ev"] != "message":
+                pass
+            node.process.send_signal(signal.SIGTERM)
+            assert b'"graft"' not in node.end()
+        with open("a.jsonl", encoding="utf-8") as f:
+            events = [json.loads(line) for line in f]
+        kinds = [e["ev"] for e in events]
+        assert kinds[0] == "join" and {"add_peer", "recv_rpc", "send_rpc", "deliver"} <= set(kinds), kinds
+        assert events[0]["topic"] == "t" and len({e["node"] for e in events}) == 1
+
 
 def main():
     flow = Flow(os.path.abspath(sys.argv[1]))
     parts = [flow.keys, flow.text, flow.signed_json, flow.anonymous, flow.relay, flow.relay_only, flow.patience, flow.limits,
              flow.last_words, flow.slow_reader]
     parts.append(flow.mesh)
+    parts.append(flow.trace_file)
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
