@@ -1,6 +1,7 @@
 /* The subcommands. argv[0] is the subcommand's name; the result is the exit code. */
 #ifndef CLI_COMMANDS_H
 #define CLI_COMMANDS_H
+int cmd_check_params(int argc, char **argv);
 int cmd_key(int argc, char **argv);
 int cmd_node(int argc, char **argv);
 int cmd_pub(int argc, char **argv);

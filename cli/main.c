@@ -8,6 +8,7 @@ static const struct subcommand {
   int (*run)(int argc, char **argv);
   const char *about;
 } subcommands[] = {
+  { "check-params", cmd_check_params, "judge the parameters of peer scores" },
   { "key", cmd_key, "make and show identities" },
   { "node", cmd_node, "run a node: forward messages, print what happens" },
   { "pub", cmd_pub, "publish a text, or the lines of standard input" },
@@ -23,11 +24,11 @@ static const char *name_at(const void *ud, size_t i) {
 static int help(void) {
   puts("usage: meshsub COMMAND [arguments and options]\n\n"
        "Publish/subscribe between libp2p nodes.\n\nCommands:");
-  for (size_t i = 0; i < SUBCOMMANDS; i++) printf("  %-6s %s\n", subcommands[i].name, subcommands[i].about);
+  for (size_t i = 0; i < SUBCOMMANDS; i++) printf("  %-12s  %s\n", subcommands[i].name, subcommands[i].about);
   puts("\n\"meshsub COMMAND --help\" says more. Options may stand anywhere behind the command.\n\n"
        "  meshsub sub news --listen /ip4/127.0.0.1/tcp/4001\n"
        "  meshsub pub news \"hello\" --connect /ip4/127.0.0.1/tcp/4001\n\n"
-       "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 peers or messages did not come in time.");
+       "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not what was waited for or\nasked about: peers or messages did not come in time, parameters were refused.");
   return flush_out("meshsub", stdout) ? EXIT_OK : EXIT_FAILED;
 }
 

@@ -60,7 +60,7 @@ bool read_duration(const char *text, uint64_t *ns) {
 
 /* ---- suggestions ---- */
 
-#define WORD_MAX 32
+#define WORD_MAX 48
 
 /* Levenshtein distance of two words of less than WORD_MAX chars. */
 static size_t distance(const char *a, const char *b) {
@@ -82,7 +82,7 @@ static size_t distance(const char *a, const char *b) {
 
 const char *nearest(const char *text, const char *(*next)(const void *ud, size_t i), const void *ud) {
   const char *best = NULL, *word;
-  size_t len = strlen(text), least = len / 3 + 2;
+  size_t len = strlen(text), least = len / 3 + 2 < 8 ? len / 3 + 2 : 8;
   if (len >= WORD_MAX) return NULL;
   for (size_t i = 0; (word = next(ud, i)); i++) {
     if (strlen(word) >= WORD_MAX) continue;

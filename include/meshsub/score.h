@@ -114,6 +114,8 @@ typedef struct msub_score_finding {
   bool refused;         /* it keeps a positive total: `others` are worth more than `here` costs */
   double here, others;  /* of a member that forwards nothing: its score on this topic, and on all others together */
   uint64_t heartbeats;  /* after which such a member is below 0 by this topic alone; UINT64_MAX: never */
+  double median;        /* with mesh_message_deliveries_share: what the median member of the mesh must bring, as counted by P3, for the total
+                         * to fall to 0; where the topic is quieter than that, nobody owes enough. 0: without a share, or it never does */
 } msub_score_finding;
 /* One finding for each topic. `any`: the parameters hold for any number of topics, not just these. Returns how many are refused. */
 MSUB_API size_t msub_score_check(const msub_score_params *p, const msub_score_of_topic *topics, size_t n, bool any, uint64_t heartbeat_ns,

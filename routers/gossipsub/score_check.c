@@ -23,6 +23,15 @@ static uint64_t below_zero(const msub_topic_score *t, uint64_t interval, uint64_
   return (at + heartbeat - 1) / heartbeat;
 }
 
+/* A share lowers the threshold where a topic is quiet: with what the median member brings the deficit outweighs the rest. */
+static double least_median(const msub_topic_score *t, double others) {
+  double share = t->mesh_message_deliveries_share, cost = -t->weight * t->mesh_message_deliveries_weight;
+  double rest = t->weight * t->time_in_mesh_cap * t->time_in_mesh_weight + others;
+  if (!(share > 0) || !(cost > 0) || !isfinite(rest)) return 0;
+  double deficit = sqrt(rest / cost);
+  return deficit <= t->mesh_message_deliveries_threshold ? deficit / share : 0;
+}
+
 size_t msub_score_check(const msub_score_params *p, const msub_score_of_topic *topics, size_t n, bool any, uint64_t heartbeat_ns,
                         void (*found)(void *ud, const msub_score_finding *f), void *ud) {
   double all = 0, cap = p->topic_score_cap;
@@ -35,6 +44,7 @@ size_t msub_score_check(const msub_score_params *p, const msub_score_of_topic *t
     if (any && all > 0) others = p->cap_what_is_positive && cap > 0 ? cap : HUGE_VAL;
     else if (p->cap_what_is_positive && cap > 0 && others > cap) others = cap;
     msub_score_finding f = { .topic = topics[i].topic, .here = here, .others = others, .heartbeats = below_zero(t, interval, heartbeat_ns ? heartbeat_ns : 1) };
+    f.median = least_median(t, others);
     f.refused = here < 0 && here + others > 0;
     refused += f.refused;
     if (found) found(ud, &f);
