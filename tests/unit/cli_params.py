@@ -140,6 +140,13 @@ topics:
     expect("yaml", (code, [json.loads(x).get("here") for x in out.splitlines()[:2]], err), (OK, [-76.0, -76.0], ""))
 
 
+def documented(binary, folder):
+    """The file in docs/cli.md has every key."""
+    text = open(os.path.join(folder, "../../docs/cli.md")).read().split("```yaml\n")[1].split("```")[0]
+    code, out, err = run(binary, "--strict", write(text))
+    expect("docs/cli.md", (code, [x.split(":")[0] for x in out.splitlines() if x[0] != " "], err), (OK, ["good"] * 3, ""))
+
+
 BAD = [
     ("decay_interval_ms: 1000\ntopic_scorecap: 3\n", ', line 2: unknown key "topic_scorecap"; did you mean "topic_score_cap"?'),
     ("nothing_like_it_at_all_here: 3\n", ', line 1: unknown key "nothing_like_it_at_all_here"; leave it out, or see docs/cli.md for the names'),
@@ -221,6 +228,7 @@ def main():
         os.chdir(folder_of_ours)
         shipped(binary, folder)
         by_hand(binary)
+        documented(binary, folder)
         bad(binary)
         usage(binary)
         os.chdir("/")
