@@ -28,7 +28,8 @@ void msub__gs_idontwant_send(msub_router *r, msub_topic t, const msub_msg *m, ms
       const msub__gs_session *ss = msub__gs_session_of(r, tt->s[i]);
       if (tt->s[i].v == from.v || !(ss->is & MSUB_F_IDONTWANT)) continue;
       if (tt->partial && msub__gs_partial_skips_idontwant(r, tt->s[i], tt, msub_r_link(r, tt->s[i], t))) continue; /* it sends no whole ones */
-      msub__gs_picks_add(&to, tt->s[i]);
+      /* Who is asked to send nothing brings nothing, and P3 would blame it for that. */
+      if (!msub__gs_score_wants_copies(r, tt->s[i], t)) msub__gs_picks_add(&to, tt->s[i]);
     }
     msub_bytes id = msub_id(m);
     msub_ctl_entry e = { .kind = MSUB_C_IDONTWANT, .ids = &id, .n_ids = 1 };

@@ -497,6 +497,13 @@ void msub__ps_invalid(msub__ps *ps, uint32_t r, uint32_t topic, uint32_t *hint) 
   mark(ps, r, c, k, DIRTY | FELL);
 }
 
+bool msub__ps_near_owing(const msub__ps *ps, uint32_t r, uint32_t topic, const uint32_t *hint) {
+  const column *c = column_of(ps, topic);
+  uint32_t k;
+  if (!c || !(c->threshold > 0) || r == 0 || r >= ps->n_rows || !find_slot(ps, r, topic, hint, &k)) return false;
+  return c->flags[k] & IN_MESH && c->p.mesh_message_deliveries_weight < 0 && c->p3[k] < 2 * c->threshold;
+}
+
 /* ---- records ---- */
 
 static uint64_t record_until(const msub__ps *ps, uint64_t now) {

@@ -11,6 +11,8 @@ void msub__gs_score_fini(msub_router *r);
 double msub__gs_score(msub_router *r, msub_session s);
 bool msub__gs_score_is(msub_router *r, msub_session s, double floor); /* at least that; cheaper than to compare */
 const msub_score_thresholds *msub__gs_thresholds_of(const msub_router *r);
+/* A member that IDONTWANT would keep from bringing what it is about to owe. */
+bool msub__gs_score_wants_copies(msub_router *r, msub_session s, msub_topic t);
 
 /* What happened. */
 void msub__gs_score_up(msub_router *r, msub_session s, const msub_session_info *i);
