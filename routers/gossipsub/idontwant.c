@@ -21,6 +21,7 @@ struct msub__gs_unwanted {
 void msub__gs_idontwant_send(msub_router *r, msub_topic t, const msub_msg *m, msub_session from) {
   const msub__gs_topic *tt = msub__gs_topic_of(r, t);
   if (!tt || tt->mode != MSUB__GS_MESH || tt->n == 0 || m->data_n < msub__gs_params(r, t)->idontwant_bytes) return;
+  bool owing = msub__gs_score_wants_any_copies(r, t);
   msub__gs_picks to;
   msub__gs_picks_init(&to);
   if (msub__gs_picks_room(r, &to, tt->n)) {
@@ -29,7 +30,7 @@ void msub__gs_idontwant_send(msub_router *r, msub_topic t, const msub_msg *m, ms
       if (tt->s[i].v == from.v || !(ss->is & MSUB_F_IDONTWANT)) continue;
       if (tt->partial && msub__gs_partial_skips_idontwant(r, tt->s[i], tt, msub_r_link(r, tt->s[i], t))) continue; /* it sends no whole ones */
       /* Who is asked to send nothing brings nothing, and P3 would blame it for that. */
-      if (!msub__gs_score_wants_copies(r, tt->s[i], t)) msub__gs_picks_add(&to, tt->s[i]);
+      if (!owing || !msub__gs_score_wants_copies(r, tt->s[i], t)) msub__gs_picks_add(&to, tt->s[i]);
     }
     msub_bytes id = msub_id(m);
     msub_ctl_entry e = { .kind = MSUB_C_IDONTWANT, .ids = &id, .n_ids = 1 };

@@ -30,6 +30,7 @@ typedef struct column {
   msub_topic_score p;
   double threshold; /* of P3, since the last refresh */
   uint32_t name; /* 0: free */
+  bool near; /* a member is near to owing, at the last refresh */
   bool left, pinned, gone; /* gone: its owner has not heard yet */
   uint32_t n, cap, free_slot; /* slots; free ones are chained by next + 1 */
   uint8_t *block;             /* the arrays */
@@ -497,11 +498,17 @@ void msub__ps_invalid(msub__ps *ps, uint32_t r, uint32_t topic, uint32_t *hint) 
   mark(ps, r, c, k, DIRTY | FELL);
 }
 
+static bool near_owing(const column *c, uint32_t k) { return c->flags[k] & IN_MESH && c->p3[k] < 2 * c->threshold; }
+
+bool msub__ps_any_near_owing(const msub__ps *ps, uint32_t topic) {
+  const column *c = column_of(ps, topic);
+  return c && c->near;
+}
+
 bool msub__ps_near_owing(const msub__ps *ps, uint32_t r, uint32_t topic, const uint32_t *hint) {
   const column *c = column_of(ps, topic);
   uint32_t k;
-  if (!c || !(c->threshold > 0) || r == 0 || r >= ps->n_rows || !find_slot(ps, r, topic, hint, &k)) return false;
-  return c->flags[k] & IN_MESH && c->p.mesh_message_deliveries_weight < 0 && c->p3[k] < 2 * c->threshold;
+  return c && c->near && r && r < ps->n_rows && find_slot(ps, r, topic, hint, &k) && near_owing(c, k);
 }
 
 /* ---- records ---- */
@@ -620,6 +627,9 @@ static void refresh_column(msub__ps *ps, column *c, double zero, uint64_t now) {
     }
   }
   c->threshold = threshold(c);
+  c->near = false;
+  if (c->threshold > 0 && p->mesh_message_deliveries_weight < 0)
+    for (uint32_t k = 0; k < c->n && !c->near; k++) c->near = near_owing(c, k);
   for (uint32_t k = 0; k < c->n; k++)
     if (c->flags[k] & ACTIVE) add_topic(ps, &ps->rows[c->peer[k]], slot_score(ps, c, k));
   if (c->left && !c->pinned && !counts) retire(ps, c);

@@ -116,9 +116,14 @@ const msub_score_thresholds *msub__gs_thresholds_of(const msub_router *r) {
   return opts_of(r) ? &opts_of(r)->thresholds : &none;
 }
 
+bool msub__gs_score_wants_any_copies(msub_router *r, msub_topic t) {
+  const struct msub__gs_scores *sc = msub__gs_of(r)->scores;
+  return sc && !msub__gs_of(r)->parity && msub__ps_any_near_owing(sc->ps, topic_of(r, t));
+}
+
 bool msub__gs_score_wants_copies(msub_router *r, msub_session s, msub_topic t) {
   const struct msub__gs_scores *sc = msub__gs_of(r)->scores;
-  return sc && !msub__gs_of(r)->parity && msub__ps_near_owing(sc->ps, row_of(r, s), topic_of(r, t), hint_of(r, s, t));
+  return sc && msub__ps_near_owing(sc->ps, row_of(r, s), topic_of(r, t), hint_of(r, s, t));
 }
 
 /* ---- what happened ---- */

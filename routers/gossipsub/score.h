@@ -11,7 +11,8 @@ void msub__gs_score_fini(msub_router *r);
 double msub__gs_score(msub_router *r, msub_session s);
 bool msub__gs_score_is(msub_router *r, msub_session s, double floor); /* at least that; cheaper than to compare */
 const msub_score_thresholds *msub__gs_thresholds_of(const msub_router *r);
-/* A member that IDONTWANT would keep from bringing what it is about to owe. */
+/* A member that IDONTWANT would keep from bringing what it is about to owe; is there any? */
+bool msub__gs_score_wants_any_copies(msub_router *r, msub_topic t);
 bool msub__gs_score_wants_copies(msub_router *r, msub_session s, msub_topic t);
 
 /* What happened. */
