@@ -1,4 +1,4 @@
-foreach(part mesh control gossip gater limits nested partial score)
+foreach(part mesh control gossip gater limits nested partial regressions score)
   msub_criterion_test(unit.gossipsub-${part} TIER quick
     SOURCES test_gossipsub_${part}.c gossipsub_world.c ../support/engine_world.c ../support/count_mem.c
       ../support/forwarding.c LIBS meshsub-crypto_static)

@@ -135,7 +135,7 @@ Test(sessions, subscriptions_of_a_peer) {
 
 /* ---- conduct ---- */
 
-Test(sessions, conduct) {
+Test(sessions, G_27_conduct) {
   world_init(&w, 9);
   world_start(&w, NULL);
   msub_session a = world_peer(&w, 1), b = world_peer(&w, 2);

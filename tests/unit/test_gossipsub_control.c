@@ -151,7 +151,7 @@ Test(gossipsub, ihave_limits) {
   done();
 }
 
-Test(gossipsub, iwant) {
+Test(gossipsub, G_31_iwant) {
   for (unsigned parity = 0; parity < 2; parity++) {
     msub_topic t = quiet(parity, 3);
     gs_publish(t, "m1", 2);

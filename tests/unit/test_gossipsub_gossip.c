@@ -67,7 +67,7 @@ Test(gossipsub, sender_leaves_before_the_verdict) {
   done();
 }
 
-Test(gossipsub, author_is_left_out) {
+Test(gossipsub, G_34_author_is_left_out) {
   gs_init();
   w.opts.sign = MSUB_STRICT_SIGN;
   gs_start();

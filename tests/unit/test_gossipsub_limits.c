@@ -37,7 +37,7 @@ Test(gossipsub, members_4096) {
   done();
 }
 
-Test(gossipsub, backoffs_262144) {
+Test(gossipsub, G_36_backoffs_262144) {
   gs_init();
   w.ops.send = swallow;
   gs_start();

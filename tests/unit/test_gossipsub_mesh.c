@@ -176,7 +176,7 @@ Test(gossipsub, bootstrapper) {
 }
 
 /* Mesh sizes at each boundary, without and with outbound members. */
-Test(gossipsub, heartbeat_boundaries) {
+Test(gossipsub, G_16_heartbeat_boundaries) {
   static const struct { size_t in, out, cand_in, cand_out; uint16_t dout; size_t after, out_at_least; } cases[] = {
     { 4, 0, 10, 0, 0, 6, 0 },  { 5, 0, 10, 0, 0, 5, 0 },  { 6, 0, 10, 0, 2, 6, 0 },   { 11, 0, 5, 0, 2, 11, 0 },
     { 12, 0, 5, 0, 2, 6, 0 },  { 12, 1, 0, 0, 2, 6, 1 },  { 12, 4, 0, 0, 2, 6, 2 },   { 6, 0, 6, 5, 2, 8, 2 },
@@ -223,7 +223,7 @@ Test(gossipsub, many_topics_share_an_rpc) {
   done();
 }
 
-Test(gossipsub, leave_and_rejoin) {
+Test(gossipsub, G_25_leave_and_rejoin) {
   begin(false);
   msub_topic t = world_join(&w, "t", &gs_ids);
   gs_crowd(NULL, 1, 3, V11, false, "t");
@@ -330,7 +330,7 @@ Test(gossipsub, peers_that_never_subscribed) {
   }
 }
 
-Test(gossipsub, backoff_of_a_received_prune) {
+Test(gossipsub, G_01_backoff_of_a_received_prune) {
   static const struct { uint64_t seconds, ours, parity; } cases[] = { /* ms, at 150 */
     { 30, 30150, 30150 }, { 0, 60150, 60150 }, { 1, 1150, 1150 }, { 3600, 3600150, 3600150 }, { 3601, 3600150, 3601150 },
     { UINT64_MAX, 3600150, 0 }, { UINT64_C(1) << 55, 3600150, 150 }, { UINT64_C(1) << 40, 3600150, 0 },

@@ -214,7 +214,7 @@ Test(score, prune_backoff_time) {
 }
 
 /* A score outlives the connection: for its time, whatever it was; a good one is forgotten at once. */
-Test(score, retention) {
+Test(score, G_23_retention) {
   plain();
   begin();
   gs_start();
@@ -392,7 +392,7 @@ static void keep(void *ud, const msub_score_finding *f) {
   msub_score_finding **to = ud;
   *(*to)++ = *f;
 }
-Test(score, check) {
+Test(score, G_26_check) {
   msub_score_params p = { .topic_score_cap = 100, .decay_interval_ns = SEC, .decay_to_zero = 0.01 };
   msub_topic_score s = { .weight = 1, .time_in_mesh_weight = 1, .time_in_mesh_quantum_ns = SEC, .time_in_mesh_cap = 5, .first_message_deliveries_weight = 1,
                          .first_message_deliveries_cap = 15, .mesh_message_deliveries_weight = -1, .mesh_message_deliveries_threshold = 4,

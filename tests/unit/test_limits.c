@@ -1,4 +1,4 @@
-/* Every limit of pubsub/limits.h one below it, at it and one above it, by what a peer, a router or the program does. Over a wire
+/* Every limit of pubsub/limits.h one below it, at it and one above it, by what a peer, a router or the program does (G-04). Over a wire
  * limit the RPC is refused and the peer blamed; over a work limit the rest is left and nobody is. scripts/check-limits compares
  * the two lists. */
 #include <criterion/criterion.h>
@@ -192,7 +192,7 @@ static int subscribe(msub_session s, uint32_t first, size_t count, size_t size) 
   return world_receive(&w, s, (msub_bytes){ buf, at });
 }
 
-Test(limits, subscriptions_of_an_rpc) {
+Test(limits, G_35_subscriptions_of_an_rpc) {
   world_init(&w, 9);
   world_start(&w, NULL);
   msub_topic last = world_join(&w, "last", NULL);
@@ -211,7 +211,7 @@ Test(limits, subscriptions_of_an_rpc) {
   world_stop(&w);
 }
 
-Test(limits, topics_of_a_peer) {
+Test(limits, G_35_topics_of_a_peer) {
   world_init(&w, 9);
   world_start(&w, NULL);
   for (int d = -1; d <= 1; d++) {
@@ -427,7 +427,7 @@ Test(limits, seen_bytes) {
   world_stop(&w);
 }
 
-Test(limits, seen_ttl) {
+Test(limits, G_32_seen_ttl) {
   anonymous();
   world_start(&w, NULL);
   world_join(&w, "t", &world_data_ids);

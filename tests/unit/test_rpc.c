@@ -201,7 +201,7 @@ Test(rpc, scan_limits) {
   }
 }
 
-Test(rpc, scan_names_what_is_malformed) {
+Test(rpc, G_28_scan_names_what_is_malformed) {
   const struct {
     const char *rpc, *why;
   } cases[] = {
@@ -293,7 +293,7 @@ static void id_flood(uint8_t *frame, size_t n) {
   }
 }
 
-Test(rpc, nothing_is_allocated) {
+Test(rpc, G_09_nothing_is_allocated) {
   size_t n = 10485760, ids = 0, before;
   uint8_t *frame = malloc(n), *out = malloc(n);
   cr_assert(frame && out);
@@ -331,7 +331,7 @@ Test(rpc, nothing_is_allocated) {
 
 /* A 10 MB frame of half a million ids is refused for its size of control, one of 100,000 entries for their
  * number. */
-Test(rpc, floods_are_refused_early) {
+Test(rpc, G_14_floods_are_refused_early) {
   size_t n = 10u << 20;
   uint8_t *frame = malloc(n);
   cr_assert_not_null(frame);
@@ -573,7 +573,7 @@ Test(rpc, frames_in_any_pieces) {
   }
 }
 
-Test(rpc, frames_believe_no_length) {
+Test(rpc, G_11_frames_believe_no_length) {
   static const struct {
     const char *stream;
     int err;

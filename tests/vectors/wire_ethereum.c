@@ -50,7 +50,7 @@ static void done(vec_tally *t, const char *name, bool ok) {
   json_decref(c);
 }
 
-/* What is no block is refused, and has the id of the bytes as they came; so is what claims more than it can hold. */
+/* G-13: what is no block is refused, and has the id of the bytes as they came; so is what claims more than it can hold. */
 static bool refused(msub_bytes block) {
   static const uint8_t invalid[4];
   static uint8_t to[64];
