@@ -239,7 +239,7 @@ Test(regressions, G_08_ids_count_over_all_entries) {
   gs_start();
   world_join(&w, "t", &gs_ids);
   gs_crowd(NULL, 1, 1, V12, false, NULL);
-  enum { ENTRIES = 100, EACH = 499 };
+  enum { ENTRIES = 20, EACH = 499 }; /* two such RPCs are below the 20,000 ids that are looked at in a heartbeat */
   static char text[ENTRIES * EACH][8];
   static msub_bytes ids[ENTRIES * EACH], names[ENTRIES];
   static msub_ctl_entry e[ENTRIES];
@@ -256,6 +256,8 @@ Test(regressions, G_08_ids_count_over_all_entries) {
   world_clear(&w);
   cr_assert_eq(world_receive(&w, gs_peer[1], (msub_bytes){ buf, len }), MSUB_OK);
   cr_assert_eq(gs_sent_ids(MSUB_C_IWANT, 1, NULL), 500, "%zu", gs_sent_ids(MSUB_C_IWANT, 1, NULL));
+  for (unsigned i = 0; i < ENTRIES * EACH; i++) text[i][0] = 'x'; /* others */
+  len = msub_ctl_encode(e, names, ENTRIES, buf, sizeof buf);
   cr_assert_eq(world_receive(&w, gs_peer[1], (msub_bytes){ buf, len }), MSUB_OK);
   cr_assert_eq(gs_sent_ids(MSUB_C_IWANT, 1, NULL), 500, "nor does another RPC add to it");
   done();
@@ -476,6 +478,14 @@ Test(regressions, G_24_meshes_prefer_good_peers) {
       if (s[p] >= 0) continue;
       gs_from(gs_peer[p], MSUB_C_GRAFT, "t", NULL, 0);
       cr_assert(!in_mesh(t, p) && gs_sent(MSUB_C_PRUNE, p, "t") == 1, "%u: below 0 nobody comes in", members);
+    }
+    /* two that nobody has met before, whom no backoff and no lack of room holds: only the score differs */
+    msub_topic u = world_join(&w, "u", &gs_ids);
+    gs_crowd(NULL, 100, 2, V12, false, NULL);
+    cr_assert(app(100, -0.01) == MSUB_OK && app(101, 0) == MSUB_OK);
+    for (uint8_t p = 100; p <= 101; p++) {
+      gs_from(gs_peer[p], MSUB_C_GRAFT, "u", NULL, 0);
+      cr_assert(in_mesh(u, p) == (p == 101) && gs_sent(MSUB_C_PRUNE, p, "u") == (p == 100), "%u", p);
     }
     done();
   }
