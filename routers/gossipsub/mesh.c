@@ -78,6 +78,7 @@ int msub__gs_join(msub_router *r, msub_topic t) {
   msub__gs_picks_init(&fanout);
   msub__gs_picks_init(&candidates);
   if (tt->mode == MSUB__GS_FANOUT) {
+    if (want > m->d) want = tt->n; /* but whoever has a fanout of all has nobody to add */
     if (msub__gs_picks_room(r, &fanout, tt->n))
       for (uint32_t i = 0; i < tt->n; i++) msub__gs_picks_add(&fanout, tt->s[i]);
     msub__gs_members_free(r, t, tt);

@@ -154,7 +154,9 @@ void msub__gs_score_down(msub_router *r, msub_session s) {
 uint64_t msub__gs_score_until(const msub_router *r, const msub__gs_peer *p, msub_peer who) {
   const struct msub__gs_scores *sc = msub__gs_of(r)->scores;
   uint32_t row = sc ? msub__ps_row(sc->ps, p->row, who.v) : 0;
-  return row ? msub__ps_until(sc->ps, row) : 0;
+  if (!row) return 0;
+  uint64_t until = msub__ps_until(sc->ps, row);
+  return msub__gs_of(r)->parity ? msub__deadline(until, interval(r)) : until; /* the refresh forgets, until then it counts */
 }
 
 void msub__gs_score_forget(msub_router *r, msub_peer who, const msub__gs_peer *p) {

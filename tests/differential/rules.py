@@ -8,21 +8,22 @@ def steps_before(case, i):
     return case["script"][:i]
 
 
-def ids_of(step):
-    if step[1] == "publish":
-        return [step[3]]
-    return [m[1] for m in step[3].get("publish", [])] if len(step) > 3 and isinstance(step[3], dict) else []
-
-
 def at(case, t):
     return [e for e in case["expect"] if e["t"] == t]
+
+
+def known(case, i, id):
+    """Whether the id was published, or a message of that id looked at, before the step: those of topics not joined are not."""
+    return any(s[1] == "publish" and s[3] == id for s in steps_before(case, i)) or any(
+        l[0] in ("deliver", "duplicate", "reject") and l[1] == id
+        for e in case["expect"] if e["t"] < case["script"][i][0] for l in e.get("trace", []))
 
 
 def repeated_own(case):
     """publish of an id that has come before, and that goes to nobody: no IDONTWANT for it."""
     used = False
     for i, step in enumerate(case["script"]):
-        if step[1] != "publish" or not any(step[3] in ids_of(s) for s in steps_before(case, i)):
+        if step[1] != "publish" or not known(case, i, step[3]):
             continue
         for e in at(case, step[0]):
             if any(t[:2] == ["publish_error", step[3]] for t in e.get("trace", [])):  # judged again, because it was not accepted
@@ -52,10 +53,63 @@ def grouping(case, why):
     return bool(found and "outbound_queue" in case["config"] and blocked(case, found[2] or found[3], int(found[1])))
 
 
+def announced(case):
+    """(time, step, {topic: who has announced it}, who is connected) after every step."""
+    of, up = collections.defaultdict(set), set()
+    for step in case["script"]:
+        op, names = step[1], step[2] if len(step) > 2 and isinstance(step[2], list) else step[2:3]
+        if op in ("disconnect", "close_in"):
+            for who in of.values():
+                who.difference_update(names)
+        if op == "disconnect":
+            up.difference_update(names)
+        elif op == "connect":
+            up.update(names)
+        if op in ("connect", "rpc") and len(step) > 3:
+            for topic, wants, *_ in step[3].get("subs", []):
+                (of[topic].update if wants else of[topic].difference_update)(names)
+        yield step[0], step, of, up
+
+
+def fanout_of_nobody(case, t, topic):
+    """Whether the topic had been published on, and was then announced by nobody at a time between the last heartbeat and t."""
+    since, published, nobody = (t - 100) // 1000 * 1000 + 100, False, False
+    for at_t, op, of, _ in announced(case):
+        if at_t > t:
+            break
+        published = published or op[1] == "publish" and op[2] == topic
+        nobody = published and (not of[topic] if at_t <= since else nobody or not of[topic])
+    return nobody
+
+
 def nobody_left(case, why):
-    """The fanout of a topic that no peer has announced any more."""
+    """The fanout of a topic that no peer has announced any more, even if somebody did again before the heartbeat."""
     found = re.match(r'at (\d+): missing: fanout of "(\w+)"', why)
-    return bool(found and any(e["t"] == int(found[1]) and found[2] not in e["state"]["topics"] for e in case["expect"] if "state" in e))
+    return bool(found and fanout_of_nobody(case, int(found[1]), found[2]))
+
+
+def nobody_left_to_graft(case, why):
+    """Such a topic is joined: who was in the fanout, and is still connected, is grafted."""
+    found = re.match(r"at (\d+): missing: (\w+) gets graft (\w+)$", why)
+    if not found:
+        return False
+    t, peer, topic = int(found[1]), found[2], found[3]
+    joined = any(s[0] == t and s[1] in ("join", "relay") and s[2] == topic for s in case["script"])
+    there = [peer in up for at_t, _, _, up in announced(case) if at_t <= t][-1:]
+    return joined and there == [True] and fanout_of_nobody(case, t, topic)
+
+
+def old_extensions(case, why):
+    """A peer older than v1.3 that announces extensions, and has been here before: both sides know different ones of it."""
+    found = re.match(r"at (\d+): (?:(?:unexpected|missing): (?:test_ext_received|partial_received) (\w+)\b|(\w+) has score )", why)
+    if not found:
+        return False
+    peer = found[2] or found[3]
+    if not any(peer in names and protocol != "/meshsub/1.3.0" for names, protocol, *_ in case["peers"]):
+        return False
+    before = [s for s in case["script"] if s[0] <= int(found[1]) and len(s) > 2 and peer in (s[2] if isinstance(s[2], list) else [s[2]])]
+    said = any(len(s) > 3 and isinstance(s[3], dict) and "ext" in s[3] for s in before)
+    return said and sum(s[1] == "connect" for s in before) > 1
 
 
 def partial_without_joining(case, why):
@@ -77,9 +131,15 @@ RULES = [
     Rule("grouping", None, grouping,
          "a full queue drops RPCs, and what is put together into one RPC is not prescribed: IHAVEs of several topics, GRAFT and PRUNE tried again",
          "gossipsub.md 5.2, 'Retries are coalesced'; tests/vectors/go/README.md, Comparing"),
+    Rule("old extensions", None, old_extensions,
+         "what a peer announced ends with the stream that carried it; the reference keeps it for ever if the protocol is older than v1.3",
+         "include/meshsub/gossipsub.h, msub_gossipsub_extensions; OnClosedIncomingStream in gossipsub.go v0.19.0"),
     Rule("partial without joining", None, partial_without_joining, "partial messages are for those who joined the topic",
          "include/meshsub/partial.h"),
     Rule("fanout of nobody", None, nobody_left, "a topic that no peer has announced any more has no fanout, without waiting for the heartbeat",
+         "gossipsub.md 5.2, 'a topic entry without peers and without local interest does not exist'"),
+    Rule("graft from the fanout of nobody", None, nobody_left_to_graft,
+         "nor is anybody grafted from such a fanout when the topic is joined before the heartbeat",
          "gossipsub.md 5.2, 'a topic entry without peers and without local interest does not exist'"),
 ]
 

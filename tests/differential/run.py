@@ -59,12 +59,17 @@ class Pair:
             sys.exit("the reference's side failed")
         with open(self.path("results")) as f:
             results = [json.loads(l) for l in f]
+        assert len(results) == len(guided)
+        return self.judge(results)
+
+    def judge(self, results):
+        """The same of cases that have an expect."""
         met = [rules.apply(c) for c in results]
         with open(self.path("results"), "w") as f:
             f.write(lines(results))
         out = subprocess.run([self.engine, "compare", self.path("results")], check=True, text=True, stdout=subprocess.PIPE).stdout
         verdicts = [json.loads(l) for l in out.splitlines()]
-        assert len(results) == len(verdicts) == len(guided)
+        assert len(results) == len(verdicts)
         out = []
         for c, v, m in zip(results, verdicts, met):
             if v["verdict"] == "differs":
@@ -162,6 +167,16 @@ def valid(case):
     return True
 
 
+def usable(pair, cases):
+    """Without those whose parameters do not fit together: the engine refuses them."""
+    def fits(some):
+        try:
+            return bool(pair.observe(some))
+        except subprocess.CalledProcessError:
+            return False
+    return cases if not cases or fits(cases) else [c for c in cases if fits([c])]
+
+
 def shrunk(pair, case):
     case = {k: v for k, v in case.items() if k not in ("expect", "choices", "guide", "rules")}
     best, end = None, time.monotonic() + SHRINK_S
@@ -170,7 +185,8 @@ def shrunk(pair, case):
         hit = None
         for at in range(0, len(tries), 40):
             part = [dict(c, name=str(i)) for i, c in enumerate(tries[at:at + 40])]
-            done = pair.run(part, 3)
+            part = usable(pair, part)
+            done = pair.run(part, 3) if part else {}
             differing = [c for c in part if done[c["name"]][1] == "differs"]
             if differing:
                 hit = min(differing, key=lambda c: len(json.dumps(c)))
@@ -222,6 +238,68 @@ def block(pair, seed, first, count, features):
     return {"verdicts": verdicts, "ruled": ruled, "missing": missing, "failed": failed, "coverage": of}
 
 
+# ---- of the run itself ----
+
+def mutations(case):
+    """The recording with one difference, each of another kind."""
+    def changed(change):
+        c = json.loads(json.dumps(case))
+        return c if change(c["expect"]) else None
+
+    def rpcs(expect):
+        return [(e, l) for e in expect for l in e.get("rpc", [])]
+
+    def lose_rpc(expect):
+        for e, l in rpcs(expect)[:1]:
+            e["rpc"].remove(l)
+            return True
+
+    def another_peer(expect):
+        for _, l in rpcs(expect)[-1:]:
+            l[0] = ["nobody"]
+            return True
+
+    def later(expect):
+        for e, _ in rpcs(expect)[:1]:
+            e["t"] += 1
+            return True
+
+    def trace(expect):
+        for e in expect:
+            if e.get("trace"):
+                e["trace"].pop()
+                return True
+
+    def mesh(expect):
+        for e in expect:
+            for l in e.get("state", {}).get("mesh", {}).values():
+                l.append("nobody")
+                return True
+
+    def score(expect):
+        for e in expect:
+            if "score" in e.get("state", {}):
+                e["state"]["score"].append([-1, ["nobody"]])
+                return True
+    return {f.__name__: c for f in (lose_rpc, another_peer, later, trace, mesh, score) if (c := changed(f))}
+
+
+def self_check(pair, seed, first, count, features):
+    """Of scripts that are equal, every mutation has to be found and left unexplained. Returns how many were not."""
+    tried, missed = collections.Counter(), 0
+    for c, verdict, _ in pair.run([generate.case(seed, n, features) for n in range(first, first + count)]).values():
+        if verdict != "equal" or c["rules"]:
+            continue
+        for kind, bad in mutations(c).items():
+            tried[kind] += 1
+            _, got, why = pair.judge([bad])[0]
+            if got != "differs":
+                missed += 1
+                print(f"{c['name']}: mutation {kind} is {got} {why}")
+    print("mutations of the recording: " + ", ".join(f"{k} {n}" for k, n in tried.items()) + f"; not found {missed}")
+    return missed + sum(k not in tried for k in ("lose_rpc", "another_peer", "later", "trace", "mesh", *(["score"] if "scores" in features else [])))
+
+
 def kept(path, make):
     """The result that stands at the path, else a new one that is put there."""
     if path and os.path.exists(path):
@@ -252,6 +330,7 @@ def main():
     a.add_argument("--features", default="", help=", ".join(generate.FEATURES))
     a.add_argument("--work", help="folder for the results of every block")
     a.add_argument("--shrink", type=int, default=3, metavar="N", help="so many differences are printed as the smallest case (3)")
+    a.add_argument("--self-check", action="store_true", help="changes the recordings: every change has to be found")
     o = a.parse_args()
     built = subprocess.run([os.path.join(HERE, "go", "build.sh")], text=True, stdout=subprocess.PIPE)
     if built.returncode:
@@ -266,6 +345,8 @@ def main():
     of, started = collections.defaultdict(collections.Counter), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         pair = Pair(o.engine, reference, folder)
+        if o.self_check:
+            return 1 if self_check(pair, o.seed, o.first, o.count, features) else 0
         for at in range(o.first, o.first + o.count, BLOCK):
             n = min(BLOCK, o.first + o.count - at)
             r = kept(keep and os.path.join(keep, f"{at}-{n}.json"), lambda: block(pair, o.seed, at, n, features))

@@ -64,7 +64,7 @@ changed() { # file, number of places, sed script
 cp "$source/gossipsub.go" "$work/gossipsub.go"
 chmod u+w "$work/gossipsub.go"
 changed gossipsub.go 1 '/^func (gs \*GossipSubRouter) getPeers(/,/^}/s/shufflePeers(peers)/guidePeers(gs, topic, count, peers)/'
-changed gossipsub.go 1 '/^func (gs \*GossipSubRouter) emitGossip(/,/^}/s/shufflePeers(peers)/guideGossip(topic, target, peers)/'
+changed gossipsub.go 1 '/^func (gs \*GossipSubRouter) emitGossip(/,/^}/s/shufflePeers(peers)/guideGossip(gs, topic, target, peers)/'
 changed gossipsub.go 2 '/^func (gs \*GossipSubRouter) heartbeat()/,/^}/s/shufflePeers(plst\(.*\))$/guideKept(topic, plst\1)/'
 changed gossipsub.go 1 '/guideKept(topic, plst)/{n;s/sort\.Slice(/sort.SliceStable(/;}'
 changed gossipsub.go 1 's/gs\.getPeers(topic, gs\.params\.PrunePeers,/gs.guidePX(p, topic).getPeers(topic, gs.params.PrunePeers,/'

@@ -94,7 +94,8 @@ func guidePeers(gs *GossipSubRouter, topic string, count int, peers []peer.ID) {
 	arrange(peers, func(p peer.ID) int { return among(now.Fanout[topic], g.ids.name(p)) })
 }
 
-func guideGossip(topic string, target int, peers []peer.ID) {
+// Whoever wants partial messages is chosen like the others, and gets no IHAVE: it fills the places of those whom the engine sent none.
+func guideGossip(gs *GossipSubRouter, topic string, target int, peers []peer.ID) {
 	g := guided
 	g.note("gossip", len(peers), target)
 	var wanted []string
@@ -103,7 +104,12 @@ func guideGossip(topic string, target int, peers []peer.ID) {
 			wanted = append(wanted, i[0])
 		}
 	}
-	arrange(peers, func(p peer.ID) int { return among(wanted, g.ids.name(p)) })
+	arrange(peers, func(p peer.ID) int {
+		if gs.iSupportSendingPartial(topic) && gs.peerRequestsPartial(p, topic) {
+			return 1
+		}
+		return 2 * among(wanted, g.ids.name(p))
+	})
 }
 
 func guideKept(topic string, peers []peer.ID) {
