@@ -82,8 +82,9 @@ class Pair:
         """{name: (case, verdict, why)}"""
         done, left = {}, self.observe(cases)
         for _ in range(rounds):
-            for c, verdict, why in self.once(left):
-                done[c["name"]] = (c, verdict, why)
+            for c, verdict, why in self.once(left):  # what a rule has explained stays so, whatever a worse choice shows later
+                if verdict != "differs" or done.get(c["name"], (0, "differs"))[1] == "differs":
+                    done[c["name"]] = (c, verdict, why)
             left = [g for g in left if done[g["name"]][1] == "differs" or rules.ends(done[g["name"]][0]["rules"])]
             if not left:
                 break
