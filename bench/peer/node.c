@@ -193,7 +193,7 @@ static const char *start_one(peer_node *n, const config *c, bool first) {
   for (size_t i = 0; !why && i < r->n_direct; i++)
     if (msub_host_keep(n->host, r->direct_addrs[i]) != MSUB_OK)
       why = "direct: an address that cannot be dialled";
-  return why;
+  return why ? why : score_topics(&r->score, n->host);
 }
 
 const char *nodes_start(peer *p, const config *c) {

@@ -6,7 +6,7 @@
  *   trace.c     RPCs counted and written down     state.c     what is inside, as JSON
  *   counter.c   messages counted, credit sent     credit.c    credit received
  *   publish.c   closed and open loop              inbox.c     messages kept until asked for
- *   partial.c   partial messages
+ *   partial.c   partial messages                score.c     parameters of scores, and what they come to
  *
  * The protocol is described in docs/benchmarks.md. All of it runs on one thread, in one poll loop. */
 #ifndef BENCH_PEER_H
@@ -147,12 +147,32 @@ const char *partial_add(peer *p, const json_t *request, json_t *reply);
 const char *partial_publish(peer *p, const json_t *request, json_t *reply);
 const char *partial_state(peer *p, const json_t *request, json_t *reply);
 
+/* ---- score.c: with cfg.score ---- */
+#define SCORE_ADDRESSES 64
+typedef struct score_topic {
+  char *name;
+  msub_topic_score params;
+} score_topic;
+typedef struct score_config {
+  msub_score_opts opts;
+  msub_cidr allow[SCORE_ADDRESSES];
+  score_topic *topics;
+  size_t n_topics;
+} score_config;
+/* cfg; sets the router's options, to none without cfg.score. NULL, or why not. */
+const char *score_read(score_config *s, const json_t *request, msub_gossipsub_opts *o);
+/* The parameters of single topics, once the host is there. */
+const char *score_topics(const score_config *s, msub_host *h);
+void score_clear(score_config *s);
+const char *score_report(const peer *p, json_t *reply);
+
 /* ---- router.c ---- */
 typedef struct router_config {
   const char *name;
   const msub_router_ops *inner;
   bool raw; /* the driver may send control entries */
   msub_gossipsub_opts gossipsub;
+  score_config score;
   msub_randomsub_opts randomsub;
   const msub_router_ops *ops[2]; /* for the host, with opts beside */
   const void *opts[2];

@@ -1,5 +1,6 @@
 #include "bench/peer/peer.h"
 #include <malloc.h>
+#include <meshsub/publish.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -223,6 +224,48 @@ static const char *send_one(peer *p, const json_t *q, json_t *out) {
   return why;
 }
 
+/* Messages that go out together, by the batch of publish.h. */
+static const char *batch(peer *p, const json_t *q, json_t *out) {
+  const char *topic = text_of(q, "topic", p->topics[0]);
+  json_t *list = json_object_get(q, "messages"), *each;
+  size_t i, n = json_array_size(list);
+  if (!n) return "messages: not a list of hex";
+  const char *why = node_topic(p, topic) ? NULL : nodes_subscribe(p, topic);
+  if (why) return why;
+  msub_host *h = p->nodes[0].host;
+  msub_topic t = node_topic(p, topic)->t;
+  msub_batch *b;
+  int err = msub_batch_new(msub_host_engine(h), &b);
+  if (err != MSUB_OK) return msub_err_text(err);
+  json_array_foreach(list, i, each) {
+    msub_bytes data;
+    uint8_t *bytes;
+    if (!json_is_string(each) || !read_hex(json_string_value(each), &bytes, &data.n)) {
+      why = "messages: not a list of hex";
+      break;
+    }
+    data.p = bytes;
+    err = msub_batch_add(b, t, data, NULL);
+    free(bytes);
+    if (err != MSUB_OK) break;
+  }
+  if (!why && err == MSUB_OK) err = msub_batch_publish(b, NULL, NULL, msub_host_now(h));
+  uint64_t recipients = 0;
+  for (i = 0; !why && err == MSUB_OK && i < n; i++) {
+    const msub_published *r = msub_batch_result(b, i);
+    err = r ? r->err : MSUB_ERR_STATE;
+    if (err == MSUB_OK) recipients += r->recipients;
+  }
+  json_object_set_new(out, "recipients", json_integer((json_int_t)recipients));
+  msub_batch_free(b);
+  return why ? why : err == MSUB_OK ? NULL : msub_err_text(err);
+}
+
+static const char *scores(peer *p, const json_t *q, json_t *out) {
+  (void)q;
+  return score_report(p, out);
+}
+
 static const char *inbox_request(peer *p, const json_t *q, json_t *out) {
   inbox_take(&p->inbox, msub_engine_shared(msub_host_engine(p->nodes[0].host)), q, out);
   return NULL;
@@ -338,6 +381,8 @@ static const struct request {
   { "peers", peers, false },
   { "topics", topics, false },
   { "send", send_one, false },
+  { "batch", batch, false },
+  { "scores", scores, false },
   { "inbox", inbox_request, false },
   { "counters", counters, false },
   { "connect_direct", connect_direct, false },

@@ -86,6 +86,7 @@ static const char *gossipsub(router_config *c, const json_t *q) {
   o->history_gossip = (uint8_t)gossip;
   o->peer_exchange = flag_of(q, "px", false);
   const char *why = direct_peers(c, q);
+  if (!why) why = score_read(&c->score, q, o);
   return why ? why : msub_gossipsub_opts_fault(o);
 }
 
@@ -119,6 +120,7 @@ void router_clear(router_config *c) {
   free(c->direct_addrs);
   free(c->direct_ids);
   free(c->direct_bytes);
+  score_clear(&c->score);
   *c = (router_config){ 0 };
 }
 

@@ -47,7 +47,7 @@ def small_mesh(**more):
 def scene(ours, go, files):
     """Returns the counts that the node gave when it closed its files, and the ids of the peers."""
     with Node("ours", ours, timeout=WITHIN) as hub:
-        hub.start(topics=[TOPIC], trace_files=files, **small_mesh())
+        hub.start(topics=[TOPIC], trace_files=files, score=True, **small_mesh())
         peers = [Node(f"go_{i}", go, timeout=WITHIN) for i in range(5)]
         try:
             hub.request("subscribe")

@@ -43,6 +43,10 @@ type config struct {
 	NetworkSize int `json:"network_size"`
 	RPCLog      int `json:"rpc_log"` // RPCs that are written down
 
+	ScoreParams      json.RawMessage `json:"score_params"` // score.go
+	ScoreThresholds  json.RawMessage `json:"score_thresholds"`
+	TopicScoreParams json.RawMessage `json:"topic_score_params"` // by topic
+
 	Partial       bool   `json:"partial"`
 	PartialMode   string `json:"partial_mode"` // "requests", "supports", "none"
 	TestExtension bool   `json:"test_extension"`

@@ -53,13 +53,14 @@ func (d *driver) run(op string, line []byte) (object, error) {
 		return nil, errors.New("not started")
 	}
 	var r struct {
-		Addr   string   `json:"addr"`
-		Peer   string   `json:"peer"`
-		Topic  string   `json:"topic"`
-		Topics []string `json:"topics"`
-		Data   string   `json:"data"`
-		Group  uint64   `json:"group"`
-		Parts  byte     `json:"parts"`
+		Addr     string   `json:"addr"`
+		Peer     string   `json:"peer"`
+		Topic    string   `json:"topic"`
+		Topics   []string `json:"topics"`
+		Data     string   `json:"data"`
+		Group    uint64   `json:"group"`
+		Parts    byte     `json:"parts"`
+		Messages []string `json:"messages"`
 	}
 	n := d.node
 	switch op { // requests with arguments of their own
@@ -112,6 +113,10 @@ func (d *driver) run(op string, line []byte) (object, error) {
 		return n.tracer.log.take(), nil
 	case "counters":
 		return n.tracer.counters(), nil
+	case "scores":
+		return n.scores.report()
+	case "batch":
+		return nil, n.sendBatch(r.Topic, r.Messages)
 	case "partial_add":
 		n.parts.add(n.topicOr(r.Topic), r.Group, r.Parts)
 		return nil, nil

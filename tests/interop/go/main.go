@@ -78,7 +78,7 @@ func main() {
 	out := newOutput(os.Stdout)
 	out.event("hello", object{
 		"proto": 1, "impl": "go", "version": versions(),
-		"caps": []string{"interop", "nodes", "partial", "profile", "trace"},
+		"caps": []string{"interop", "nodes", "partial", "profile", "score", "trace"},
 	})
 	d := &driver{out: out}
 	in := bufio.NewReaderSize(os.Stdin, 64<<10)

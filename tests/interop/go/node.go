@@ -35,6 +35,7 @@ type node struct {
 	gossip *pubsub.GossipSubRouter // nil: another router
 	tracer *tracer
 	parts  *partials
+	scores scores
 
 	mu     sync.Mutex
 	topics map[string]*membership
@@ -168,6 +169,12 @@ func (n *node) options() ([]pubsub.Option, error) {
 			return nil, err
 		}
 		opts = append(append(opts, more...), n.parts.options(cfg)...)
+		if cfg.Score {
+			if more, err = scoreOptions(cfg, &n.scores); err != nil {
+				return nil, err
+			}
+			opts = append(opts, more...)
+		}
 	}
 	return opts, nil
 }
@@ -245,33 +252,7 @@ func gossipOptions(cfg *config) ([]pubsub.Option, error) {
 		}
 		opts = append(opts, pubsub.WithDirectPeers(infos))
 	}
-	if cfg.Score {
-		opts = append(opts, scoring(cfg))
-	}
 	return opts, nil
-}
-
-// scoring is a plain honest-network set: it makes the peer keep score, and hurts nobody.
-func scoring(cfg *config) pubsub.Option {
-	topics := map[string]*pubsub.TopicScoreParams{}
-	for _, t := range cfg.Topics {
-		topics[t] = &pubsub.TopicScoreParams{
-			TopicWeight:       1,
-			TimeInMeshWeight:  0.01,
-			TimeInMeshQuantum: time.Second, TimeInMeshCap: 10,
-			FirstMessageDeliveriesWeight: 1, FirstMessageDeliveriesDecay: 0.5, FirstMessageDeliveriesCap: 10,
-			InvalidMessageDeliveriesWeight: -100, InvalidMessageDeliveriesDecay: 0.5,
-		}
-	}
-	return pubsub.WithPeerScore(
-		&pubsub.PeerScoreParams{
-			Topics:           topics,
-			AppSpecificScore: func(peer.ID) float64 { return 0 },
-			DecayInterval:    time.Second,
-			DecayToZero:      0.01,
-		},
-		&pubsub.PeerScoreThresholds{GossipThreshold: -100, PublishThreshold: -500, GraylistThreshold: -1000},
-	)
 }
 
 func (n *node) newRouter(opts []pubsub.Option) (err error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -109,6 +110,25 @@ func (n *node) send(name string, data []byte) error {
 		return err
 	}
 	return m.topic.Publish(context.Background(), data)
+}
+
+// sendBatch publishes messages together.
+func (n *node) sendBatch(name string, messages []string) error {
+	m, err := n.join(n.topicOr(name))
+	if err != nil {
+		return err
+	}
+	batch := &pubsub.MessageBatch{}
+	for _, text := range messages {
+		data, err := hex.DecodeString(text)
+		if err != nil {
+			return fmt.Errorf("messages: %w", err)
+		}
+		if err := m.topic.AddToBatch(context.Background(), batch, data); err != nil {
+			return err
+		}
+	}
+	return n.ps.PublishBatch(batch)
 }
 
 func (n *node) mesh(name string) (object, error) {
