@@ -99,6 +99,16 @@ def nobody_left_to_graft(case, why):
     return joined and there == [True] and fanout_of_nobody(case, t, topic)
 
 
+def published_to_nobody(case, why):
+    """Such a topic is published on: the reference sends to who was in the fanout, here it is filled anew."""
+    found = re.match(r"at (\d+): (missing|unexpected): (\w+) gets publish (\w+) ", why)
+    if not found or not any(s[0] == int(found[1]) and s[1] == "publish" and s[2] == found[4] for s in case["script"]):
+        return False
+    t, peer, topic = int(found[1]), found[3], found[4]
+    now = [(peer in of[topic], peer in up) for at_t, _, of, up in announced(case) if at_t <= t][-1:]
+    return now == [(found[2] == "unexpected", True)] and fanout_of_nobody(case, t, topic)
+
+
 def old_extensions(case, why):
     """A peer older than v1.3 that announces extensions, and has been here before: both sides know different ones of it."""
     found = re.match(r"at (\d+): (?:(?:unexpected|missing): (?:test_ext_received|partial_received) (\w+)\b|(\w+) has score )", why)
@@ -131,6 +141,9 @@ RULES = [
     Rule("grouping", None, grouping,
          "a full queue drops RPCs, and what is put together into one RPC is not prescribed: IHAVEs of several topics, GRAFT and PRUNE tried again",
          "gossipsub.md 5.2, 'Retries are coalesced'; tests/vectors/go/README.md, Comparing"),
+    Rule("message to the fanout of nobody", None, published_to_nobody,
+         "nor is anything sent to such a fanout when the topic is announced again before the heartbeat: it is filled anew",
+         "gossipsub.md 5.2, 'a topic entry without peers and without local interest does not exist'"),
     Rule("old extensions", None, old_extensions,
          "what a peer announced ends with the stream that carried it; the reference keeps it for ever if the protocol is older than v1.3",
          "include/meshsub/gossipsub.h, msub_gossipsub_extensions; OnClosedIncomingStream in gossipsub.go v0.19.0"),
