@@ -319,6 +319,51 @@ Test(score, promises) {
   done();
 }
 
+/* Two gossipsub instances in one engine: what a peer does in one is nothing to the other. */
+Test(score, two_instances) {
+  static const uint8_t entropy[32] = { 6 };
+  static const msub_gossipsub_protocol mine[] = { { "/mine/1.0.0", MSUB_F_MESH | MSUB_F_PX } };
+  plain();
+  begin();
+  msub_gossipsub_opts second = o;
+  second.protocols = mine;
+  second.n_protocols = 1;
+  second.floodsub = false;
+  const msub_plan *two[2];
+  msub_mem mem = world_mem(&w);
+  cr_assert_eq(msub_shared_new(&mem, entropy, &w.sh), MSUB_OK);
+  cr_assert_eq(msub_plan_new(w.sh, &msub_gossipsub, &o, &two[0]), MSUB_OK);
+  cr_assert_eq(msub_plan_new(w.sh, &msub_gossipsub, &second, &two[1]), MSUB_OK);
+  w.opts.world = &w.ops;
+  w.opts.w = &w;
+  w.opts.self_id = msub_key_peer_id(w.key);
+  w.opts.routers = two;
+  w.opts.n_routers = 2;
+  cr_assert_eq(msub_engine_new(w.sh, &w.opts, &w.now, &w.e), MSUB_OK);
+  msub_peer_id id = world_peer_id(1);
+  msub_session s[2];
+  for (unsigned i = 0; i < 2; i++) {
+    msub_topic t;
+    cr_assert_eq(msub_join(w.e, i, msub_str("t"), &gs_ids, NULL, &w.now, &t), MSUB_OK);
+    msub_session_opts so = { .peer_id = msub_peer_id_bytes(&id), .protocol = i ? mine[0].id : V12, .link = i, .agreed = true };
+    cr_assert_eq(msub_session_up(w.e, &so, &w.now, &s[i]), MSUB_OK);
+  }
+  msub_gossipsub_app_score a = { msub_peer_id_bytes(&id), -100 };
+  cr_assert_eq(msub_command(w.e, 1, MSUB_GOSSIPSUB_APP_SCORE, &a, sizeof a, &w.now), MSUB_OK);
+  cr_assert(near(score(1), 0), "of the first instance");
+  gs_message(s[0], "t", "m", 1);
+  cr_assert_eq(w.n_delivered, 1);
+  gs_message(s[1], "t", "n", 1);
+  cr_assert_eq(w.n_delivered, 1, "graylisted in the second");
+  cr_assert_eq(msub_session_down(w.e, s[0], &w.now), MSUB_OK);
+  cr_assert_eq(msub_session_down(w.e, s[1], &w.now), MSUB_OK);
+  seen x = { .id = msub_peer_id_bytes(&id) };
+  msub_gossipsub_inspect in = { look, &x };
+  cr_assert_eq(msub_command(w.e, 1, MSUB_GOSSIPSUB_INSPECT, &in, sizeof in, &w.now), MSUB_OK);
+  cr_assert(x.found && !x.s.connected && near(x.s.score, -100));
+  done();
+}
+
 /* ---- the table ---- */
 
 static uint64_t hash(const void *ctx, msub_bytes b) {
