@@ -200,7 +200,7 @@ static bool walk(reader *r, const cyaml_schema_value_t *v, const char *key, unsi
 /* ---- libcyaml ---- */
 
 /* Its first message, and the first place that it names. */
-static void heard(cyaml_log_t level, void *ud, const char *fmt, va_list args) {
+__attribute__((format(printf, 3, 0))) static void heard(cyaml_log_t level, void *ud, const char *fmt, va_list args) {
   doc_fault *f = ud;
   char text[200];
   const char *at;

@@ -75,21 +75,22 @@ static const char *addresses(score_config *s, const json_t *list) {
   return NULL;
 }
 
-static bool set(const field *f, const json_t *v, char *to) {
+static bool set(const field *f, const json_t *v, char *params) {
+  void *to = params + f->at;
   if (f->kind == FLAG) {
-    *(bool *)(to + f->at) = json_is_true(v);
+    *(bool *)to = json_is_true(v);
     return json_is_boolean(v);
   }
   if (f->kind == NUMBER) {
-    *(double *)(to + f->at) = json_number_value(v);
+    *(double *)to = json_number_value(v);
     return json_is_number(v);
   }
   json_int_t n = json_integer_value(v);
   if (!json_is_integer(v) || n < 0 || (f->kind == COUNT && n > UINT32_MAX)) return false;
   if (f->kind == COUNT)
-    *(uint32_t *)(to + f->at) = (uint32_t)n;
+    *(uint32_t *)to = (uint32_t)n;
   else
-    *(uint64_t *)(to + f->at) = (uint64_t)n;
+    *(uint64_t *)to = (uint64_t)n;
   return true;
 }
 

@@ -165,7 +165,7 @@ static void verdict(const json_t *e) {
       msub__gs_gater_validated(router(), t, &from, 1, table[i].v, table[i].reason);
       return;
     }
-  MUST(!"a reason of the table");
+  abort(); /* a reason that is not in the table */
 }
 
 static bool event(const json_t *e) {

@@ -176,7 +176,7 @@ static bool step(run *r, const json_t *e) {
     else if (IS("prune")) msub__ps_prune(r->ps, row(r, p), topic, NULL);
     else if (IS("penalty")) msub__ps_penalty(r->ps, row(r, p), number(arg(e, 3)));
     else if (IS("app")) msub__ps_app(r->ps, row(r, p), p->app = number(arg(e, 3)));
-    else MUST(!"an operation that is known");
+    else abort(); /* an operation that is not known */
   }
   return true;
 }
