@@ -192,7 +192,7 @@ bool msub_host_turn(msub_host *h, uint64_t max_ns) {
   return more;
 }
 
-int msub_host_fd(const msub_host *h) { return h->wake.fd; }
+int msub_host_fd(const msub_host *h) { return h->fd; }
 
 uint64_t msub_host_next_deadline(msub_host *h) {
   uint64_t at = msub__sooner(msub__wheel_next(h->wheel), msub_next_deadline(h->engine));
@@ -201,7 +201,7 @@ uint64_t msub_host_next_deadline(msub_host *h) {
 
 /* Sleeps until there is work, or a deadline. IO. */
 static int wait(msub_host *h, uint64_t until) {
-  struct pollfd fd = { .fd = h->wake.fd, .events = POLLIN };
+  struct pollfd fd = { .fd = h->fd, .events = POLLIN };
   uint64_t at = msub__sooner(msub_host_next_deadline(h), until), now = msub__mono();
   uint64_t ns = at > now ? at - now : 0;
   struct timespec t = { .tv_sec = (time_t)(ns / MSUB__S), .tv_nsec = (long)(ns % MSUB__S) };

@@ -49,7 +49,12 @@ void msub_host_opts_init(msub_host_opts *o) {
   msub_engine_opts_init(&o->engine);
 }
 
-static const msub_transport_ops *const transports[] = { &msub__transport_nng };
+static const msub_transport_ops *const transports[] = {
+  &msub__transport_nng,
+#ifdef __linux__
+  &msub__transport_epoll,
+#endif
+};
 
 static const msub_transport_ops *find_transport(const char *name) {
   for (size_t i = 0; i < sizeof transports / sizeof *transports; i++) {
@@ -183,7 +188,10 @@ static int make_parts(msub_host *h, const char **why) {
   err = make_engine(h, why);
   if (err != MSUB_OK) return err;
   *why = "the transport could not be started";
-  return h->tr->init(&h->tr_self, &h->mem, msub__wake_signal, &h->wake, h->log);
+  err = h->tr->init(&h->tr_self, &h->mem, msub__wake_signal, &h->wake, h->log);
+  h->fd = h->wake.fd;
+  if (err == MSUB_OK && h->tr->fd) h->fd = h->tr->fd(h->tr_self, h->wake.fd);
+  return err == MSUB_OK && h->fd < 0 ? MSUB_ERR_IO : err;
 }
 
 static void release(msub_host *h);

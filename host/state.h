@@ -105,6 +105,7 @@ struct msub_host {
 
   msub__wheel *wheel;
   msub__wake wake;
+  int fd; /* what the loop sleeps on: the wake's, or the transport's */
   /* Written by any thread, so it stands apart: gcc reads neighbouring flags of the loop's in one go. */
   atomic_bool stop;
   msub__inbox inbox;

@@ -22,7 +22,6 @@
  *   - accept fails at once when descriptors are out, and would for ever: the loop pauses it (see pause_accept) */
 #define _POSIX_C_SOURCE 200809L
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -33,22 +32,14 @@
 #include "base/deadline.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "host/transport/accept_pause.h"
 #include "host/transport/handoff.h"
+#include "host/transport/read_buf.h"
+#include "host/transport/slots.h"
 #include "host/transport/transport.h"
 
 #define MODULE "transport"
-#define MAX_CONNS (UINT32_C(1) << 20)
 #define MAX_LISTENERS 256u
-#define FIRST_CONNS 16u
-#define MAX_SEND ((size_t)4 << 20)
-#define PAUSE_MIN (50 * MSUB__MS)
-#define PAUSE_MAX (1 * MSUB__S)
-
-/* Every idle connection has a buffer posted. It is a small one; a read that fills it makes the next buffer a large one, a
- * read that would have fitted in a small one turns it back. */
-enum { SMALL, LARGE, SIZES };
-static const size_t BUF_SIZE[SIZES] = { 4096, MSUB__TRANSPORT_READ };
-static const unsigned BUF_SPARE[SIZES] = { 64, 16 }; /* kept for reuse at most */
 
 /* The words of the nodes: for the loop, then for the closer. */
 enum { RX_DONE, TX_DONE, CONN_GONE, ACCEPT_DONE, LISTENER_GONE, END_CONN, END_DIALER, END_LISTENER, END_CLOSER };
@@ -64,7 +55,6 @@ typedef struct conn {
   bool announced;    /* ACCEPTED or CONNECTED was fetched */
   bool result_unread;/* rx is, or was, a dial whose outcome the loop has not looked at */
   bool receiving, sending;
-  uint8_t buf_size, want_size; /* SMALL, LARGE */
   int err;           /* of CLOSED or DIAL_FAILED */
   const char *text;
   uint64_t cookie;
@@ -72,7 +62,7 @@ typedef struct conn {
   nng_stream *stream;
   nng_stream_dialer *dialer, *used_dialer; /* used: with the closer */
   nng_aio *rx, *tx;
-  uint8_t *buf;
+  msub__read_buf buf;
   nng_iov iov[MSUB__TRANSPORT_IOV]; /* what of the send has not gone out: iov_at … iov_n */
   unsigned iov_at, iov_n;
   size_t send_n;
@@ -82,15 +72,13 @@ typedef struct conn {
 typedef struct listener {
   transport *t;
   uint32_t id;
-  bool ending, paused;
+  bool ending;
   bool accepting; /* an accept is posted, or its outcome was not looked at */
-  uint64_t backoff, resume_at; /* both of a pause; not `accepting` then */
+  msub__accept_pause pause; /* not `accepting` during one */
   nng_stream_listener *nng;
   nng_aio *aio;
   msub__hand accept_node, end_node;
 } listener;
-
-typedef struct spare_buf { struct spare_buf *next; } spare_buf;
 
 struct transport {
   msub_mem mem;
@@ -102,13 +90,10 @@ struct transport {
   pthread_t closer;
   uint64_t now;
   uint64_t resume_at; /* of the first listener that waits; never later than true */
-  conn **conns; /* by id - 1 */
-  uint32_t *free_ids;
-  uint32_t cap, n_free;
+  msub__slots conns;
   listener *listeners[MAX_LISTENERS];
-  spare_buf *spare[SIZES];
-  unsigned n_spare[SIZES];
-  int spare_fd; /* -1: given up, see pause_accept */
+  msub__read_bufs bufs;
+  int reserve; /* accept_pause.h */
 };
 
 /* Errors and addresses ---------------------------------------------------------------------------------------------- */
@@ -161,81 +146,23 @@ static msub__tr_addr addr_of(nng_stream *s, const char *which) {
   return a;
 }
 
-/* Read buffers ------------------------------------------------------------------------------------------------------ */
-
-static uint8_t *take_buf(transport *t, unsigned size) {
-  spare_buf *b = t->spare[size];
-  if (!b) return msub__alloc(&t->mem, BUF_SIZE[size]);
-  t->spare[size] = b->next;
-  t->n_spare[size]--;
-  return (uint8_t *)b;
-}
-
-static void give_buf(transport *t, unsigned size, uint8_t *p) {
-  if (!p) return;
-  if (t->n_spare[size] == BUF_SPARE[size]) {
-    msub__free(&t->mem, p, BUF_SIZE[size]);
-    return;
-  }
-  spare_buf *b = (spare_buf *)(void *)p; /* aligned: it begins a block of the allocator's */
-  b->next = t->spare[size];
-  t->spare[size] = b;
-  t->n_spare[size]++;
-}
-
-/* A buffer of the wanted size if there is memory for one, else the one that is there. */
-static bool have_buf(conn *c) {
-  if (c->buf && c->buf_size == c->want_size) return true;
-  uint8_t *p = take_buf(c->t, c->want_size);
-  if (!p) return c->buf != NULL;
-  give_buf(c->t, c->buf_size, c->buf);
-  c->buf = p;
-  c->buf_size = c->want_size;
-  return true;
-}
-
 /* Connections ------------------------------------------------------------------------------------------------------- */
 
 static void on_rx(void *arg) { conn *c = arg; msub__handoff_put(&c->t->events, &c->rx_node); }
 static void on_tx(void *arg) { conn *c = arg; msub__handoff_put(&c->t->events, &c->tx_node); }
 static void on_accept(void *arg) { listener *l = arg; msub__handoff_put(&l->t->events, &l->accept_node); }
 
-static conn *find(const transport *t, uint32_t id) { return id >= 1 && id <= t->cap ? t->conns[id - 1] : NULL; }
-
-static int grow(transport *t) {
-  if (t->cap == MAX_CONNS) return MSUB_ERR_LIMIT;
-  uint32_t cap = t->cap ? t->cap * 2 : FIRST_CONNS;
-  conn **conns = msub__zalloc(&t->mem, cap, sizeof(conn *));
-  uint32_t *ids = msub__zalloc(&t->mem, cap, sizeof *ids);
-  if (!conns || !ids) {
-    msub__free(&t->mem, conns, cap * sizeof(conn *));
-    msub__free(&t->mem, ids, cap * sizeof *ids);
-    return MSUB_ERR_NOMEM;
-  }
-  if (t->cap) memcpy(conns, t->conns, t->cap * sizeof(conn *));
-  msub__free(&t->mem, t->conns, t->cap * sizeof(conn *));
-  msub__free(&t->mem, t->free_ids, t->cap * sizeof *ids);
-  for (uint32_t id = cap; id > t->cap; id--) ids[t->n_free++] = id; /* none was free, else it would not grow */
-  t->conns = conns;
-  t->free_ids = ids;
-  t->cap = cap;
-  return MSUB_OK;
-}
+static conn *find(const transport *t, uint32_t id) { return msub__slots_find(&t->conns, id); }
 
 static void conn_free(conn *c) {
   transport *t = c->t;
-  give_buf(t, c->buf_size, c->buf);
-  t->conns[c->id - 1] = NULL;
-  t->free_ids[t->n_free++] = c->id;
+  msub__read_buf_give(&t->bufs, &t->mem, &c->buf);
+  msub__slots_give(&t->conns, c->id);
   msub__free(&t->mem, c, sizeof *c);
 }
 
 /* With both operations allocated and no stream. */
 static int conn_new(transport *t, conn **out) {
-  if (t->n_free == 0) {
-    int err = grow(t);
-    if (err) return err;
-  }
   conn *c = msub__zalloc(&t->mem, 1, sizeof *c);
   if (!c) return MSUB_ERR_NOMEM;
   c->t = t;
@@ -243,13 +170,14 @@ static int conn_new(transport *t, conn **out) {
   c->tx_node = (msub__hand){ .owner = c, .what = TX_DONE };
   c->dialer_node = (msub__hand){ .owner = c, .what = END_DIALER };
   c->end_node = (msub__hand){ .owner = c, .what = END_CONN };
-  if (nng_aio_alloc(&c->rx, on_rx, c) != 0 || nng_aio_alloc(&c->tx, on_tx, c) != 0) {
+  int err = MSUB_ERR_NOMEM;
+  if (nng_aio_alloc(&c->rx, on_rx, c) == 0 && nng_aio_alloc(&c->tx, on_tx, c) == 0) err = msub__slots_take(&t->conns, &t->mem, c, &c->id);
+  if (err != MSUB_OK) {
     if (c->rx) nng_aio_free(c->rx); /* never used: does not wait */
+    if (c->tx) nng_aio_free(c->tx);
     msub__free(&t->mem, c, sizeof *c);
-    return MSUB_ERR_NOMEM;
+    return err;
   }
-  c->id = t->free_ids[--t->n_free];
-  t->conns[c->id - 1] = c;
   *out = c;
   return MSUB_OK;
 }
@@ -333,25 +261,15 @@ static bool start_threads(transport *t) {
 
 /* Listening --------------------------------------------------------------------------------------------------------- */
 
-static void open_spare(transport *t) {
-  if (t->spare_fd < 0) t->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-}
-
 static void post_accept(listener *l) {
   l->accepting = true;
   nng_stream_listener_accept(l->nng, l->aio);
 }
 
-/* Descriptors are out (or the system refuses for another reason). The loop tries again after 50 ms, then after twice as long
- * each time, at most 1 s. For the try it gives up a descriptor held in reserve, so accept can succeed: when the reserve can
- * then be taken again there are descriptors, and the connection stays; when not, it is closed, which tells its peer better
- * than silence in a backlog that nobody drains. Connections that live notice nothing. */
 static bool pause_accept(listener *l, const char *text, msub__tr_event *out) {
-  l->backoff = l->backoff == 0 ? PAUSE_MIN : l->backoff * 2 > PAUSE_MAX ? PAUSE_MAX : l->backoff * 2;
-  l->resume_at = msub__deadline(l->t->now, l->backoff);
-  l->t->resume_at = msub__sooner(l->t->resume_at, l->resume_at);
-  if (l->paused) return false;
-  l->paused = true;
+  bool first = msub__accept_failed(&l->pause, l->t->now);
+  l->t->resume_at = msub__sooner(l->t->resume_at, l->pause.resume_at);
+  if (!first) return false;
   *out = (msub__tr_event){ .kind = MSUB__TR_ACCEPT_PAUSED, .listener = l->id, .err = MSUB_ERR_LIMIT, .text = text };
   return true;
 }
@@ -361,12 +279,11 @@ static void resume_accepts(transport *t) {
   for (unsigned i = 0; i < MAX_LISTENERS; i++) {
     listener *l = t->listeners[i];
     if (!l || l->ending || l->accepting) continue;
-    if (!msub__passed(l->resume_at, t->now)) {
-      t->resume_at = msub__sooner(t->resume_at, l->resume_at);
+    if (!msub__passed(l->pause.resume_at, t->now)) {
+      t->resume_at = msub__sooner(t->resume_at, l->pause.resume_at);
       continue;
     }
-    if (t->spare_fd >= 0) (void)close(t->spare_fd);
-    t->spare_fd = -1;
+    msub__reserve_give(&t->reserve);
     post_accept(l);
   }
 }
@@ -378,14 +295,11 @@ static bool accepted(listener *l, msub__tr_event *out) {
   l->accepting = false;
   if (rv != 0) return pause_accept(l, reason_of(rv).text, out);
   nng_stream *s = nng_aio_get_output(l->aio, 0);
-  open_spare(t);
-  if (t->spare_fd < 0) {
+  if (!msub__reserve_take(&t->reserve)) {
     drop_stream(s);
     return pause_accept(l, reason_of(NNG_ENOFILES).text, out);
   }
-  if (l->paused) MSUB__LOG(&t->log, MSUB_LOG_INFO, MODULE, "accepting again");
-  l->paused = false;
-  l->backoff = 0;
+  if (msub__accept_worked(&l->pause)) MSUB__LOG(&t->log, MSUB_LOG_INFO, MODULE, "accepting again");
   msub__tr_addr remote = addr_of(s, NNG_OPT_REMADDR);
   conn *c = NULL;
   /* Without a remote address it was reset in the backlog. */
@@ -441,7 +355,7 @@ static int op_listen(void *self, const msub__tr_addr *at, uint32_t *id, uint16_t
     return r.err;
   }
   t->listeners[i] = l;
-  open_spare(t);
+  (void)msub__reserve_take(&t->reserve);
   *id = l->id;
   *port = (uint16_t)bound;
   *why = NULL;
@@ -526,8 +440,8 @@ static int op_recv(void *self, uint32_t id) {
   conn *c = find(self, id);
   if (!c || c->state == ENDING) return MSUB_ERR_STALE;
   if (c->state != OPEN || c->receiving) return MSUB_ERR_STATE;
-  if (!have_buf(c)) return MSUB_ERR_NOMEM;
-  nng_iov iov = { .iov_buf = c->buf, .iov_len = BUF_SIZE[c->buf_size] };
+  if (!msub__read_buf_have(&c->t->bufs, &c->t->mem, &c->buf)) return MSUB_ERR_NOMEM;
+  nng_iov iov = { .iov_buf = c->buf.p, .iov_len = msub__read_buf_cap(&c->buf) };
   if (nng_aio_set_iov(c->rx, 1, &iov) != 0) return MSUB_ERR_NOMEM;
   c->receiving = true;
   nng_stream_recv(c->stream, c->rx);
@@ -542,9 +456,8 @@ static bool received(conn *c, msub__tr_event *out) {
     end_conn(c, reason_of(rv ? rv : NNG_ECONNSHUT));
     return false;
   }
-  if (n == BUF_SIZE[c->buf_size]) c->want_size = LARGE;
-  else if (n <= BUF_SIZE[SMALL]) c->want_size = SMALL;
-  *out = (msub__tr_event){ .kind = MSUB__TR_READABLE, .conn = c->id, .data = c->buf, .n = n };
+  msub__read_buf_learn(&c->buf, n);
+  *out = (msub__tr_event){ .kind = MSUB__TR_READABLE, .conn = c->id, .data = c->buf.p, .n = n };
   return true;
 }
 
@@ -563,7 +476,7 @@ static int op_send(void *self, uint32_t id, const msub_bytes *iov, size_t n) {
   unsigned pieces = 0;
   for (size_t i = 0; i < n; i++) {
     if (iov[i].n == 0) continue;
-    if (iov[i].n > MAX_SEND - total) return MSUB_ERR_INVAL;
+    if (iov[i].n > MSUB__TRANSPORT_SEND - total) return MSUB_ERR_INVAL;
     total += iov[i].n;
     /* NNG's type lacks the const; it only reads them. */
     c->iov[pieces++] = (nng_iov){ .iov_buf = (void *)(uintptr_t)iov[i].p, .iov_len = iov[i].n };
@@ -653,7 +566,7 @@ static int op_init(void **self, const msub_mem *mem, void (*wake)(void *ud), voi
   if (!t) return MSUB_ERR_NOMEM;
   t->mem = m;
   if (log) t->log = *log;
-  t->spare_fd = -1;
+  t->reserve = -1;
   t->resume_at = MSUB_NEVER;
   t->stop_node.what = END_CLOSER;
   if (msub__handoff_init(&t->events, wake, wake_ud) != MSUB_OK) goto no_events;
@@ -675,22 +588,17 @@ static void op_fini(void *self) {
   transport *t = self;
   for (unsigned i = 0; i < MAX_LISTENERS; i++)
     if (t->listeners[i]) end_listener(t->listeners[i]);
-  for (uint32_t i = 0; i < t->cap; i++)
-    if (t->conns[i]) end_conn(t->conns[i], (reason){ MSUB_OK, "closed by us" });
+  for (uint32_t id = 1; id <= t->conns.cap; id++)
+    if (find(t, id)) end_conn(find(t, id), (reason){ MSUB_OK, "closed by us" });
   msub__handoff_put(&t->ends, &t->stop_node);
   (void)pthread_join(t->closer, NULL);
   for (unsigned i = 0; i < MAX_LISTENERS; i++)
     if (t->listeners[i]) forget_listener(t->listeners[i]);
-  for (uint32_t i = 0; i < t->cap; i++)
-    if (t->conns[i]) conn_free(t->conns[i]);
-  for (unsigned size = 0; size < SIZES; size++)
-    for (spare_buf *b = t->spare[size], *next; b; b = next) {
-      next = b->next;
-      msub__free(&t->mem, b, BUF_SIZE[size]);
-    }
-  if (t->spare_fd >= 0) (void)close(t->spare_fd);
-  msub__free(&t->mem, t->conns, t->cap * sizeof(conn *));
-  msub__free(&t->mem, t->free_ids, t->cap * sizeof *t->free_ids);
+  for (uint32_t id = 1; id <= t->conns.cap; id++)
+    if (find(t, id)) conn_free(find(t, id));
+  msub__read_bufs_fini(&t->bufs, &t->mem);
+  msub__reserve_give(&t->reserve);
+  msub__slots_fini(&t->conns, &t->mem);
   msub__handoff_fini(&t->ends);
   msub__handoff_fini(&t->events);
   msub_mem m = t->mem;

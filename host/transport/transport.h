@@ -1,8 +1,9 @@
-/* host/transport/transport.h: what carries the host's bytes. One vtable, implemented by NNG streams (tcp) and later by epoll; the
- * host sees no type of either.
+/* host/transport/transport.h: what carries the host's bytes. One vtable, implemented by NNG streams (nng.c) and, on
+ * Linux, by epoll (epoll.c); the host sees no type of either.
  *
- * Calls are made on the loop's thread. A transport does its work on threads of its own or inside poll(), and reports by events
- * that the loop fetches; it never calls into the host except `wake`, which may come from any thread.
+ * Calls are made on the loop's thread. A transport does its work on threads of its own or inside next(), and reports by events
+ * that the loop fetches; it never calls into the host except `wake`, which may come from any thread. One that starts no thread
+ * has a descriptor instead (fd), and never calls `wake`.
  *
  * Guarantees (the contract suite, tests/host/):
  *   - events of one connection are ordered; bytes arrive in order, none lost, none twice
@@ -22,6 +23,7 @@
 #include "meshsub/log.h"
 
 #define MSUB__TRANSPORT_IOV 8 /* pieces of one send */
+#define MSUB__TRANSPORT_SEND ((size_t)4 << 20) /* bytes of one send at most */
 #define MSUB__TRANSPORT_READ 65536 /* bytes of one READABLE at most */
 
 typedef enum msub__tr_kind { MSUB__TR_ACCEPTED, MSUB__TR_CONNECTED, MSUB__TR_DIAL_FAILED, MSUB__TR_READABLE, MSUB__TR_SENT,
@@ -42,7 +44,7 @@ typedef struct msub__tr_event {
 
 typedef struct msub_transport_ops {
   uint32_t abi, size;
-  const char *name; /* "nng" */
+  const char *name; /* "nng", "epoll" */
   /* wake(wake_ud): there are events to fetch; any thread; only when the queue was empty before. */
   int (*init)(void **self, const msub_mem *mem, void (*wake)(void *ud), void *wake_ud, const msub_log *log);
   void (*fini)(void *self); /* closes everything, joins what it started; no event follows */
@@ -57,7 +59,13 @@ typedef struct msub_transport_ops {
   /* Fetches one event; false: none. `now_mono_ns` drives the pauses (accept back-off). */
   bool (*next)(void *self, uint64_t now_mono_ns, msub__tr_event *out);
   uint64_t (*next_deadline)(void *self);
+  /* NULL, or called once after init: a level-triggered descriptor that is readable when there may be events, or when wake_fd is, which
+   * the caller reads and keeps open until fini. The transport owns it. -1: out of descriptors. */
+  int (*fd)(void *self, int wake_fd);
 } msub_transport_ops;
 
 extern const msub_transport_ops msub__transport_nng;
+#ifdef __linux__
+extern const msub_transport_ops msub__transport_epoll;
+#endif
 #endif

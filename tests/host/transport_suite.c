@@ -41,7 +41,7 @@ typedef struct life {
 
 typedef struct side {
   void *tr;
-  int wake;
+  int wake, fd; /* fd: what to sleep on */
   atomic_uint wakes;
   life c[CONNS]; /* by number; the last life of each */
   unsigned accepted, connected, failed, closed, paused, readable, sent;
@@ -93,6 +93,8 @@ static side *side_new(void) {
   s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   CHECK(s->wake >= 0);
   MUST(ops->init(&s->tr, &counted, on_wake, s, NULL));
+  s->fd = ops->fd ? ops->fd(s->tr, s->wake) : s->wake;
+  CHECK(s->fd >= 0);
   return s;
 }
 
@@ -243,7 +245,7 @@ static bool run_until(side *const *sides, size_t n, condition until, void *ud, u
     struct pollfd fds[4];
     for (size_t i = 0; i < n; i++) {
       side_fetch(sides[i]);
-      fds[i] = (struct pollfd){ .fd = sides[i]->wake, .events = POLLIN };
+      fds[i] = (struct pollfd){ .fd = sides[i]->fd, .events = POLLIN };
     }
     if (step) step(ud);
     if (until(ud)) return true;
