@@ -108,8 +108,20 @@ static int check_sign(node *n) {
                      meant ? "?" : "");
 }
 
+static int check_transport(const node *n) {
+  const char *name = n->transport;
+  if (!name || strcmp(name, "nng") == 0) return -1;
+#ifdef __linux__
+  if (strcmp(name, "epoll") == 0) return -1;
+  return usage_error(n->cmd, "--transport %s: there are epoll and nng", quoted(name));
+#else
+  return usage_error(n->cmd, "--transport %s: there is nng", quoted(name));
+#endif
+}
+
 int node_check(node *n, const text_list *topics) {
   int code = check_sign(n);
+  if (code < 0) code = check_transport(n);
   for (size_t i = 0; i < n->listen.n && code < 0; i++) code = check_address(n, "--listen", n->listen.v[i]);
   for (size_t i = 0; i < n->connect.n && code < 0; i++) code = check_address(n, "--connect", n->connect.v[i]);
   for (size_t i = 0; i < n->router.direct.n && code < 0; i++)
@@ -235,6 +247,7 @@ int node_open(node *n, const text_list *topics, bool publish_only) {
   msub_host_opts o;
   msub_host_opts_init(&o);
   o.key = n->key;
+  o.transport = n->transport;
   o.engine.sign = n->sign;
   o.ud = n;
   o.on_message = heard;

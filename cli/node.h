@@ -11,7 +11,7 @@ struct node {
   /* options */
   text_list listen, connect;
   const char *key_file;
-  const char *sign_name;
+  const char *sign_name, *transport;
   msub_sign_policy sign; /* of sign_name and anonymous, by node_check */
   bool anonymous, json;
   unsigned verbose;
@@ -44,6 +44,8 @@ struct node {
   { "--listen", 0, OPT_LIST, "ADDR", "Listen there: /ip4/HOST/tcp/PORT (port 0: any free one).\n"            \
     "Repeatable.", &(n)->listen, 0, 0, NULL },                                                               \
   ROUTER_OPTIONS(&(n)->router),                                                                              \
+  { "--transport", 0, OPT_TEXT, "NAME", "What carries the bytes: epoll (default on Linux) or nng.",             \
+    &(n)->transport, 0, 0, NULL },                                                                           \
   { "--key", 0, OPT_TEXT, "FILE", "Identity, made by \"meshsub key new\". Default: a fresh one.",            \
     &(n)->key_file, 0, 0, NULL },                                                                            \
   { "--unsigned", 0, OPT_FLAG, NULL, "Anonymous messages: no author, no sequence number, no\n"               \

@@ -24,7 +24,6 @@
 void msub_host_opts_init(msub_host_opts *o) {
   *o = (msub_host_opts){
     .size = sizeof *o,
-    .transport = "nng",
     .agent = "meshsub/" MSUB_VERSION,
     .lane_bytes = { 64u << 10, 4u << 20, 256u << 10, 64u << 10 },
     .lane_rule = { MSUB_OVERFLOW_DISCONNECT, MSUB_OVERFLOW_DROP_NEWEST, MSUB_OVERFLOW_DROP_NEWEST,
@@ -49,11 +48,11 @@ void msub_host_opts_init(msub_host_opts *o) {
   msub_engine_opts_init(&o->engine);
 }
 
-static const msub_transport_ops *const transports[] = {
-  &msub__transport_nng,
+static const msub_transport_ops *const transports[] = { /* the default first */
 #ifdef __linux__
   &msub__transport_epoll,
 #endif
+  &msub__transport_nng
 };
 
 static const msub_transport_ops *find_transport(const char *name) {

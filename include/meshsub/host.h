@@ -9,7 +9,7 @@
  *   msub_host_run(host);                      (or msub_host_turn() from a poll loop of your own)
  *
  * Threads: a host belongs to the thread that makes it; its callbacks run there, inside msub_host_turn(). Thread-safe are only
- * msub_host_post, msub_host_publish and msub_host_stop. Other threads are started by the transport (NNG's) and by the
+ * msub_host_post, msub_host_publish and msub_host_stop. Other threads are started by NNG, where it is the transport, and by the
  * verification pool; they never call user code.
  * Re-entry: callbacks may use every call of this header but turn, run and free, and the engine's [deferred] calls with now == NULL
  * (msub_host_now() gives the right value in both cases). */
@@ -59,7 +59,7 @@ typedef struct msub_host_event {
 typedef struct msub_host_opts {
   uint32_t size;            /* set by msub_host_opts_init */
   const msub_key *key;      /* identity; must outlive the host. Required */
-  const char *transport;    /* "nng" (default) */
+  const char *transport;    /* "epoll" (Linux), "nng" (anywhere); NULL: the first of them that there is */
   const msub_mem *mem;      /* NULL: malloc */
   const char *agent;        /* agent version; "meshsub/<version>" */
   /* The engine: routers to lay out, NULL-terminated with options beside; default: gossipsub, which claims /floodsub/1.0.0 too. */

@@ -7,11 +7,11 @@ function(msub_host_test name)
 endfunction()
 # SECONDS: what a case may take, when that is more than usual. TIER: quick, when nothing else is said.
 function(msub_host_cases prefix program)
-  cmake_parse_arguments(H "" "SECONDS;TIER" "CASES" ${ARGN})
+  cmake_parse_arguments(H "" "SECONDS;TIER;ENV" "CASES" ${ARGN})
   if(NOT H_TIER)
     set(H_TIER quick)
   endif()
-  msub_case_tests(${prefix} TIER ${H_TIER} TIMEOUT ${H_SECONDS} PROGRAM ${program} SOURCES test_${program}.c
+  msub_case_tests(${prefix} TIER ${H_TIER} TIMEOUT ${H_SECONDS} ENV ${H_ENV} PROGRAM ${program} SOURCES test_${program}.c
     ../support/raw_peer.c ../support/host_node.c ../support/check.c LIBS meshsub-host_static Threads::Threads CASES ${H_CASES})
   target_include_directories(test_${program} PRIVATE ../support)
 endfunction()
@@ -27,6 +27,13 @@ if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
   msub_host_test(unit.host-lanes SOURCES test_lanes.c)
   msub_host_cases(unit.host host_pair CASES connect unsigned signed big wrong_id reconnect superseded slow second_protocol own_protocols half_open
     no_descriptors stop idle stalled no_memory baseline two_routers)
+  # One row of each kind on the transport that is not the default.
+  if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
+    msub_host_cases(unit.host-nng host_pair ENV MESHSUB_TEST_TRANSPORT=nng CASES connect big reconnect slow half_open no_descriptors stop idle)
+    msub_host_cases(unit.host-nng-raw host_raw ENV MESHSUB_TEST_TRANSPORT=nng CASES refused resets half_closes streams gone)
+    msub_host_cases(unit.host-nng-exchange exchange ENV MESHSUB_TEST_TRANSPORT=nng CASES echo slow_reader many)
+    msub_host_cases(unit.host-nng-bad host_bad ENV MESHSUB_TEST_TRANSPORT=nng CASES records)
+  endif()
   msub_host_cases(unit.host-raw host_raw CASES refused resets half_closes replaced again faults protocols streams gone)
   msub_host_cases(unit.exchange exchange CASES echo serve open big slow_reader many crowd budget deadline unsupported gone two_connections
     resets finish finished_early unserve freed inside no_memory)

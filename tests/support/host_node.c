@@ -119,6 +119,7 @@ void node_init(node *n, const char *name, uint8_t seed) {
   msub_host_opts *o = &n->opts;
   msub_host_opts_init(o);
   o->key = n->key;
+  o->transport = getenv("MESHSUB_TEST_TRANSPORT");
   o->routers = routers; /* no heartbeats and no mesh beside what is tested */
   o->mem = &counted_mem;
   o->ud = n;

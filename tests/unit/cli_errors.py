@@ -50,6 +50,8 @@ def static_cases():
     yield ["pub", "t", "x", "--connect"], USAGE, usage("pub", "--connect needs a value: --connect ADDR")
     yield ["pub", "t", "x", "--connect", "localhost:4001"], USAGE, usage(
         "pub", f'--connect "localhost:4001": not a multiaddress; {ADDRESS} or /ip6/HOST/tcp/PORT')
+    if sys.platform == "linux":
+        yield ["node", "--transport", "tcp"], USAGE, usage("node", '--transport "tcp": there are epoll and nng')
     yield ["pub", "t", "x", "--connect", "/ip4/127.0.0.1"], USAGE, usage(
         "pub", '--connect "/ip4/127.0.0.1": no /tcp part; write /ip4/127.0.0.1/tcp/PORT')
     yield ["pub", "t", "x", "--connect", "/ip4/127.0.0.1/udp/4001/quic-v1"], USAGE, usage(
