@@ -3,8 +3,11 @@
 #include <string.h>
 #include "host/addrs.h"
 #include "host/dialer.h"
+#include "host/manager.h"
 #include "host/peers.h"
 #include "host/ping.h"
+#include "host/protect.h"
+#include "host/race.h"
 
 /* ---- the program's calls ---- */
 
@@ -52,11 +55,41 @@ int msub_host_addr(const msub_host *h, size_t i, char *out, size_t cap) {
 int msub_host_dial(msub_host *h, const char *multiaddr, uint64_t cookie) {
   return msub__dialer_add(h, multiaddr, cookie);
 }
+
+static void peer_dialled(msub_host *h, const msub__race *r, int err, const char *text) {
+  if (err == MSUB_OK) return; /* the connection was the event */
+  msub_multiaddr addr = { .n = 0 };
+  if (r->next > 0) msub__addr_multi(&r->at[r->next - 1], msub_peer_id_bytes(&r->id), &addr);
+  msub_host_event ev = { .kind = MSUB_EV_DIAL_FAILED,
+                         .peer_id = msub_peer_id_bytes(&r->id),
+                         .addr = { addr.bytes, addr.n },
+                         .outbound = true,
+                         .err = err,
+                         .text = text,
+                         .cookie = r->cookie };
+  msub__emit(h, &ev);
+}
+
+int msub_host_dial_peer(msub_host *h, msub_bytes peer_id, uint64_t cookie) {
+  if (msub_peer_id_check(peer_id) != MSUB_OK) return MSUB_ERR_INVAL;
+  if (msub_bytes_eq(peer_id, h->self)) return MSUB_ERR_REFUSED;
+  msub__race r = { .cookie = cookie, .done = peer_dialled };
+  r.id.n = (uint8_t)peer_id.n;
+  memcpy(r.id.bytes, peer_id.p, peer_id.n);
+  if (msub__peers_find(h, peer_id)) { /* said in the next turn */
+    msub__dial d = { .expect = r.id, .cookie = cookie };
+    return msub__dialer_queue(h, &d);
+  }
+  msub__race_from_book(h, &r, false);
+  return msub__race_begin(h, &r);
+}
+
 int msub_host_keep(msub_host *h, const char *multiaddr) { return msub__dialer_keep(h, multiaddr); }
 
 int msub_host_disconnect(msub_host *h, msub_bytes peer_id) {
   bool kept = msub__dialer_forget(h, peer_id);
   msub__peer *p = msub__peers_find(h, peer_id);
+  msub__race_cancel(h, peer_id);
   if (p) msub__peer_close(p, MSUB_OK, "the program asked for it");
   return p || kept ? MSUB_OK : MSUB_ERR_NOTFOUND;
 }
@@ -76,7 +109,9 @@ int msub_host_peer_at(msub_host *h, size_t i, msub_host_peer *out) {
                            .agent = p->text ? p->text : "",
                            .protocols = p->protocols,
                            .n_protocols = p->n_protocols,
-                           .connections = p->n_conns };
+                           .connections = p->n_conns,
+                           .value = msub__manager_value(p),
+                           .is_protected = msub__protect_has(h, msub__peer_bytes(p)) };
   if (c) {
     msub__conn_addr(c, &h->addr_view);
     out->addr = (msub_bytes){ h->addr_view.bytes, h->addr_view.n };

@@ -66,21 +66,48 @@ static unsigned victim(const msub__book_entry *e, bool proved) {
   return proved ? e->n - 1 : e->n;
 }
 
+/* e->n: it is not there. */
+static unsigned place_of(const msub__book_entry *e, const msub__tr_addr *at) {
+  unsigned i = 0;
+  while (i < e->n && !same_addr(&e->addrs[i].at, at)) i++;
+  return i;
+}
+
 void msub__book_add(msub_host *h, msub_bytes peer_id, const msub__tr_addr *at, bool proved) {
   if (peer_id.n == 0 || peer_id.n > MSUB_PEER_ID_MAX || at->n == 0 || at->port == 0) return;
   msub__book_entry *e = entry_for(h, peer_id);
   if (!e) return;
   to_end(h, e);
-  unsigned place = 0;
-  while (place < e->n && !same_addr(&e->addrs[place].at, at)) place++;
-  if (place < e->n)
-    proved |= e->addrs[place].proved;
-  else if (e->n < MSUB__HOST_BOOK_ADDRS)
+  unsigned place = place_of(e, at);
+  msub__book_addr new = { .at = *at, .proved = proved };
+  if (place < e->n) {
+    new = e->addrs[place];
+    new.proved |= proved;
+  } else if (e->n < MSUB__HOST_BOOK_ADDRS) {
     e->n++;
-  else if ((place = victim(e, proved)) == e->n)
+  } else if ((place = victim(e, proved)) == e->n) {
     return;
+  }
   memmove(e->addrs + 1, e->addrs, place * sizeof e->addrs[0]);
-  e->addrs[0] = (msub__book_addr){ *at, proved };
+  e->addrs[0] = new;
+}
+
+void msub__book_failed(msub_host *h, msub_bytes peer_id, const msub__tr_addr *at) {
+  msub__book_entry *e = find(h, peer_id);
+  unsigned place = e ? place_of(e, at) : 0;
+  if (!e || place == e->n) return;
+  msub__book_addr *a = &e->addrs[place];
+  uint64_t rest = MSUB__HOST_REST_NS << (a->failures < 8 ? a->failures : 8);
+  if (rest > MSUB__HOST_REST_MAX_NS) rest = MSUB__HOST_REST_MAX_NS;
+  if (a->failures < UINT8_MAX) a->failures++;
+  a->rest_until = msub__deadline(h->now.mono_ns, rest);
+}
+
+void msub__book_worked(msub_host *h, msub_bytes peer_id, const msub__tr_addr *at) {
+  msub__book_add(h, peer_id, at, true);
+  msub__book_entry *e = find(h, peer_id);
+  unsigned place = e ? place_of(e, at) : 0;
+  if (e && place < e->n) e->addrs[place].failures = 0, e->addrs[place].rest_until = 0;
 }
 
 const msub__book_entry *msub__book_find(msub_host *h, msub_bytes peer_id) {

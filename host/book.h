@@ -10,6 +10,8 @@
 typedef struct msub__book_addr {
   msub__tr_addr at;
   bool proved; /* the program gave it, or it has worked */
+  uint8_t failures;    /* in a row, when nobody but ourselves wanted to go there … */
+  uint64_t rest_until; /* … and so long it is left alone */
 } msub__book_addr;
 
 typedef struct msub__book_entry {
@@ -22,6 +24,10 @@ typedef struct msub__book_entry {
 } msub__book_entry;
 
 void msub__book_add(msub_host *h, msub_bytes peer_id, const msub__tr_addr *at, bool proved);
+/* Our connection to it stands: the address is proved and does not rest. */
+void msub__book_worked(msub_host *h, msub_bytes peer_id, const msub__tr_addr *at);
+/* An attempt to reach it there failed: the address rests, longer each time. A connection ends that. */
+void msub__book_failed(msub_host *h, msub_bytes peer_id, const msub__tr_addr *at);
 /* NULL: not known. */
 const msub__book_entry *msub__book_find(msub_host *h, msub_bytes peer_id);
 /* The address behind a binary multiaddress that TCP can reach directly. false: there is none, or it is of another peer. */

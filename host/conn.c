@@ -5,6 +5,7 @@
 #include "host/dialer.h"
 #include "host/gate.h"
 #include "host/identify.h"
+#include "host/manager.h"
 #include "host/peers.h"
 #include "host/upgrade.h"
 
@@ -154,7 +155,8 @@ void msub__conn_open(msub__conn *c) {
   msub__peer *p = c->peer;
   if (p->n_conns > h->o.max_per_peer)
     msub__conn_fail(msub__peer_oldest(p), MSUB_ERR_LIMIT, "replaced by a newer connection");
-  if (c->outbound) msub__book_add(h, id, &c->remote, true);
+  if (c->outbound) msub__book_worked(h, id, &c->remote);
+  msub__manager_changed(h);
   uint64_t cookie = c->dial ? c->dial->cookie : 0;
   if (c->dial) msub__dialer_connected(c);
   emit_connected(c, cookie);
@@ -207,6 +209,7 @@ static void close_open(msub__conn *c) {
     if (other && !other->keep) other->keep = keep;
   }
   c->keep = NULL;
+  msub__manager_changed(h);
   emit_disconnected(h, c, msub_peer_id_bytes(&id), last);
 }
 

@@ -2,9 +2,9 @@
 #include "host/addrs.h"
 #include "host/book.h"
 #include "host/dialer.h"
-#include "host/hints.h"
 #include "host/peers.h"
 #include "host/protect.h"
+#include "host/race.h"
 #include "host/upgrade.h"
 
 /* ---- events ---- */
@@ -122,6 +122,13 @@ int msub__dialer_queue(msub_host *h, const msub__dial *like) {
   return MSUB_OK;
 }
 
+void msub__dialer_drop_attempt(msub_host *h, msub__dial *d, const msub__race *r) {
+  if (d->race != r) return;
+  msub__list_remove(&d->in_dials);
+  h->n_dials_queued--;
+  free_dial(h, d);
+}
+
 int msub__dialer_add(msub_host *h, const char *text, uint64_t cookie) {
   msub__dial d = { .cookie = cookie };
   const char *why;
@@ -140,7 +147,7 @@ static bool have(msub_host *h, const msub__dial *d) {
   msub__peer *p = d->expect.n ? msub__peers_find(h, msub_peer_id_bytes(&d->expect)) : NULL;
   msub__conn *c = p ? msub__peer_newest(p) : NULL;
   if (!c) return false;
-  if (d->hint) return true;
+  if (d->hinted) return true;
   if (d->keep) {
     if (!c->keep) c->keep = d->keep;
     return true;
@@ -159,7 +166,7 @@ static bool have(msub_host *h, const msub__dial *d) {
 /* Room for what the program or a direct peer needs is made at the cost of what was found, once it is connected. */
 static bool outbound_room(const msub_host *h, const msub__dial *d) {
   if (h->outbound < h->o.max_outbound) return true;
-  return (!d->hint || msub__protect_has(h, msub_peer_id_bytes(&d->expect))) && msub__protect_spare(h, true);
+  return (!d->hinted || msub__protect_has(h, msub_peer_id_bytes(&d->expect))) && msub__protect_spare(h, true);
 }
 
 static int start(msub_host *h, msub__dial *d) {
@@ -183,7 +190,7 @@ static int start(msub_host *h, msub__dial *d) {
   if (err != MSUB_OK) msub__conn_fail(c, err, msub_err_text(err));
   c->dial = d;
   c->keep = d->keep;
-  c->hinted = d->hint != NULL;
+  c->hinted = d->hinted;
   h->n_dials++;
   return MSUB_OK;
 }
@@ -191,10 +198,12 @@ static int start(msub_host *h, msub__dial *d) {
 /* The dial is over, or was never begun. */
 static void failed(msub_host *h, msub__dial *d, int err, const char *text) {
   msub__keep *k = d->keep;
-  if (d->hint) {
+  if (d->race) {
     h->counts.dial_failed++;
-    MSUB__LOG(h->log, MSUB_LOG_DEBUG, "host", "a peer that was hinted at cannot be reached: %s", text);
-    msub__hints_failed(h, d->hint);
+    MSUB__LOG(h->log, MSUB_LOG_DEBUG, "host", "an address of a peer cannot be reached: %s", text);
+    msub__race_failed(d->race, &d->at, err, text);
+  }
+  if (d->race || d->quiet) {
     free_dial(h, d);
     return;
   }
@@ -209,7 +218,7 @@ static void failed(msub_host *h, msub__dial *d, int err, const char *text) {
 
 static void succeeded(msub_host *h, msub__dial *d) {
   if (d->keep) d->keep->busy = false;
-  if (d->hint) msub__hints_connected(h, d->hint);
+  if (d->race) msub__race_won(d->race);
   free_dial(h, d);
 }
 

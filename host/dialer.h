@@ -28,13 +28,17 @@ typedef struct msub__dial {
   msub_peer_id expect;
   uint64_t cookie;
   msub__keep *keep;
-  struct msub__hint *hint; /* its outcome is told to hints.c and to nobody else */
+  struct msub__race *race; /* its outcome is told to race.c and to nobody else */
+  bool hinted;             /* on a hint: it does not take the place of another connection */
+  bool quiet;              /* given up: its end is told to nobody */
 } msub__dial;
 
 MSUB_MUST int msub__dialer_add(msub_host *h, const char *text, uint64_t cookie);
 MSUB_MUST int msub__dialer_keep(msub_host *h, const char *text);
 /* A copy of it waits for its turn. LIMIT, NOMEM. */
 MSUB_MUST int msub__dialer_queue(msub_host *h, const msub__dial *like);
+/* Takes d out of the queue when it is an attempt of that race. */
+void msub__dialer_drop_attempt(msub_host *h, msub__dial *d, const struct msub__race *r);
 /* Stops keeping a peer. */
 bool msub__dialer_forget(msub_host *h, msub_bytes peer_id);
 /* Starts queued dials while there is room. true: more could be started at once. */

@@ -4,6 +4,7 @@
 #include "host/hints.h"
 #include "host/peers.h"
 #include "host/protect.h"
+#include "host/race.h"
 
 static void free_hint(msub_host *h, msub__hint *k) {
   msub__list_remove(&k->in_list);
@@ -92,28 +93,26 @@ static bool open_record(const msub_host *h, msub__hint *k) {
   return true;
 }
 
-static bool find_addresses(msub_host *h, msub__hint *k) {
+static bool find_addresses(msub_host *h, msub__hint *k, msub__race *r) {
   if (!open_record(h, k)) return false;
   msub__free(&h->mem, k->record, k->record_n);
   k->record = NULL;
   k->record_n = 0;
   const msub__book_entry *e = msub__book_find(h, msub_peer_id_bytes(&k->id));
-  for (unsigned i = 0; e && i < e->n; i++) add_addr(h, k, &e->addrs[i].at, e->addrs[i].proved);
+  for (unsigned i = 0; e && i < e->n; i++) {
+    if (msub__passed(e->addrs[i].rest_until, h->now.mono_ns)) add_addr(h, k, &e->addrs[i].at, e->addrs[i].proved);
+  }
+  for (unsigned i = 0; i < k->n; i++) msub__race_add(r, &k->at[i]);
   return k->n > 0;
 }
 
 /* ---- dialling ---- */
 
-/* false: no address is left, or nothing can be dialled. */
-static bool dial_next(msub_host *h, msub__hint *k) {
-  msub_bytes id = msub_peer_id_bytes(&k->id);
-  while (k->next < k->n && !h->stopping) {
-    msub__dial d = { .at = k->at[k->next++], .expect = k->id, .hint = k };
-    if (msub_allows(h->engine, id, msub__ip(&d.at), &h->now, NULL) == MSUB_ERR_REFUSED) continue;
-    msub__addr_multi(&d.at, id, &d.addr);
-    return msub__dialer_queue(h, &d) == MSUB_OK;
-  }
-  return false;
+static void over(msub_host *h, const msub__race *r, int err, const char *text) {
+  (void)text;
+  h->hints.n_dialled--;
+  if (err == MSUB_OK) h->counts.hints_connected++;
+  free_hint(h, r->own);
 }
 
 static void begin(msub_host *h, msub__hint *k) {
@@ -121,11 +120,11 @@ static void begin(msub_host *h, msub__hint *k) {
   h->hints.n_waiting--;
   msub_bytes id = msub_peer_id_bytes(&k->id);
   bool full = h->outbound >= h->o.max_outbound && !msub__protect_has(h, id);
-  if (full || msub__peers_find(h, id) || !find_addresses(h, k) || !dial_next(h, k)) {
+  msub__race r = { .id = k->id, .hinted = true, .done = over, .own = k };
+  if (full || msub__peers_find(h, id) || !find_addresses(h, k, &r) || msub__race_begin(h, &r) != MSUB_OK) {
     drop(h, k);
     return;
   }
-  k->until = msub__deadline(h->now.mono_ns, MSUB__HOST_HINT_NS);
   msub__list_push(&h->hints.dialled, &k->in_list);
   h->hints.n_dialled++;
   h->counts.hints_dialled++;
@@ -134,18 +133,6 @@ static void begin(msub_host *h, msub__hint *k) {
 void msub__hints_pump(msub_host *h) {
   for (msub__node *n; h->hints.n_dialled < MSUB__HOST_HINT_DIALS && (n = msub__list_first(&h->hints.waiting));)
     begin(h, MSUB__OF(n, msub__hint, in_list));
-}
-
-void msub__hints_connected(msub_host *h, msub__hint *k) {
-  h->hints.n_dialled--;
-  h->counts.hints_connected++;
-  free_hint(h, k);
-}
-
-void msub__hints_failed(msub_host *h, msub__hint *k) {
-  if (!msub__passed(k->until, h->now.mono_ns) && dial_next(h, k)) return;
-  h->hints.n_dialled--;
-  free_hint(h, k);
 }
 
 void msub__hints_fini(msub_host *h) {

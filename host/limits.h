@@ -59,6 +59,15 @@
 #define MSUB__HOST_HINT_NS (30 * MSUB__S)  /* … and so long another address of one is tried */
 #define MSUB__HOST_HINT_ADDRS 8u           /* work: addresses tried of one */
 #define MSUB__HOST_HINT_RECORD 16384u      /* work: bytes of a record that is looked at */
+#define MSUB__HOST_RACE_ADDRS 16u          /* work: addresses of a peer that are tried … */
+#define MSUB__HOST_RACE_FLYING 3u          /* … so many at a time … */
+#define MSUB__HOST_RACE_NS (250 * MSUB__MS) /* … one after this pause, RFC 8305's, or when one failed */
+#define MSUB__HOST_REST_NS (5 * MSUB__S)   /* work: an address that failed rests, doubling … */
+#define MSUB__HOST_REST_MAX_NS (300 * MSUB__S) /* … up to this; the program may dial it all the same */
+#define MSUB__HOST_TAGS 16u                /* work: tags of a peer … */
+#define MSUB__HOST_TAG_NAME 32u            /* … and bytes of a name, with its NUL */
+#define MSUB__HOST_MANAGE_NS (1 * MSUB__S) /* work: between two looks at the number of connections */
+#define MSUB__HOST_MIN_DIALS 4u            /* work: known peers dialled at a time to have min_peers */
 #define MSUB__HOST_BOOK_PEERS 1024u        /* work: peers whose addresses are remembered … */
 #define MSUB__HOST_BOOK_ADDRS 8u           /* … so many of each */
 #define MSUB__HOST_SEEK_NS (1 * MSUB__S)   /* work: discovery is asked for a topic once in this time */

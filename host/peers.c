@@ -2,6 +2,7 @@
 #include "base/assert.h"
 #include "host/book.h"
 #include "host/exchange.h"
+#include "host/manager.h"
 #include "host/peers.h"
 
 #define ESCAPED 4 /* characters that a byte becomes at most */
@@ -70,6 +71,7 @@ static void unmake(msub__peer *p) {
   msub__exchange_peer_gone(p);
   for (size_t i = 0; i < p->n_sess; i++) msub__sess_fini(&p->sess[i]);
   forget_known(p);
+  msub__manager_forget(p);
   (void)msub__table_remove(&h->peer_index, p->hash, p->index);
   msub__peer *last = h->peers[--h->n_peers];
   if (last != p) {

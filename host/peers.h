@@ -27,6 +27,8 @@ struct msub__peer {
   msub__node exchange;   /* queues of streams (exchange_state.h) */
   size_t exchange_bytes; /* written to them and not sent yet */
   bool exchange_full;    /* one was refused because of all the others */
+  struct msub__tag *tags; /* manager.h; NULL: none */
+  unsigned n_tags;
   size_t n_sess;
   msub__sess sess[];
 };

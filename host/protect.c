@@ -39,6 +39,10 @@ static void take_out(msub_host *h, uint32_t i) {
   g->all[i] = g->all[last];
 }
 
+static void settle(msub_host *h, const msub__protected *p) {
+  if (!p->always && !p->by_program && p->topics == 0) take_out(h, (uint32_t)(p - h->guard.all));
+}
+
 void msub__protect(msub_host *h, msub_bytes peer_id, msub_topic t, bool on) {
   if (peer_id.n == 0 || peer_id.n > MSUB_PEER_ID_MAX) return;
   uint32_t i = find(h, peer_id);
@@ -50,7 +54,21 @@ void msub__protect(msub_host *h, msub_bytes peer_id, msub_topic t, bool on) {
     p->topics++;
   else if (p->topics > 0)
     p->topics--;
-  if (!p->always && p->topics == 0) take_out(h, i);
+  settle(h, p);
+}
+
+int msub__protect_by_program(msub_host *h, msub_bytes peer_id, bool on) {
+  uint32_t i = find(h, peer_id);
+  msub__protected *p = i != MSUB__NONE ? &h->guard.all[i] : on ? add(h, peer_id) : NULL;
+  if (!p) return on ? MSUB_ERR_NOMEM : MSUB_OK;
+  p->by_program = on;
+  settle(h, p);
+  return MSUB_OK;
+}
+
+bool msub__protect_has_program(const msub_host *h, msub_bytes peer_id) {
+  uint32_t i = find(h, peer_id);
+  return i != MSUB__NONE && h->guard.all[i].by_program;
 }
 
 msub__conn *msub__protect_spare(const msub_host *h, bool outbound) {

@@ -10,6 +10,8 @@
 #include "host/exchange.h"
 #include "host/gate.h"
 #include "host/hints.h"
+#include "host/manager.h"
+#include "host/race.h"
 #include "host/peers.h"
 #include "host/protect.h"
 #include "host/world.h"
@@ -44,6 +46,8 @@ void msub_host_opts_init(msub_host_opts *o) {
     .grace_ns = 20 * MSUB__S,
     .dial_hints = true,
     .max_hints = 128,
+    .low_water = 112,
+    .high_water = 144,
   };
   msub_engine_opts_init(&o->engine);
 }
@@ -72,6 +76,7 @@ static const char *bad_options(const msub_host_opts *o) {
     return "max_per_peer, max_dials, max_pending_inbound and verify_queue must not be 0";
   if (o->handshake_timeout_ns == 0 || o->negotiate_timeout_ns == 0 || o->write_timeout_ns == 0)
     return "a timeout must not be 0";
+  if (o->low_water > o->high_water) return "low_water must not be above high_water";
   if (o->redial_min_ns == 0 || o->redial_max_ns < o->redial_min_ns)
     return "redial_max_ns must not be below redial_min_ns, nor that 0";
   return NULL;
@@ -187,6 +192,7 @@ static int make_parts(msub_host *h, const char **why) {
   err = make_engine(h, why);
   if (err != MSUB_OK) return err;
   *why = "the transport could not be started";
+  msub__manager_changed(h);
   err = h->tr->init(&h->tr_self, &h->mem, msub__wake_signal, &h->wake, h->log);
   h->fd = h->wake.fd;
   if (err == MSUB_OK && h->tr->fd) h->fd = h->tr->fd(h->tr_self, h->wake.fd);
@@ -213,11 +219,12 @@ int msub_host_new(const msub_host_opts *o, msub_host **out, const char **why) {
   h->wake.fd = -1;
   atomic_init(&h->stop, false);
   msub__node *const lists[] = { &h->conns,  &h->dirty,  &h->ready, &h->closing,
-                                &h->resume, &h->parked, &h->dials, &h->keeps,
+                                &h->resume, &h->parked, &h->dials, &h->keeps, &h->races,
                                 &h->seek.due, &h->book.order, &h->hints.waiting, &h->hints.dialled };
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) msub__list_init(lists[i]);
   msub__timer_init(&h->gate, msub__gate_fired);
   msub__exchange_init(h);
+  msub__manager_init(h);
   msub__tick(h);
   h->record_seq = (uint64_t)h->now.wall_ns;
   int err = make_parts(h, w);
@@ -262,6 +269,8 @@ static void release_conns(msub_host *h) {
   }
   msub__free(&h->mem, h->by_tr, h->by_tr_cap * sizeof(msub__conn *));
   msub__dialer_fini(h);
+  msub__manager_fini(h);
+  msub__race_fini(h);
   msub__hints_fini(h);
   msub__peers_fini(h);
 }

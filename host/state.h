@@ -147,7 +147,8 @@ struct msub_host {
   msub__hints hints;
   msub__seek seek;
   msub__guard guard;
-  msub__node dials, keeps;
+  struct { msub__timer timer; unsigned dialling; } manager; /* manager.h */
+  msub__node dials, keeps, races;
   unsigned n_dials_queued, n_dials, n_keeps;
   unsigned n_pings;
 

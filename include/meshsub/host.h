@@ -101,6 +101,13 @@ typedef struct msub_host_opts {
   msub_log log;
   /* Outcomes in more detail than on_result, and those of msub_await(): world.published of world.h. */
   void (*on_published)(void *ud, msub_host *h, const msub_published *p);
+  /* The connection manager. When more than high_water connections are open, some are closed until low_water are left: the least valuable
+   * peers first (msub_host_tag), of equal ones the youngest; peers of a mesh and direct peers last, and only as far as
+   * high_water. Spared are kept addresses (msub_host_keep), protected peers (msub_host_protect), connections younger than grace_ns. 112, 144;
+   * low_water <= high_water; high_water 0: none is closed. */
+  unsigned low_water, high_water;
+  /* With fewer peers than this, known ones are dialled (those of the book: they were connected once, or the program named them). 0 */
+  unsigned min_peers;
 } msub_host_opts;
 MSUB_API void msub_host_opts_init(msub_host_opts *o);
 
@@ -125,6 +132,21 @@ MSUB_API int msub_host_keep(msub_host *h, const char *multiaddr);
 /* Closes the connections to a peer, and stops keeping it. NOTFOUND. */
 MSUB_API int msub_host_disconnect(msub_host *h, msub_bytes peer_id);
 
+/* Dials a peer at the addresses that are known of it: several at a time, the first that answers stays, and there is one event, CONNECTED or
+ * DIAL_FAILED (addr: the one that failed last). Known are the addresses that the program or a connection has proved, those of its signed record, and what it said of itself.
+ * OK: begun, or already connected; NOTFOUND: none is known; INVAL: no peer id; REFUSED: our own id; LIMIT: too many dials, or every address is
+ * refused; NOMEM. */
+MSUB_API int msub_host_dial_peer(msub_host *h, msub_bytes peer_id, uint64_t cookie);
+
+/* What a connected peer is worth to the connection manager: the sum of its tags. A tag is set anew by each call (`tag`: at most 31 bytes);
+ * value 0 removes it; half_life_ns: its value halves once in that time, 0: it stays. Tags end with the peer's last connection. NOTFOUND: not
+ * connected; LIMIT: 16 tags; INVAL: no name, or a longer one; NOMEM. */
+MSUB_API int msub_host_tag(msub_host *h, msub_bytes peer_id, const char *tag, int32_t value, uint64_t half_life_ns);
+/* The value of a tag now; 0: it has none. NOTFOUND: not connected. */
+MSUB_API int msub_host_tag_value(msub_host *h, msub_bytes peer_id, const char *tag, int32_t *value);
+/* A protected peer is not closed to make room, connected or not, until it is given free again. INVAL: no peer id; NOMEM. */
+MSUB_API int msub_host_protect(msub_host *h, msub_bytes peer_id, bool on);
+
 /* Runs until msub_host_stop(). OK, or IO. */
 MSUB_API int msub_host_run(msub_host *h);
 /* Does the work that is there, at most about max_ns of it. Returns true when more is waiting. Never sleeps. */
@@ -148,6 +170,8 @@ typedef struct msub_host_peer {
   unsigned connections;
   bool outbound, agreed;
   size_t queued_bytes;
+  int64_t value;               /* the sum of its tags */
+  bool is_protected;           /* by the program or a router */
 } msub_host_peer;
 /* Views for the call. NOTFOUND: past the end. */
 MSUB_API int msub_host_peer_at(msub_host *h, size_t i, msub_host_peer *out);
@@ -180,7 +204,7 @@ MSUB_API void msub_topic_pattern_free(msub_topic_pattern *p); /* NULL is fine */
   X(streams_reset) X(streams_refused) X(protocol_faults) X(bytes_in) X(bytes_out) X(records_in) X(records_out) X(writes)      \
   X(lane_dropped) X(slow_closed) X(verify_jobs) X(verify_full)                                                     \
   X(exchange_opened) X(exchange_served) X(exchange_waited) X(exchange_late) X(withdrawn)                                    \
-  X(hints) X(hints_dropped) X(hints_dialled) X(hints_connected) X(sought) X(found)
+  X(hints) X(hints_dropped) X(hints_dialled) X(hints_connected) X(sought) X(found) X(trimmed)
 typedef struct msub_host_counts {
 #define MSUB_X(name) uint64_t name;
   MSUB_HOST_COUNTS(MSUB_X)

@@ -76,6 +76,7 @@ static void on_event(void *ud, msub_host *h, const msub_host_event *ev) {
     break;
   case MSUB_EV_DIAL_FAILED:
     n->dial_failed++;
+    n->cookie = ev->cookie;
     n->dial_err = ev->err;
     (void)snprintf(n->text, sizeof n->text, "%s", ev->text);
     break;
