@@ -18,7 +18,7 @@
  * Source: gossipsub v1.1 specification; what it leaves open, as go-libp2p-pubsub. With go_parity two oddities of it, too: P3 stays active
  * after a prune until the next graft, and a prune outside the mesh adds the deficit once more. Without, a prune ends P3.
  *
- * Plain data that must outlive the plan. All numbers must be finite. A *group* (time in mesh; first deliveries; …) whose
+ * Plain data that must outlive the plan. All numbers must be finite, and at most MSUB_SCORE_MAX either way. A *group* (time in mesh; first deliveries; …) whose
  * members are all 0 is off; without skip_atomic every group has to be filled in even when its weight is 0. */
 #ifndef MESHSUB_SCORE_H
 #define MESHSUB_SCORE_H
@@ -52,6 +52,9 @@ typedef struct msub_topic_score {
   double invalid_message_deliveries_weight;          /* [≤ 0] */
   double invalid_message_deliveries_decay;           /* [0 … 1, neither] */
 } msub_topic_score;
+
+/* The largest magnitude of any number here, so that no sum or product of them leaves the doubles. Not in the reference. */
+#define MSUB_SCORE_MAX 1e30
 
 typedef struct msub_cidr {
   uint8_t address[16];

@@ -396,6 +396,19 @@ const msub_topic_score *msub__ps_topic_params(const msub__ps *ps, uint32_t topic
   return c ? &c->p : NULL;
 }
 
+/* Counters that count for nothing may have any cap and decay. They must stay numbers all the same: infinity times no weight is none. */
+static double kept(double decay) { return decay < 1 ? decay : 1; }
+static double positive(double cap) { return cap > 0 ? cap : 0; }
+static msub_topic_score own(const msub_topic_score *p) {
+  msub_topic_score t = *p;
+  t.first_message_deliveries_decay = kept(p->first_message_deliveries_decay);
+  t.first_message_deliveries_cap = positive(p->first_message_deliveries_cap);
+  t.mesh_message_deliveries_decay = kept(p->mesh_message_deliveries_decay);
+  t.mesh_message_deliveries_cap = positive(p->mesh_message_deliveries_cap);
+  t.mesh_failure_penalty_decay = kept(p->mesh_failure_penalty_decay);
+  return t;
+}
+
 /* Lower caps cut what is above them. */
 static void change(msub__ps *ps, column *c, const msub_topic_score *p) {
   for (uint32_t k = 0; k < c->n; k++) {
@@ -410,15 +423,16 @@ static void change(msub__ps *ps, column *c, const msub_topic_score *p) {
   c->threshold = threshold(c);
 }
 
-uint32_t msub__ps_topic(msub__ps *ps, uint32_t name, const msub_topic_score *p) {
+uint32_t msub__ps_topic(msub__ps *ps, uint32_t name, const msub_topic_score *given) {
+  const msub_topic_score p = own(given);
   uint32_t topic = msub__ps_topic_find(ps, name);
   if (topic) {
-    change(ps, &ps->t[topic - 1], p);
+    change(ps, &ps->t[topic - 1], &p);
     return topic;
   }
   for (topic = 1; topic <= ps->n_topics; topic++)
     if (ps->t[topic - 1].name == 0) {
-      ps->t[topic - 1] = (column){ .p = *p, .name = name };
+      ps->t[topic - 1] = (column){ .p = p, .name = name };
       ps->t[topic - 1].threshold = threshold(&ps->t[topic - 1]);
       return topic;
     }
@@ -431,7 +445,7 @@ uint32_t msub__ps_topic(msub__ps *ps, uint32_t name, const msub_topic_score *p) 
     ps->cap_topics = cap;
   }
   column *c = &ps->t[ps->n_topics++];
-  *c = (column){ .p = *p, .name = name };
+  *c = (column){ .p = p, .name = name };
   c->threshold = threshold(c);
   return ps->n_topics;
 }
@@ -523,7 +537,7 @@ void msub__ps_validate(msub__ps *ps, uint64_t hash, uint64_t now) {
 
 /* The row of somebody noted in a record, if it is still the same peer. */
 static uint32_t noted(const msub__ps *ps, const msub__sr_peer *s) {
-  return s->row < ps->n_rows && ps->rows[s->row].serial == s->serial ? s->row : 0;
+  return s->row && s->row < ps->n_rows && ps->rows[s->row].serial == s->serial ? s->row : 0; /* without memory nobody has a row */
 }
 
 void msub__ps_deliver(msub__ps *ps, uint64_t hash, uint32_t r, uint32_t topic, uint32_t *hint, uint64_t now) {
@@ -647,7 +661,7 @@ void msub__ps_refresh(msub__ps *ps, uint64_t now) {
     w->topic_sum = w->topic_debt = 0;
     w->is = (uint8_t)(w->is & ~(DIRTY | FELL));
     if (!(w->is & LIVE) || !(w->behaviour > 0)) continue;
-    w->behaviour *= ps->p->behaviour_penalty_decay;
+    w->behaviour *= kept(ps->p->behaviour_penalty_decay);
     if (w->behaviour < zero) w->behaviour = 0;
   }
   ps->refreshed = now;

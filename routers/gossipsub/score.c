@@ -291,7 +291,7 @@ void msub__gs_score_advance(msub_router *r) {
 /* ---- commands ---- */
 
 static int set_app(msub_router *r, struct msub__gs_scores *sc, const msub_gossipsub_app_score *a) {
-  if (!(a->value - a->value <= 0)) return MSUB_ERR_INVAL; /* infinite, or no number */
+  if (!(a->value >= -MSUB_SCORE_MAX && a->value <= MSUB_SCORE_MAX)) return MSUB_ERR_INVAL; /* or no number */
   msub_peer p = msub_r_peer_known(r, a->peer_id);
   uint32_t row = p.v ? row_of_peer(r, p) : 0;
   if (!row) return MSUB_ERR_NOTFOUND;

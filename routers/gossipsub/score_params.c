@@ -16,6 +16,7 @@ static bool broken(bool bad, char *where, const char *field, double value) {
 #define RULE(holds, field, text)                                                         \
   do {                                                                                   \
     if (broken(!isfinite((double)(field)) || !(holds), where, name_of(#field), (double)(field))) return text; \
+    if (broken(fabs((double)(field)) > MSUB_SCORE_MAX, where, name_of(#field), (double)(field))) return "at most 1e30"; \
   } while (0)
 /* "t->weight" is the field "weight". */
 static const char *name_of(const char *expression) {

@@ -3,8 +3,6 @@
  * The input is a program of one-byte instructions with arguments: peers come and go, frames arrive (built from parts, or raw
  * bytes), time passes, verdicts come late, twice or never, sends are refused, allocations fail, the program joins, leaves,
  * publishes, asks. After each step the invariants must hold; at the end everything is freed and nothing is left. */
-#include <stdlib.h>
-#include <string.h>
 #include "meshsub/guard.h"
 #include "meshsub/publish.h"
 #include "meshsub/watch.h"
@@ -12,19 +10,11 @@
 #include "meshsub/gossipsub.h"
 #include "meshsub/randomsub.h"
 #include "meshsub/rpc.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/script.h"
 
-#define CHECK(cond) FUZZ_CHECK(cond)
 #define PEERS 12u
 #define TOPICS 5u
 #define TOKENS 64u
-
-typedef struct script { const uint8_t *p, *end; } script;
-static uint8_t byte(script *s) { return s->p < s->end ? *s->p++ : 0; }
-static uint32_t word(script *s) {
-  uint32_t hi = byte(s);
-  return hi << 8 | byte(s);
-}
 
 typedef struct state {
   msub_engine *e;
@@ -39,34 +29,13 @@ typedef struct state {
   msub_token jobs[TOKENS], tokens[TOKENS], laters[TOKENS];
   size_t n_jobs, n_tokens, n_laters;
   const msub_msg *held;
-  size_t live, blocks;
-  uint32_t fail_in;      /* the n-th allocation from now on fails; 0: none */
+  fuzz_mem mem;
   uint8_t answers;       /* bits that world and hooks answer with */
   uint8_t verdict;
   bool refuse, parity, gater, randomsub;
   script *s;
 } state;
 static state *g;
-
-/* ---- allocator ---- */
-
-static void *f_alloc(void *ud, size_t n) {
-  state *x = ud;
-  if (x->fail_in && --x->fail_in == 0) return NULL;
-  void *p = malloc(n ? n : 1);
-  CHECK(p);
-  x->live += n;
-  x->blocks++;
-  return p;
-}
-static void f_free(void *ud, void *p, size_t n) {
-  state *x = ud;
-  if (!p) return;
-  CHECK(x->live >= n && x->blocks);
-  x->live -= n;
-  x->blocks--;
-  free(p);
-}
 
 /* ---- world ---- */
 
@@ -334,14 +303,10 @@ static void frame(state *x, script *s, msub_session to) {
 }
 
 static void raw(state *x, script *s, msub_session to) {
-  size_t n = byte(s);
-  if (n > (size_t)(s->end - s->p)) n = (size_t)(s->end - s->p);
-  uint8_t *copy = malloc(n + 1); /* its own block: reading past it shows */
-  CHECK(copy);
-  if (n) memcpy(copy, s->p, n);
-  s->p += n;
-  while (msub_receive(x->e, to, (msub_bytes){ copy, n }, &x->now) == MSUB_MORE) {}
-  free(copy);
+  size_t n;
+  uint8_t *frame = block(s, &n);
+  while (msub_receive(x->e, to, (msub_bytes){ frame, n }, &x->now) == MSUB_MORE) {}
+  free(frame);
 }
 
 /* ---- steps ---- */
@@ -520,7 +485,7 @@ static void step(state *x, script *s) {
   case 18: x->answers = byte(s); break;
   case 19: x->verdict = byte(s); break;
   case 20: x->refuse = a & 1; break;
-  case 21: x->fail_in = a % 32; break;
+  case 21: x->mem.fail_in = a % 32; break;
   case 22: {
     uint8_t id[3] = { byte(s), byte(s), 0 };
     msub_bytes b = { id, 1u + a % 3 };
@@ -592,7 +557,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   script s = { data, data + size };
   state x = { .now = { 1000000000, INT64_C(1700000000000000000) }, .s = &s };
   g = &x;
-  msub_mem mem = { f_alloc, f_free, &x };
+  msub_mem mem = { fuzz_alloc, fuzz_free, &x.mem };
   uint8_t entropy[32] = { 3 };
   msub_shared *sh;
   const msub_plan *plans[2];
@@ -634,7 +599,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     step(&x, &s);
     invariants(&x);
   }
-  x.fail_in = 0;
+  x.mem.fail_in = 0;
   msub_msg_drop(sh, x.held);
   x.held = NULL;
   x.verdict = 0;
@@ -643,6 +608,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     (void)msub_complete(x.e, x.jobs[--x.n_jobs], MSUB_ACCEPT, &x.now);
   }
   CHECK(msub_shared_free(sh) == MSUB_OK);
-  CHECK(x.live == 0 && x.blocks == 0);
+  fuzz_mem_empty(&x.mem);
   return 0;
 }

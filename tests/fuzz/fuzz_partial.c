@@ -1,22 +1,16 @@
 /* tests/fuzz/fuzz_partial.c: extensions and partial messages. The input is a script: peers of all versions come, go and open new
  * streams, announce extensions in time, late or twice, write about groups, the program publishes from outside and from its hooks,
  * time passes, sends are refused and lost, allocations fail. Bounds hold after each step; at the end nothing is left. */
-#include <stdlib.h>
-#include <string.h>
 #include "meshsub/engine.h"
 #include "meshsub/gossipsub.h"
 #include "meshsub/partial.h"
 #include "meshsub/rpc.h"
 #include "routers/gossipsub/limits.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/script.h"
 
-#define CHECK(cond) FUZZ_CHECK(cond)
 #define PEERS 10u
 #define TOPICS 3u
 #define STATE 24u
-
-typedef struct script { const uint8_t *p, *end; } script;
-static uint8_t byte(script *s) { return s->p < s->end ? *s->p++ : 0; }
 
 typedef struct state {
   msub_engine *e;
@@ -24,31 +18,12 @@ typedef struct state {
   msub_session sessions[PEERS];
   msub_topic topics[TOPICS];
   unsigned joins[TOPICS], opens[TOPICS];
-  size_t live, blocks;
-  uint32_t fail_in;
+  fuzz_mem mem;
   uint8_t answers; /* bits that world and hooks answer with */
   bool refuse;
 } state;
 static state *g;
 static const char *const names[TOPICS] = { "requests", "supports", "whole" };
-
-static void *f_alloc(void *ud, size_t n) {
-  state *x = ud;
-  if (x->fail_in && --x->fail_in == 0) return NULL;
-  void *p = malloc(n ? n : 1);
-  CHECK(p);
-  x->live += n;
-  x->blocks++;
-  return p;
-}
-static void f_free(void *ud, void *p, size_t n) {
-  state *x = ud;
-  if (!p) return;
-  CHECK(x->live >= n && x->blocks);
-  x->live -= n;
-  x->blocks--;
-  free(p);
-}
 
 /* ---- world ---- */
 
@@ -152,14 +127,10 @@ static void say(state *x, script *s, unsigned p) {
 }
 
 static void raw(state *x, script *s, unsigned p) {
-  size_t n = byte(s);
-  if (n > (size_t)(s->end - s->p)) n = (size_t)(s->end - s->p);
-  uint8_t *copy = malloc(n + 1); /* its own block: reading past it shows */
-  CHECK(copy);
-  if (n) memcpy(copy, s->p, n);
-  s->p += n;
-  while (msub_receive(x->e, x->sessions[p], (msub_bytes){ copy, n }, &x->now) == MSUB_MORE) {}
-  free(copy);
+  size_t n;
+  uint8_t *frame = block(s, &n);
+  while (msub_receive(x->e, x->sessions[p], (msub_bytes){ frame, n }, &x->now) == MSUB_MORE) {}
+  free(frame);
 }
 
 /* ---- steps ---- */
@@ -212,7 +183,7 @@ static void step(state *x, script *s) {
   case 14: x->answers = byte(s); break;
   default:
     x->refuse = a & 1;
-    x->fail_in = a & 2 ? byte(s) : 0;
+    x->mem.fail_in = a & 2 ? byte(s) : 0;
     (void)msub_publish(x->e, x->topics[t], (msub_bytes){ &a, 1 }, &x->now, NULL);
   }
 }
@@ -230,7 +201,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   script s = { data, data + size };
   state x = { .now = { 1000000000, INT64_C(1700000000000000000) } };
   g = &x;
-  msub_mem mem = { f_alloc, f_free, &x };
+  msub_mem mem = { fuzz_alloc, fuzz_free, &x.mem };
   uint8_t entropy[32] = { 3 }, how = byte(&s);
   msub_shared *sh;
   const msub_plan *plan;
@@ -255,11 +226,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   CHECK(msub_engine_new(sh, &o, &x.now, &x.e) == MSUB_OK);
   while (s.p < s.end) {
     step(&x, &s);
-    x.fail_in = how & 8 ? x.fail_in : 0;
+    x.mem.fail_in = how & 8 ? x.mem.fail_in : 0;
     invariants(&x);
   }
-  x.fail_in = 0;
+  x.mem.fail_in = 0;
   CHECK(msub_engine_free(x.e) == MSUB_OK && msub_shared_free(sh) == MSUB_OK);
-  CHECK(x.live == 0 && x.blocks == 0);
+  fuzz_mem_empty(&x.mem);
   return 0;
 }

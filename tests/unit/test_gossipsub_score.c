@@ -258,7 +258,7 @@ Test(score, topic_parameters) {
   cr_assert(near(score(1), 4), "at once, and cut");
   set.params.first_message_deliveries_decay = NAN;
   cr_assert_eq(msub_command(w.e, 0, MSUB_GOSSIPSUB_TOPIC_SCORE, &set, sizeof set, &w.now), MSUB_ERR_INVAL);
-  cr_assert(app(1, INFINITY) == MSUB_ERR_INVAL && app(1, NAN) == MSUB_ERR_INVAL && app(9, 1) == MSUB_ERR_NOTFOUND);
+  cr_assert(app(1, INFINITY) == MSUB_ERR_INVAL && app(1, NAN) == MSUB_ERR_INVAL && app(1, -1.01 * MSUB_SCORE_MAX) == MSUB_ERR_INVAL && app(9, 1) == MSUB_ERR_NOTFOUND);
   cr_assert_eq(msub_leave(w.e, t, &w.now), MSUB_OK);
   static msub_topic_score bad;
   bad = of_policy;
@@ -461,6 +461,65 @@ Test(score, G_26_check) {
   to = f;
   cr_assert_eq(msub_score_check(&msub_gossipsub_default_score.params, &ours, 1, true, SEC, keep, &to), 0);
   cr_assert(f[0].heartbeats == 31 && f[0].here < 0);
+}
+
+/* Whatever the parameters that are allowed, a score is a number: the largest ones, and decays of counters that count for nothing. */
+Test(score, always_a_number) {
+  const double most = MSUB_SCORE_MAX;
+  msub_topic_score t = { .weight = most, .time_in_mesh_weight = most, .time_in_mesh_quantum_ns = 1, .time_in_mesh_cap = most, .first_message_deliveries_weight = most,
+    .first_message_deliveries_decay = 0.5, .first_message_deliveries_cap = most, .mesh_message_deliveries_weight = -most, .mesh_message_deliveries_decay = 0.5,
+    .mesh_message_deliveries_cap = most, .mesh_message_deliveries_threshold = most, .mesh_message_deliveries_activation_ns = SEC,
+    .mesh_failure_penalty_weight = -most, .mesh_failure_penalty_decay = 0.9, .invalid_message_deliveries_weight = -most, .invalid_message_deliveries_decay = 0.9 };
+  msub_score_params p = { .app_specific_weight = -most, .behaviour_penalty_weight = -most, .behaviour_penalty_decay = 0.9, .decay_interval_ns = SEC, .decay_to_zero = 0.01 };
+  char where[96];
+  cr_assert(!msub_topic_score_fault(&t, where) && !msub_score_params_fault(&p, where), "%s", where);
+  double *const numbers[] = { &t.weight, &t.time_in_mesh_cap, &t.mesh_message_deliveries_threshold, &t.first_message_deliveries_weight };
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+    *numbers[i] = nextafter(most, INFINITY);
+    cr_assert_str_eq(msub_topic_score_fault(&t, where), "at most 1e30");
+    *numbers[i] = most;
+  }
+  p.topic_score_cap = 2 * most;
+  cr_assert_str_eq(msub_score_params_fault(&p, where), "at most 1e30");
+  cr_assert_str_eq(where, "topic_score_cap 2e+30");
+  p.topic_score_cap = 0;
+  const msub_mem mem = msub__mem_default();
+  for (int off = 0; off < 2; off++) {
+    if (off) {
+      t.first_message_deliveries_weight = t.mesh_message_deliveries_weight = t.mesh_failure_penalty_weight = p.behaviour_penalty_weight = 0;
+      t.first_message_deliveries_decay = t.mesh_message_deliveries_decay = t.mesh_failure_penalty_decay = p.behaviour_penalty_decay = 1e9;
+      cr_assert(!msub_topic_score_fault(&t, where) && !msub_score_params_fault(&p, where), "%s", where);
+    }
+    msub__ps *ps = msub__ps_new(&mem, &p, false, hash, NULL);
+    uint32_t topic = msub__ps_topic(ps, 1, &t), row = msub__ps_up(ps, 0, 1);
+    msub__ps_app(ps, row, most);
+    for (uint64_t s = 0; s < 500; s++) {
+      msub__ps_graft(ps, row, topic, NULL, s * SEC);
+      msub__ps_first(ps, row, topic, NULL);
+      msub__ps_invalid(ps, row, topic, NULL);
+      msub__ps_penalty(ps, row, 1);
+      msub__ps_refresh(ps, (s + 3) * SEC);
+      cr_assert(isfinite(msub__ps_score(ps, row)), "off %d, after %d s: %g", off, (int)s, msub__ps_score(ps, row));
+      msub__ps_prune(ps, row, topic, NULL);
+    }
+    msub__ps_free(ps);
+  }
+}
+
+/* A peer whose row could not be made may be noted as having brought a message: nobody is charged. */
+Test(score, no_row_at_all) {
+  msub_topic_score t = { .skip_atomic = true, .weight = 1 };
+  msub_score_params p = { .skip_atomic = true };
+  const msub_mem mem = msub__mem_default();
+  for (int v = 0; v < 2; v++) {
+    msub__ps *ps = msub__ps_new(&mem, &p, false, hash, NULL);
+    uint32_t topic = msub__ps_topic(ps, 1, &t);
+    msub__ps_duplicate(ps, 5, 0, topic, NULL, 0);
+    if (v) msub__ps_deliver(ps, 5, 0, topic, NULL, 0);
+    else msub__ps_reject(ps, 5, 0, topic, NULL, 0, MSUB__PS_INVALID);
+    cr_assert_eq(msub__ps_rows(ps), 0);
+    msub__ps_free(ps);
+  }
 }
 
 /* The bounds of the tables, one below, at, one above. */
