@@ -3,6 +3,7 @@
 #include "cli/node.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <meshsub/publish.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +18,9 @@ typedef struct pub {
   uint64_t wait, timeout;
   const char *text; /* NULL: lines of stdin */
   lines in;
+  uint64_t batch_max; /* lines that go out together; 0: each by itself */
+  msub_batch *batch;
+  size_t batch_bytes;
   uint64_t published, number; /* messages; lines seen */
   uint32_t recipients, least; /* of the last one; of the one with the fewest */
   size_t pings, unanswered;   /* under way; that failed */
@@ -58,19 +62,59 @@ static int await_peers(node *n, pub *p) {
   return -1;
 }
 
+static int refused(const node *n, uint64_t number, size_t bytes, int err) {
+  say_error(n->cmd->program, "message %" PRIu64 " (%zu bytes) cannot be published: %s", number, bytes,
+            err == MSUB_ERR_LIMIT ? "too large; a message with its envelope takes at most 1 MiB" : msub_err_text(err));
+  return EXIT_FAILED;
+}
+
+static void went(pub *p, uint32_t recipients) {
+  if (!p->published || recipients < p->least) p->least = recipients;
+  p->published++;
+}
+
 /* -1: published. */
 static int publish(node *n, pub *p, msub_bytes data) {
   p->recipients = 0;
   int err = msub_publish(msub_host_engine(n->host), n->topics[0], data, msub_host_now(n->host), NULL);
-  if (err != MSUB_OK) {
-    say_error(n->cmd->program, "message %" PRIu64 " (%zu bytes) cannot be published: %s", p->number, data.n,
-              err == MSUB_ERR_LIMIT ? "too large; a message with its envelope takes at most 1 MiB"
-                                    : msub_err_text(err));
-    return EXIT_FAILED;
-  }
-  if (!p->published || p->recipients < p->least) p->least = p->recipients;
-  p->published++;
+  if (err != MSUB_OK) return refused(n, p->number, data.n, err);
+  went(p, p->recipients);
   return -1;
+}
+
+/* ---- lines that go out together ---- */
+
+static int batch_publish(node *n, pub *p) {
+  if (!p->batch) return -1;
+  int err = msub_batch_publish(p->batch, NULL, NULL, msub_host_now(n->host)), code = -1;
+  size_t count = msub_batch_count(p->batch);
+  uint64_t first = p->number - count + 1;
+  if (err != MSUB_OK) {
+    say_error(n->cmd->program, "messages %" PRIu64 " to %" PRIu64 " cannot be published together: %s", first, p->number, msub_err_text(err));
+    code = EXIT_FAILED;
+  }
+  for (size_t i = 0; i < count && code < 0; i++) {
+    const msub_published *out = msub_batch_result(p->batch, i);
+    if (out->err == MSUB_OK) went(p, out->recipients);
+    else code = refused(n, first + i, 0, out->err);
+  }
+  (void)msub_batch_free(p->batch);
+  p->batch = NULL;
+  p->batch_bytes = 0;
+  return code;
+}
+
+static int batch_add(node *n, pub *p, msub_bytes data) {
+  int err = p->batch ? MSUB_OK : msub_batch_new(msub_host_engine(n->host), &p->batch);
+  if (err == MSUB_OK) err = msub_batch_add(p->batch, n->topics[0], data, NULL);
+  if (err != MSUB_OK) return refused(n, p->number, data.n, err);
+  p->batch_bytes += data.n;
+  return msub_batch_count(p->batch) == p->batch_max || p->batch_bytes > QUEUED_MAX ? batch_publish(n, p) : -1;
+}
+
+static bool stdin_has_more(const pub *p) {
+  struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+  return !p->in.end && poll(&in, 1, 0) > 0;
 }
 
 /* Reads only what the peers take: above QUEUED_MAX stdin is left alone. */
@@ -84,7 +128,7 @@ static int publish_lines(node *n, pub *p) {
     for (int i = 0; room && i < BATCH && lines_next(&p->in, &line); i++) {
       any = true;
       p->number++;
-      int code = publish(n, p, line);
+      int code = p->batch_max ? batch_add(n, p, line) : publish(n, p, line);
       if (code >= 0) return code;
       if (line.n > QUEUED_MAX / BATCH) room = node_queued(n) < QUEUED_MAX;
     }
@@ -92,6 +136,11 @@ static int publish_lines(node *n, pub *p) {
       say_error(n->cmd->program, "line %" PRIu64 " is longer than %u bytes, the most that a message may have",
                 p->number + 1, LINE_MAX_BYTES);
       return EXIT_FAILED;
+    }
+    if (room && !any && p->batch && !stdin_has_more(p)) {
+      int code = batch_publish(n, p); /* nobody knows when the rest comes */
+      if (code >= 0) return code;
+      continue;
     }
     if (room && !any && p->in.end) return -1;
     /* Once the lines in hand are out, sleep until stdin has more; otherwise until the peers have taken
@@ -212,6 +261,9 @@ int cmd_pub(int argc, char **argv) {
       0, 1000000, NULL },
     { "--timeout", 0, OPT_DURATION, "TIME", "How long to wait for them, and for the last bytes. Default 10s.",
       &p.timeout, 0, 0, NULL },
+    { "--batch", 0, OPT_NUMBER, "N",
+      "With -: lines that are there together, up to N, go out as one\n"
+      "batch: first of each a copy to one peer, then to the next.", &p.batch_max, 1, 4096, NULL },
     NODE_OPTIONS(&n),
     { 0 },
   };
@@ -222,6 +274,8 @@ int cmd_pub(int argc, char **argv) {
     code = usage_error(&c, "TEXT is missing; give a text, or - for the lines of stdin");
   if (code < 0 && args.n > 2)
     code = usage_error(&c, "%s is one word too many; put a text with spaces in quotes", quoted(args.v[2]));
+  if (code < 0 && p.batch_max && strcmp(args.v[1], "-") != 0)
+    code = usage_error(&c, "--batch is for the lines of stdin; write - for TEXT");
   if (code < 0) code = node_check(&n, &(text_list){ .v = args.v, .n = 1 });
   if (code < 0 && !node_has_way(&n))
     code = usage_error(&c, "no way to peers; give --connect ADDR or --listen ADDR");

@@ -1,4 +1,5 @@
 #include "cli/router.h"
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,7 @@ static const char *mesh_option(const router_options *r) {
          : r->dhi_given       ? "--dhi"
          : r->heartbeat_given ? "--heartbeat"
          : r->px              ? "--px"
+         : r->gater           ? "--gater"
          : r->direct.n        ? "--direct"
                               : NULL;
 }
@@ -78,6 +80,57 @@ static int direct_peers(router_options *r, const command *c) {
   return -1;
 }
 
+/* ---- the gater ---- */
+
+static const struct gater_field { const char *name; bool time; size_t at; } gater_fields[] = {
+#define NUMBER(name) { #name, false, offsetof(msub_gossipsub_gater, name) }
+#define TIME(name) { #name, true, offsetof(msub_gossipsub_gater, name##_ns) }
+  NUMBER(threshold), NUMBER(global_decay), NUMBER(source_decay), NUMBER(decay_to_zero), TIME(decay_interval), TIME(quiet), TIME(retain),
+  NUMBER(duplicate_weight), NUMBER(ignore_weight), NUMBER(reject_weight),
+#undef NUMBER
+#undef TIME
+};
+#define GATER_FIELDS (sizeof gater_fields / sizeof *gater_fields)
+static const char *gater_name(const void *ud, size_t i) {
+  (void)ud;
+  return i < GATER_FIELDS ? gater_fields[i].name : NULL;
+}
+
+static int gater_field(const command *c, char *text, msub_gossipsub_gater *g) {
+  char *value = strchr(text, '='), *end = NULL;
+  if (!value) return usage_error(c, "--gater=%s: no value; write NAME=VALUE", quoted(text));
+  *value++ = 0;
+  size_t i = 0;
+  while (i < GATER_FIELDS && strcmp(gater_fields[i].name, text) != 0) i++;
+  if (i == GATER_FIELDS) {
+    const char *meant = nearest(text, gater_name, NULL);
+    return usage_error(c, "--gater: no parameter %s%s%s%s", quoted(text), meant ? "; did you mean " : "", meant ? meant : "", meant ? "?" : "");
+  }
+  char *field = (char *)g + gater_fields[i].at;
+  if (gater_fields[i].time) {
+    uint64_t ns;
+    if (!read_duration(value, &ns)) return usage_error(c, "--gater: %s %s: not a duration; write numbers with units, as 90s or 1m30s", text, quoted(value));
+    memcpy(field, &ns, sizeof ns);
+    return -1;
+  }
+  double v = strtod(value, &end);
+  if (!*value || *end || value[strspn(value, "+-.0123456789eE")]) return usage_error(c, "--gater: %s %s: not a number", text, quoted(value));
+  memcpy(field, &v, sizeof v);
+  return -1;
+}
+
+static int gater(const router_options *r, const command *c, msub_gossipsub_gater *g) {
+  char where[96];
+  int code = -1;
+  g->on = r->gater;
+  if (!r->gater) return -1;
+  char *all = r->gater_params ? strdup(r->gater_params) : NULL, *rest = all, *one;
+  while (code < 0 && (one = strsep(&rest, ",")) != NULL) code = gater_field(c, one, g);
+  free(all);
+  const char *fault = code < 0 ? msub_gossipsub_gater_fault(g, where) : NULL;
+  return fault ? usage_error(c, "--%s: %s does not hold", where, fault) : code;
+}
+
 int router_make(router_options *r, const command *c) {
   const struct named *found;
   int code = find_router(c, r->name, &found);
@@ -106,6 +159,7 @@ int router_make(router_options *r, const command *c) {
   }
   code = mesh_degrees(r, c, &r->gossipsub.mesh);
   if (code < 0) code = direct_peers(r, c);
+  if (code < 0) code = gater(r, c, &r->gossipsub.gater);
   const char *fault = code < 0 ? msub_gossipsub_opts_fault(&r->gossipsub) : NULL;
   if (fault) code = usage_error(c, "the mesh's options do not go together: %s does not hold", fault);
   r->opts[0] = &r->gossipsub;

@@ -10,7 +10,8 @@ typedef struct router_options {
   const char *name; /* NULL: gossipsub */
   text_list direct; /* addresses with /p2p */
   uint64_t d, dlo, dhi, heartbeat, network;
-  bool d_given, dlo_given, dhi_given, heartbeat_given, network_given, px;
+  bool d_given, dlo_given, dhi_given, heartbeat_given, network_given, px, gater;
+  const char *gater_params; /* NULL: the defaults */
   /* made of them; the host's options point here */
   msub_gossipsub_opts gossipsub;
   msub_randomsub_opts randomsub;
@@ -41,7 +42,10 @@ typedef struct router_options {
   { "--heartbeat", 0, OPT_DURATION, "TIME", "Between two looks at the mesh. Default 1s.", &(r)->heartbeat,   \
     0, 0, &(r)->heartbeat_given },                                                                           \
   { "--px", 0, OPT_FLAG, NULL, "Peer exchange: tell a peer that has to leave a full mesh of\n"               \
-    "others.", &(r)->px, 0, 0, NULL }
+    "others.", &(r)->px, 0, 0, NULL },                                                                       \
+  { "--gater", 0, OPT_MAYBE, "NAME=VALUE,...", "While there is no room to validate everything, hear less of\n"  \
+    "those who sent little of use. Its parameters are in docs/cli.md.",                                       \
+    &(r)->gater_params, 0, 0, &(r)->gater }
 /* clang-format on */
 
 /* Checks and makes. -1, or EXIT_USAGE. */

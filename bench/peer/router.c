@@ -1,4 +1,5 @@
 #include "bench/peer/peer.h"
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +68,33 @@ static bool degree(const json_t *q, const char *name, uint16_t otherwise, uint16
   return v <= 4096;
 }
 
+/* "gater": true, or an object of its parameters by the names of gossipsub.h, durations as NAME_ms. */
+static const char *gater(msub_gossipsub_opts *o, const json_t *q) {
+  static const struct { const char *name; bool ms; size_t at; } fields[] = {
+#define NUMBER(name) { #name, false, offsetof(msub_gossipsub_gater, name) }
+#define TIME(name) { #name "_ms", true, offsetof(msub_gossipsub_gater, name##_ns) }
+    NUMBER(threshold), NUMBER(global_decay), NUMBER(source_decay), NUMBER(decay_to_zero), TIME(decay_interval), TIME(quiet), TIME(retain),
+    NUMBER(duplicate_weight), NUMBER(ignore_weight), NUMBER(reject_weight),
+#undef NUMBER
+#undef TIME
+  };
+  json_t *given = json_object_get(q, "gater"), *v;
+  const char *name;
+  if (!given || json_is_false(given)) return NULL;
+  if (!json_is_true(given) && !json_is_object(given)) return "gater: true, false or an object of parameters";
+  o->gater.on = true;
+  json_object_foreach(given, name, v) {
+    size_t i = 0, n = sizeof fields / sizeof *fields;
+    while (i < n && strcmp(fields[i].name, name) != 0) i++;
+    double x = json_number_value(v);
+    if (i == n || !json_is_number(v) || (fields[i].ms && !(x >= 0 && x <= 1e12))) return "gater: an unknown parameter, or no number";
+    uint64_t ns = fields[i].ms ? (uint64_t)(x * 1e6) : 0;
+    if (fields[i].ms) memcpy((char *)&o->gater + fields[i].at, &ns, sizeof ns);
+    else memcpy((char *)&o->gater + fields[i].at, &x, sizeof x);
+  }
+  return msub_gossipsub_gater_fault(&o->gater, NULL);
+}
+
 static const char *gossipsub(router_config *c, const json_t *q) {
   msub_gossipsub_opts *o = &c->gossipsub;
   msub_gossipsub_mesh *m = &o->mesh;
@@ -86,6 +114,7 @@ static const char *gossipsub(router_config *c, const json_t *q) {
   o->history_gossip = (uint8_t)gossip;
   o->peer_exchange = flag_of(q, "px", false);
   const char *why = direct_peers(c, q);
+  if (!why) why = gater(o, q);
   if (!why) why = score_read(&c->score, q, o);
   return why ? why : msub_gossipsub_opts_fault(o);
 }

@@ -113,7 +113,7 @@ typedef struct msub_channel_policy {
 
   const struct msub_partial_ops *partial; /* messages in parts (partial.h); must outlive the membership [whole messages only] */
   /* May this peer be one of the topic's at all? One that may not is in no mesh and no fanout, gets no message and no gossip of the topic, is not
-   * named in peer exchange; its messages, GRAFT, IHAVE and IWANT of the topic are ignored without an answer. That it announced the topic is
+   * named in peer exchange; its messages, GRAFT, IHAVE and IWANT of the topic are ignored without an answer, and so are parts of messages, either way. That it announced the topic is
    * known all the same. Asked often, so quick; the same answer as long as the peer stays. [yes] */
   bool (*may_peer)(const msub_channel *c, msub_session s);
 } msub_channel_policy;

@@ -67,12 +67,12 @@ typedef struct msub_partial_ops {
 /* Publishes what we have of a group. Its life begins anew; with `give` (NULL: the topic's own) each peer of the group is offered what
  * goes to it. `to`, n_to: only to these connected peers, in the mesh or not, at most 1,024; NULL: to all, see above. A topic that was
  * opened and not joined gets a fanout. [deferred] INVAL: no group id, or too long; no partial messages on this topic; too many peers.
- * LIMIT: too many groups. NOMEM, STALE. */
+ * LIMIT: too many groups. NOMEM, STALE. A peer that the topic may not have (may_peer of channel.h) is passed over, named or not. */
 MSUB_API int msub_partial_publish(struct msub_engine *e, msub_topic t, msub_bytes group, msub_partial_fn give, const msub_peer *to, size_t n_to,
                                   const msub_now *now);
 
 /* What a router holds now, and what it refused since it began: groups and states over a limit, RPCs of a peer beyond its share,
- * those of no use (no such topic, extension not announced, a group id of a wrong length), and REJECTs of the program. sent, unsent:
+ * those of no use (no such topic, extension not announced, a group id of a wrong length, a peer that the topic may not have), and REJECTs of the program. sent, unsent:
  * RPCs that were taken, that a queue refused. */
 typedef struct msub_partial_usage {
   size_t groups, foreign, states, bytes;

@@ -239,13 +239,16 @@ static msub_partial_peer view(const job *j, const msub__gs_group *g, record *rec
                               .sends = l && l->is & MSUB__GS_SENDS, .member = msub__gs_is_member(j->tt, s), .state = state_of(g, rec) };
 }
 
+/* Is the peer told anything, or heard, of parts of the topic? */
+static bool takes_part(msub_router *r, msub_topic t, msub_session s) { return msub__gs_partial_with(r, s) && msub_h_may_peer(r, t, s); }
+
 /* Asks for what goes to the peer, and sends it. What the program wrote into the state counts only if it went. */
 static void give(const job *j, const msub__gs_group *g, record *rec, msub_partial_fn fn, msub_lane lane) {
   struct msub__gs_ext *x = msub__gs_of(j->r)->ext;
   msub_session s = { rec->session };
   uint8_t before[MSUB__GS_PARTIAL_STATE + 8];
   size_t n = g->stride - HEAD;
-  if (!msub__gs_partial_with(j->r, s)) return;
+  if (!takes_part(j->r, j->t, s)) return;
   msub_partial_peer p = view(j, g, rec);
   msub_partial_out out = { { NULL, 0 }, { NULL, 0 } };
   if (n) memcpy(before, p.state, n);
@@ -267,7 +270,7 @@ static bool concerns(const job *j, msub_session s, const msub__gs_link *l) {
   bool gives = j->tt->partial & MSUB_SUB_REQUESTS_PARTIAL && l->is & MSUB__GS_SENDS;
   if (!gets && !gives) return false;
   const msub__gs_session *ss = msub__gs_session_of(j->r, s);
-  return (l->is & MSUB__GS_MEMBER || (ss && ss->is & MSUB__GS_IS_DIRECT)) && msub__gs_partial_with(j->r, s);
+  return (l->is & MSUB__GS_MEMBER || (ss && ss->is & MSUB__GS_IS_DIRECT)) && takes_part(j->r, j->t, s);
 }
 
 static int own_group(const job *j, msub_bytes id, msub__gs_group **out) {
@@ -300,7 +303,7 @@ static int publish(msub_router *r, msub_topic t, msub_bytes id, msub_partial_fn 
   if (rc != MSUB_OK) return rc;
   for (size_t i = 0; to && i < n_to; i++) {
     msub_session s = msub_r_session_of(r, to[i]);
-    record *rec = s.v && msub__gs_partial_with(r, s) ? record_for(r, g, s, false) : NULL;
+    record *rec = s.v && takes_part(r, t, s) ? record_for(r, g, s, false) : NULL;
     if (rec) give(&j, g, rec, fn, MSUB_LANE_FORWARD);
   }
   if (to) return MSUB_OK;
@@ -378,7 +381,7 @@ bool msub__gs_partial_in(msub_router *r, msub_session s, msub__gs_ext_session *x
   j.tt = j.t.v ? msub__gs_topic_of(r, j.t) : NULL;
   msub_bytes id = e->ids[0];
   if (!(xs->theirs & MSUB_EXT_PARTIAL) || !j.tt || !j.tt->partial || j.tt->mode == MSUB__GS_NONE || id.n == 0 || id.n > MSUB__GS_PARTIAL_ID) return no_use(x);
-  if (!hooks(r, j.t, &j.c, &j.ops)) return no_use(x);
+  if (!hooks(r, j.t, &j.c, &j.ops) || !msub_h_may_peer(r, j.t, s)) return no_use(x);
   if (!shares(gs, xs, e->ids[1].n + e->ids[2].n)) {
     x->counts.over_share++;
     return false;

@@ -106,6 +106,16 @@ def static_cases():
     yield ["sub", "t", "--direct", "localhost"], USAGE, usage(
         "sub", f'--direct "localhost": not a multiaddress; {ADDRESS} or /ip6/HOST/tcp/PORT')
     yield ["pub", "t", "x", "--d", "4"], USAGE, usage("pub", 'unknown option "--d"')
+    yield ["node", "--router", "floodsub", "--gater"], USAGE, usage("node", "--gater is for gossipsub; --router floodsub has no mesh")
+    yield ["node", "--gater=quiet"], USAGE, usage("node", '--gater="quiet": no value; write NAME=VALUE')
+    yield ["node", "--gater=threshhold=1"], USAGE, usage("node", '--gater: no parameter "threshhold"; did you mean threshold?')
+    yield ["node", "--gater=quiet=10"], USAGE, usage(
+        "node", '--gater: quiet "10": not a duration; write numbers with units, as 90s or 1m30s')
+    yield ["node", "--gater=threshold=0.5,reject_weight=0x1"], USAGE, usage("node", '--gater: reject_weight "0x1": not a number')
+    yield ["node", "--gater=threshold=0.5,source_decay=1"], USAGE, usage(
+        "node", "--gater.source_decay 1: gater: 0 < source_decay < 1 does not hold")
+    yield ["pub", "t", "x", "--batch", "3"], USAGE, usage("pub", "--batch is for the lines of stdin; write - for TEXT")
+    yield ["pub", "t", "-", "--batch", "4097"], USAGE, usage("pub", '--batch "4097": not a number from 1 to 4096')
     yield ["node", "topic"], USAGE, usage("node", '"topic" is no option; topics are named by --topic')
     yield ["key"], USAGE, usage("key", "what to do is missing; say new or show")
     yield ["key", "make"], USAGE, usage("key", 'unknown command "make"; there are new and show')

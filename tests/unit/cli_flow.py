@@ -169,6 +169,35 @@ class Flow:
             assert m["id"].endswith(m["seqno"]) and len(m["seqno"]) == 16, m
             assert abs(m["ns"] / 1e9 - time.time()) < 60, m
 
+    def batch(self):
+        """Batches of stdin's lines: full ones, a rest, long lines, and what is there when nothing follows."""
+        for lines, batch in (([f"{i:05}".encode() for i in range(1000)], "64"), ([b"x", b"", b"y"], "4096"), ([b"%d" % i * 300000 for i in range(12)], "10")):
+            with self.start("sub", "news", "--json", "--listen", LOOPBACK, "--count", str(len(lines))) as sub:
+                with self.start("pub", "news", "-", "--batch", batch, "--json", "--connect", sub.listening(), stdin=subprocess.PIPE) as pub:
+                    pub.feed(b"\n".join(lines))
+                    got = [json.loads(line)["data"].encode() for line in sub.end().splitlines()]
+                    said = json.loads(pub.end())
+                assert said == {"topic": "news", "published": len(lines), "recipients": 1}, said
+                assert sorted(got) == sorted(lines), f"batches of {batch}: {len(got)} of {len(lines)} lines"
+        with self.start("sub", "news", "--listen", LOOPBACK, "--count", "3") as sub:
+            with self.start("pub", "news", "-", "--batch", "100", "--connect", sub.listening(), stdin=subprocess.PIPE) as pub:
+                for line in (b"one\n", b"two\n"):
+                    pub.process.stdin.write(line)
+                    assert sub.out.line("message") == line  # though the batch is not full
+                pub.feed(b"three\n")
+                assert sub.end() == b"three\n"
+                assert pub.end() == b"published 3 messages to 1 peer\n"
+
+    def gater(self):
+        """A node with the gater forwards as usual while there is room."""
+        with self.start("node", "--topic", "t", "--gater=threshold=0.1,quiet=10s,retain=1m,reject_weight=20", "--trace") as node:
+            to = node.line("address").strip()
+            with self.start("sub", "t", "--connect", to, "--count", "1") as sub:
+                while not node.line("mesh").startswith("grafted "):
+                    pass
+                self.run("pub", "t", "x", "--connect", to)
+                assert sub.end() == b"x\n"
+
     def anonymous(self):
         with self.start("sub", "news", "--json", "--unsigned", "--listen", LOOPBACK, "--count", "1") as sub:
             self.run("pub", "news", "hello", "--unsigned", "--connect", sub.listening())
@@ -340,7 +369,7 @@ class Flow:
 
 def main():
     flow = Flow(os.path.abspath(sys.argv[1]))
-    parts = [flow.keys, flow.text, flow.signed_json, flow.anonymous, flow.relay, flow.relay_only, flow.patience, flow.limits,
+    parts = [flow.keys, flow.text, flow.signed_json, flow.batch, flow.gater, flow.anonymous, flow.relay, flow.relay_only, flow.patience, flow.limits,
              flow.last_words, flow.slow_reader]
     parts.append(flow.mesh)
     parts.append(flow.trace_file)

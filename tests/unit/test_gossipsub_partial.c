@@ -423,6 +423,47 @@ Test(partial, named_peers) {
   done();
 }
 
+static bool not_the_first(const msub_channel *c, msub_session s) {
+  msub_peer_id id = world_peer_id(1);
+  return !msub_bytes_eq(msub_peer_bytes(msub_engine_shared(c->engine), msub_session_peer(c->engine, s)), msub_peer_id_bytes(&id));
+}
+/* A peer that the topic may not have hears of no part, in the mesh, direct, named or by gossip, and is not listened to. */
+Test(partial, may_peer) {
+  begin(MSUB_PARTIAL_REQUESTS, false);
+  done();
+  policy.may_peer = not_the_first;
+  for (int direct = 0; direct < 2; direct++) {
+    msub_peer_id ids[2] = { world_peer_id(1), world_peer_id(2) };
+    msub_bytes bytes[2] = { msub_peer_id_bytes(&ids[0]), msub_peer_id_bytes(&ids[1]) };
+    gs_init();
+    o.extensions.partial = true;
+    o.direct = bytes;
+    o.n_direct = direct ? 2 : 0;
+    gs_start();
+    msub_topic t = world_join(&w, "t", &policy);
+    msub_session no = partner(1, REQUESTS | SENDS), yes = partner(2, REQUESTS | SENDS), third = partner(3, REQUESTS | SENDS);
+    into_mesh(no);
+    into_mesh(yes);
+    into_mesh(third);
+    world_clear(&w);
+    cr_assert_eq(publish(t, "g"), MSUB_OK);
+    cr_assert(sent_to(1).partial == 0 && sent_to(2).partial == 1, "direct %d", direct);
+    msub_peer to[2] = { msub_session_peer(w.e, no), msub_session_peer(w.e, yes) };
+    cr_assert_eq(msub_partial_publish(w.e, t, msub_str("h"), NULL, to, 2, &w.now), MSUB_OK);
+    cr_assert(sent_to(1).partial == 0 && sent_to(2).partial == 2, "named");
+    size_t takes = app.takes;
+    uint64_t of_no_use = usage().of_no_use;
+    say_part(no, "t", "g", "x", "m");
+    say_part(no, "t", "new", "x", "m");
+    cr_assert(app.takes == takes && usage().of_no_use == of_no_use + 2 && usage().groups == 2);
+    say_part(yes, "t", "g", "x", "m");
+    cr_assert_eq(app.takes, takes + 1);
+    gs_until(3000);
+    cr_assert(sent_to(1).partial == 0 && sent_to(3).partial > 0, "gossip and the mesh reach the third");
+    done();
+  }
+}
+
 static struct { msub_topic t; int rc, with_time, usage; } inside;
 static msub_verdict take_and_publish(const msub_channel *c, msub_bytes group, msub_partial_peer *p, msub_bytes message, msub_bytes metadata) {
   (void)take(c, group, p, message, metadata);
