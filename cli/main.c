@@ -9,10 +9,17 @@ static const struct subcommand {
   const char *about;
 } subcommands[] = {
   { "check-params", cmd_check_params, "judge the parameters of peer scores" },
+  { "connect", cmd_connect, "have a running node connect to an address" },
+  { "disconnect", cmd_disconnect, "have a running node close its connections to a peer" },
   { "key", cmd_key, "make and show identities" },
+  { "log", cmd_log, "the log lines of a running node" },
+  { "mesh", cmd_mesh, "who is in the meshes of a running node" },
   { "node", cmd_node, "run a node: forward messages, print what happens" },
+  { "peers", cmd_peers, "the peers of a running node" },
   { "pub", cmd_pub, "publish a text, or the lines of standard input" },
+  { "state", cmd_state, "all that a running node knows at one moment" },
   { "sub", cmd_sub, "subscribe to topics and print their messages" },
+  { "topics", cmd_topics, "the topics that a running node knows of" },
 };
 #define SUBCOMMANDS (sizeof subcommands / sizeof *subcommands)
 

@@ -1,4 +1,6 @@
 #include "cli/node.h"
+#include "cli/events.h"
+#include "cli/local.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <meshsub/guard.h>
@@ -135,9 +137,9 @@ int node_check(node *n, const text_list *topics) {
 /* ---- callbacks ---- */
 
 static void log_line(void *ud, msub_log_level level, const char *module, const char *line) {
-  static const char *const names[] = { "error", "warn", "info", "debug", "trace" };
   const node *n = ud;
-  fprintf(stderr, "%s: %s %s: %s\n", n->cmd->program, names[level], module, line);
+  if (log_shows(&n->log, level, module)) log_put(&n->log, n->cmd->program, level, module, line);
+  if (n->local) local_log(n->local, level, module, line);
 }
 
 size_t node_topic_index(const node *n, msub_topic t) {
@@ -149,6 +151,7 @@ size_t node_topic_index(const node *n, msub_topic t) {
 static bool heard(void *ud, msub_host *h, msub_topic t, const msub_msg *m, msub_bytes from) {
   node *n = ud;
   (void)h;
+  if (n->local) local_message(n->local, t, m, from);
   size_t i = node_topic_index(n, t);
   return i == n->n_topics || !n->on_message || n->on_message(n, i, m, from);
 }
@@ -157,6 +160,7 @@ static void happened(void *ud, msub_host *h, const msub_host_event *ev) {
   node *n = ud;
   (void)h;
   if (ev->kind == MSUB_EV_DIAL_FAILED) n->dials_failed++;
+  if (n->local) local_event(n->local, ev);
   if (n->on_event) n->on_event(n, ev);
 }
 
@@ -164,6 +168,7 @@ static void result(void *ud, msub_host *h, msub_token ticket, int err, uint32_t 
   node *n = ud;
   (void)h;
   (void)ticket;
+  if (n->local) local_result(n->local, err, recipients);
   if (n->on_result) n->on_result(n, err, recipients);
 }
 
@@ -179,6 +184,8 @@ static const msub_channel_policy anonymous_policy = {
   .abi = MSUB_ABI, .size = sizeof(msub_channel_policy), .name = "anonymous", .message_id = msub_id_sha256
 };
 
+const msub_channel_policy *node_policy(const node *n) { return n->anonymous ? &anonymous_policy : NULL; }
+
 static int join(node *n, const text_list *topics, bool publish_only) {
   n->names = take(topics->n * sizeof *n->names);
   n->topics = take(topics->n * sizeof *n->topics);
@@ -187,7 +194,7 @@ static int join(node *n, const text_list *topics, bool publish_only) {
     while (same < n->n_topics && strcmp(n->names[same], topics->v[i]) != 0) same++;
     if (same < n->n_topics) continue; /* named twice */
     int err = (publish_only ? msub_open : msub_join)(msub_host_engine(n->host), 0, msub_str(topics->v[i]),
-                                                     n->anonymous ? &anonymous_policy : NULL, NULL,
+                                                     node_policy(n), NULL,
                                                      msub_host_now(n->host), &n->topics[n->n_topics]);
     if (err != MSUB_OK) {
       say_error(n->cmd->program, "topic %s: cannot be joined: %s", quoted(topics->v[i]), msub_err_text(err));
@@ -201,7 +208,7 @@ static int join(node *n, const text_list *topics, bool publish_only) {
 static int relay_all(node *n) {
   n->relayed = take(n->relay.n * sizeof *n->relayed);
   for (size_t i = 0; i < n->relay.n; i++) {
-    int err = msub_relay(msub_host_engine(n->host), 0, msub_str(n->relay.v[i]), n->anonymous ? &anonymous_policy : NULL, NULL,
+    int err = msub_relay(msub_host_engine(n->host), 0, msub_str(n->relay.v[i]), node_policy(n), NULL,
                          msub_host_now(n->host), &n->relayed[i]);
     if (err == MSUB_OK) continue;
     say_error(n->cmd->program, "topic %s: cannot be relayed: %s", quoted(n->relay.v[i]), msub_err_text(err));
@@ -255,8 +262,9 @@ int node_open(node *n, const text_list *topics, bool publish_only) {
   o.on_result = result;
   if (n->on_trace) o.on_trace = traced;
   router_use(&n->router, &o);
-  unsigned level = n->verbose < 4 ? n->verbose : 4;
-  o.log = (msub_log){ .fn = log_line, .ud = n, .level = (msub_log_level)level };
+  if (n->verbose || !n->log_given) n->log.level = n->verbose < 4 ? (int)n->verbose : 4;
+  /* Lines are few; where the levels may change they are all formatted, and chosen in log_line(). */
+  o.log = (msub_log){ .fn = log_line, .ud = n, .level = n->log_changes ? MSUB_LOG_TRACE : (msub_log_level)n->log.level };
   const char *why = NULL;
   err = msub_host_new(&o, &n->host, &why);
   if (err != MSUB_OK) {
@@ -293,6 +301,8 @@ int node_connect(node *n, bool keep) {
 bool node_has_way(const node *n) { return n->connect.n || n->listen.n || n->router.direct.n; }
 
 void node_close(node *n) {
+  local_close(n->local);
+  n->local = NULL;
   close_host(n->host);
   n->host = NULL;
   msub_key_free(n->key);
@@ -342,40 +352,19 @@ size_t node_queued(const node *n) {
   return most;
 }
 
-static void print_message_json(const node *n, size_t topic, const msub_msg *m, msub_bytes from, bool event) {
-  msub_bytes data = msub_data(m);
-  json_t *j = json_object();
-  if (event) json_object_set_new(j, "ev", json_string("message"));
-  const char *name = n->names[topic];
-  if (is_text(msub_str(name)))
-    json_object_set_new(j, "topic", json_string(name));
-  else
-    json_object_set_new(j, "topic_hex", json_hex(msub_str(name)));
-  json_object_set_new(j, "from", json_peer(msub_from(m)));
-  json_object_set_new(j, "seqno", json_hex(msub_seqno(m)));
-  json_object_set_new(j, "id", json_hex(msub_id(m)));
-  json_object_set_new(j, "received_from", json_peer(from));
-  if (is_text(data)) {
-    json_object_set_new(j, "data", json_stringn((const char *)data.p, data.n));
-  } else {
-    char *text = base64_text(data);
-    json_object_set_new(j, "data_base64", json_string(text));
-    free(text);
-  }
-  json_object_set_new(j, "ns", json_integer((json_int_t)wall_ns()));
-  put_json(stdout, j);
+void node_print_data(const char *topic, msub_bytes data) {
+  size_t cap = data.n * 4 + 4; /* "\xNN" is the longest escape */
+  char small[4096], *text = cap <= sizeof small ? small : take(cap);
+  if (topic) printf("%s: ", topic);
+  puts(msub_escape(text, cap, data));
+  if (text != small) free(text);
 }
 
 void node_print_message(const node *n, size_t topic, const msub_msg *m, msub_bytes from, bool event) {
   if (n->json) {
-    print_message_json(n, topic, m, from, event);
+    put_json(stdout, message_json(msub_str(n->names[topic]), m, from, event ? "message" : NULL));
     return;
   }
-  msub_bytes data = msub_data(m);
-  size_t cap = data.n * 4 + 4; /* "\xNN" is the longest escape */
-  char small[4096], *text = cap <= sizeof small ? small : take(cap);
   if (event) printf("message from %s on ", msub_from(m).n ? peer_text(msub_from(m)) : "nobody");
-  if (event || n->n_topics > 1) printf("%s: ", quoted(n->names[topic]));
-  puts(msub_escape(text, cap, data));
-  if (text != small) free(text);
+  node_print_data(event || n->n_topics > 1 ? quoted(n->names[topic]) : NULL, msub_data(m));
 }

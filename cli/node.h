@@ -1,6 +1,7 @@
 /* What the subcommands that run a node share: options, key, host, topics, the texts of its events. */
 #ifndef CLI_NODE_H
 #define CLI_NODE_H
+#include "cli/log.h"
 #include "cli/loop.h"
 #include "cli/options.h"
 #include "cli/router.h"
@@ -15,6 +16,8 @@ struct node {
   msub_sign_policy sign; /* of sign_name and anonymous, by node_check */
   bool anonymous, json;
   unsigned verbose;
+  log_rules log;    /* the level is that of verbose, unless log_given */
+  bool log_given, log_changes; /* log_changes: rules may change, or clients of the socket ask for lines */
   router_options router;
   text_list relay, allow; /* topics */
   const char *pattern_text;
@@ -28,6 +31,7 @@ struct node {
   int stop_fd;
   bool broken; /* stdout cannot be written */
   size_t dials, dials_failed;
+  struct local *local; /* local.h; NULL: no socket */
   void *ud;
   /* what the subcommand hears; may be NULL */
   bool (*on_message)(node *n, size_t topic, const msub_msg *m, msub_bytes from);
@@ -66,6 +70,8 @@ int node_check(node *n, const text_list *topics);
 int node_open(node *n, const text_list *topics, bool publish_only);
 /* Begins every --connect and --direct; keep: again whenever the connection is lost. -1, or an exit code. */
 int node_connect(node *n, bool keep);
+/* The policy of every topic of this node; NULL: the router's. */
+const msub_channel_policy *node_policy(const node *n);
 /* Can a peer come in or be reached at all? */
 bool node_has_way(const node *n);
 /* Says on stderr why a dial failed, and what to do. */
@@ -83,5 +89,7 @@ size_t node_queued(const node *n);
 /* A message on stdout, as text or JSON. `event`: the JSON object gets "ev":"message", and the text says so.
  */
 void node_print_message(const node *n, size_t topic, const msub_msg *m, msub_bytes from, bool event);
+/* Its data as text, with what stands in front (NULL: nothing). */
+void node_print_data(const char *topic, msub_bytes data);
 
 #endif

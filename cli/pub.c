@@ -1,6 +1,7 @@
 /* meshsub pub: publishes one message, or every line of stdin. */
 #include "cli/commands.h"
 #include "cli/node.h"
+#include "cli/remote.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <meshsub/publish.h>
@@ -16,7 +17,7 @@
 
 typedef struct pub {
   uint64_t wait, timeout;
-  const char *text; /* NULL: lines of stdin */
+  const char *text, *socket_path; /* text NULL: lines of stdin */
   lines in;
   uint64_t batch_max; /* lines that go out together; 0: each by itself */
   msub_batch *batch;
@@ -206,10 +207,10 @@ static int drain(node *n, pub *p) {
   }
 }
 
-static int report(const node *n, const pub *p) {
+static int report(const node *n, const pub *p, const char *topic) {
   if (n->json) {
     json_t *j = json_object();
-    json_object_set_new(j, "topic", json_string(n->names[0]));
+    json_object_set_new(j, "topic", json_string(topic));
     json_object_set_new(j, "published", json_integer((json_int_t)p->published));
     json_object_set_new(j, "recipients", json_integer(p->least));
     put_json(stdout, j);
@@ -241,7 +242,72 @@ static int open_and_run(node *n, pub *p, const char *topic) {
     lines_free(&p->in);
   }
   if (code < 0) code = drain(n, p);
-  return code < 0 ? report(n, p) : code;
+  return code < 0 ? report(n, p, topic) : code;
+}
+
+/* ---- through a running node ---- */
+
+static int publish_there(const node *n, pub *p, remote *r, const char *topic, msub_bytes data) {
+  uint64_t until = mono_ns() + p->timeout;
+  for (;;) {
+    json_t *q = remote_request("publish"), *reply;
+    set_name(q, "topic", msub_str(topic));
+    set_data(q, data);
+    if (p->wait && !p->published) json_object_set_new(q, "wait", json_integer((json_int_t)p->wait));
+    int code = remote_ask(r, q, "", "late", &reply);
+    const char *kind = json_string_value(json_object_get(reply, "code"));
+    bool late = kind && strcmp(kind, "late") == 0;
+    uint32_t recipients = (uint32_t)json_integer_value(json_object_get(reply, "recipients"));
+    json_decref(reply);
+    if (code < 0) {
+      if (!p->published || recipients < p->least) p->least = recipients;
+      p->published++;
+      return -1;
+    }
+    if (r->stopped) return interrupted(n, &(struct pollfd){ .revents = POLLIN });
+    if (!late) return code;
+    uint64_t again = mono_ns() + 50000000;
+    if (again >= until) {
+      say_error(n->cmd->program, "fewer than %" PRIu64 " subscribers of %s within %s; start them, or raise --timeout", p->wait, quoted(topic),
+                duration_text(p->timeout));
+      return EXIT_LATE;
+    }
+    for (code = -1; code < 0 && mono_ns() < again;) code = remote_wait(r, again);
+    if (code >= 0) return code;
+  }
+}
+
+static int publish_through(const node *n, pub *p, const char *topic) {
+  remote r;
+  msub_bytes line;
+  int code = remote_open(&r, n->cmd, p->socket_path);
+  if (code < 0 && (r.stop_fd = stop_signals()) < 0) code = EXIT_FAILED;
+  if (code < 0 && p->text) code = publish_there(n, p, &r, topic, msub_str(p->text));
+  lines_init(&p->in, STDIN_FILENO, LINE_MAX_BYTES);
+  while (code < 0 && !p->text) {
+    if (lines_next(&p->in, &line)) {
+      p->number++;
+      code = publish_there(n, p, &r, topic, line);
+      continue;
+    }
+    if (p->in.too_long) {
+      say_error(n->cmd->program, "line %" PRIu64 " is longer than %u bytes, the most that a message may have", p->number + 1, LINE_MAX_BYTES);
+      code = EXIT_FAILED;
+    } else if (p->in.end) {
+      break;
+    } else {
+      struct pollfd fds[2] = { { .fd = r.stop_fd, .events = POLLIN }, { .fd = STDIN_FILENO, .events = POLLIN } };
+      wait_fds(fds, 2, MSUB_NEVER);
+      code = interrupted(n, &fds[0]);
+      if (code < 0 && !lines_fill(&p->in)) {
+        say_error(n->cmd->program, "standard input cannot be read: %s", strerror(errno));
+        code = EXIT_FAILED;
+      }
+    }
+  }
+  lines_free(&p->in);
+  remote_close(&r);
+  return code;
 }
 
 int cmd_pub(int argc, char **argv) {
@@ -264,6 +330,8 @@ int cmd_pub(int argc, char **argv) {
     { "--batch", 0, OPT_NUMBER, "N",
       "With -: lines that are there together, up to N, go out as one\n"
       "batch: first of each a copy to one peer, then to the next.", &p.batch_max, 1, 4096, NULL },
+    { "--socket", 0, OPT_TEXT, "PATH", "Publish through the running node that serves this socket, as\n"
+      "that node; then --wait and --timeout are all that counts.", &p.socket_path, 0, 0, NULL },
     NODE_OPTIONS(&n),
     { 0 },
   };
@@ -277,10 +345,16 @@ int cmd_pub(int argc, char **argv) {
   if (code < 0 && p.batch_max && strcmp(args.v[1], "-") != 0)
     code = usage_error(&c, "--batch is for the lines of stdin; write - for TEXT");
   if (code < 0) code = node_check(&n, &(text_list){ .v = args.v, .n = 1 });
-  if (code < 0 && !node_has_way(&n))
-    code = usage_error(&c, "no way to peers; give --connect ADDR or --listen ADDR");
-  if (code < 0) {
-    p.text = strcmp(args.v[1], "-") == 0 ? NULL : args.v[1];
+  if (code < 0 && p.socket_path && node_has_way(&n))
+    code = usage_error(&c, "--socket has the running node publish; --connect, --listen and --direct are that node's");
+  if (code < 0 && p.socket_path && p.batch_max) code = usage_error(&c, "--batch is not for --socket: the running node gets one line after the other");
+  if (code < 0 && !p.socket_path && !node_has_way(&n))
+    code = usage_error(&c, "no way to peers; give --connect ADDR, --listen ADDR or --socket PATH");
+  if (code < 0) p.text = strcmp(args.v[1], "-") == 0 ? NULL : args.v[1];
+  if (code < 0 && p.socket_path) {
+    code = publish_through(&n, &p, args.v[0]);
+    if (code < 0) code = report(&n, &p, args.v[0]);
+  } else if (code < 0) {
     code = open_and_run(&n, &p, args.v[0]);
   }
   node_close(&n);

@@ -1,5 +1,7 @@
 /* meshsub node: a node that runs until it is stopped. */
 #include "cli/commands.h"
+#include "cli/events.h"
+#include "cli/local.h"
 #include "cli/node.h"
 #include <errno.h>
 #include <meshsub/trace_file.h>
@@ -17,7 +19,7 @@ typedef struct run_state {
   text_list topics;
   uint64_t seconds;
   bool limited, quiet, trace;
-  const char *trace_path;
+  const char *trace_path, *socket_path;
   msub_trace_file *trace_file;
   size_t publish_topic;
   lines in;
@@ -37,36 +39,6 @@ static const char *topic_name(const node *n, msub_topic t) {
   for (i = 0; i < n->relay.n; i++)
     if (n->relayed && n->relayed[i].v == t.v) return n->relay.v[i];
   return "";
-}
-
-static void set_topic(json_t *j, const char *topic) {
-  if (is_text(msub_str(topic)))
-    json_object_set_new(j, "topic", json_string(topic));
-  else
-    json_object_set_new(j, "topic_hex", json_hex(msub_str(topic)));
-}
-
-static void print_event_json(const node *n, const msub_host_event *ev, const char *name) {
-  json_t *j = json_object();
-  json_object_set_new(j, "ev", json_string(name));
-  if (ev->peer_id.n) json_object_set_new(j, "peer", json_peer(ev->peer_id));
-  if (ev->addr.n) json_object_set_new(j, "addr", json_string(addr_text(ev->addr)));
-  switch (ev->kind) {
-  case MSUB_EV_CONNECTED: json_object_set_new(j, "outbound", json_boolean(ev->outbound)); break;
-  case MSUB_EV_DISCONNECTED:
-    json_object_set_new(j, "why", json_string(ev->text ? ev->text : ""));
-    json_object_set_new(j, "last", json_boolean(ev->last));
-    break;
-  case MSUB_EV_DIAL_FAILED:
-    json_object_set_new(j, "error", json_string(ev->text && *ev->text ? ev->text : msub_err_text(ev->err)));
-    break;
-  case MSUB_EV_IDENTIFIED: json_object_set_new(j, "agent", json_string(ev->text ? ev->text : "")); break;
-  case MSUB_EV_PUBSUB: json_object_set_new(j, "protocol", json_string(ev->text ? ev->text : "")); break;
-  case MSUB_EV_TOPIC_JOIN:
-  case MSUB_EV_TOPIC_LEAVE: set_topic(j, topic_name(n, ev->topic)); break;
-  case MSUB_EV_LISTENING: break;
-  }
-  put_json(stdout, j);
 }
 
 static void print_event_text(const node *n, const msub_host_event *ev) {
@@ -91,12 +63,10 @@ static void print_event_text(const node *n, const msub_host_event *ev) {
 }
 
 static void happened(node *n, const msub_host_event *ev) {
-  static const char *const names[] = { "listening",  "connected", "disconnected", "dial_failed",
-                                       "identified", "pubsub",    "topic_join",   "topic_leave" };
   const run_state *r = n->ud;
   if (r->quiet || n->broken || ev->kind == MSUB_EV_LISTENING) return; /* addresses are printed at the start */
   if (n->json)
-    print_event_json(n, ev, names[ev->kind]);
+    put_json(stdout, event_json(ev, msub_str(topic_name(n, ev->topic))));
   else
     print_event_text(n, ev);
 }
@@ -124,7 +94,7 @@ static void traced(node *n, const msub_event *ev) {
   json_t *j = json_object();
   json_object_set_new(j, "ev", json_string(in ? "graft" : "prune"));
   json_object_set_new(j, "peer", json_peer(peer));
-  set_topic(j, topic_name(n, ev->topic));
+  set_name(j, "topic", msub_str(topic_name(n, ev->topic)));
   put_json(stdout, j);
 }
 
@@ -182,8 +152,13 @@ static bool publish_some(node *n, run_state *r) {
   return false;
 }
 
+static uint64_t next_time(const node *n, uint64_t until) {
+  uint64_t at = n->local ? server_deadline(local_server(n->local)) : MSUB_NEVER;
+  return at < until ? at : until;
+}
+
 static int run(node *n, run_state *r) {
-  struct pollfd fds[3] = { { 0 }, { .fd = n->stop_fd, .events = POLLIN }, { .fd = -1, .events = POLLIN } };
+  struct pollfd fds[3 + SERVER_FDS] = { { 0 }, { .fd = n->stop_fd, .events = POLLIN }, { .fd = -1, .events = POLLIN } };
   uint64_t until = r->limited ? mono_ns() + r->seconds * 1000000000 : MSUB_NEVER;
   for (;;) {
     bool all_out = true;
@@ -197,7 +172,9 @@ static int run(node *n, run_state *r) {
       }
       fds[2].fd = all_out && !r->in.end ? STDIN_FILENO : -1;
     }
-    wait_and_turn(n->host, fds, 3, !all_out && node_queued(n) < QUEUED_MAX ? 0 : until);
+    size_t n_local = n->local ? server_fds(local_server(n->local), fds + 3) : 0;
+    wait_and_turn(n->host, fds, 3 + n_local, !all_out && node_queued(n) < QUEUED_MAX ? 0 : next_time(n, until));
+    if (n->local) server_turn(local_server(n->local), fds + 3, n_local);
     if (!flush_out(n->cmd->program, stdout)) {
       n->broken = true;
       return EXIT_FAILED;
@@ -211,7 +188,9 @@ static int run(node *n, run_state *r) {
 }
 
 static int open_and_run(node *n, run_state *r) {
+  n->log_changes = r->socket_path != NULL;
   int code = node_open(n, &r->topics, false);
+  if (code < 0 && r->socket_path) code = local_open(n, r->socket_path, &n->local);
   if (code >= 0) return code;
   for (size_t i = 0; r->publish && i < n->n_topics; i++)
     if (strcmp(n->names[i], r->publish) == 0) r->publish_topic = i;
@@ -260,6 +239,10 @@ int cmd_node(int argc, char **argv) {
       "=FILE write all that happens into it instead: .pb and .json as\n"
       "go-libp2p-pubsub does, .jsonl for people; .gz behind compresses.",
       &r.trace_path, 0, 0, &r.trace },
+    { "--socket", 0, OPT_TEXT, "PATH",
+      "Serve programs on this machine there (mode 0600): meshsub pub,\n"
+      "sub, peers, topics, mesh, connect, disconnect, log, state.",
+      &r.socket_path, 0, 0, NULL },
     MESH_OPTIONS(&n.router),
     NODE_OPTIONS(&n),
     { 0 },

@@ -111,6 +111,24 @@ json_t *json_peer(msub_bytes id) {
   return json_string(id.n ? msub_peer_id_text(id, text) : "");
 }
 
+json_t *json_name(msub_bytes b) { return is_text(b) ? json_stringn((const char *)b.p, b.n) : json_hex(b); }
+
+void set_name(json_t *object, const char *key, msub_bytes name) {
+  char hex[64];
+  if (!is_text(name)) snprintf(hex, sizeof hex, "%s_hex", key);
+  json_object_set_new(object, is_text(name) ? key : hex, json_name(name));
+}
+
+void set_data(json_t *object, msub_bytes data) {
+  if (is_text(data)) {
+    json_object_set_new(object, "data", json_stringn((const char *)data.p, data.n));
+    return;
+  }
+  char *text = base64_text(data);
+  json_object_set_new(object, "data_base64", json_string(text));
+  free(text);
+}
+
 /* ---- hex, base64, UTF-8 ---- */
 
 void put_hex(char *out, msub_bytes bytes) {
@@ -161,6 +179,36 @@ char *base64_text(msub_bytes bytes) {
   }
   *out = 0;
   return text;
+}
+
+static int base64_digit(char c) {
+  if (c >= 'A' && c <= 'Z') return c - 'A';
+  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+  if (c >= '0' && c <= '9') return c - '0' + 52;
+  return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+bool read_base64(const char *text, size_t n, uint8_t **out, size_t *got) {
+  size_t pad = n && text[n - 1] == '=' ? n > 1 && text[n - 2] == '=' ? 2 : 1 : 0;
+  uint8_t *bytes = n % 4 ? NULL : take(n / 4 * 3 + 1);
+  bool good = bytes != NULL;
+  for (size_t i = 0; good && i < n; i += 4) {
+    uint32_t v = 0;
+    for (size_t k = 0; k < 4; k++) {
+      bool padding = i + k >= n - pad;
+      int digit = padding ? 0 : base64_digit(text[i + k]);
+      if (digit < 0) good = false;
+      else v = v << 6 | (uint32_t)digit;
+    }
+    for (size_t k = 0; good && k < 3; k++) bytes[i / 4 * 3 + k] = (uint8_t)(v >> (16 - 8 * k));
+  }
+  if (!good) {
+    free(bytes);
+    return false;
+  }
+  *out = bytes;
+  *got = n / 4 * 3 - pad;
+  return true;
 }
 
 /* Length of the UTF-8 sequence at p (n bytes are left) and its code point; 0: none. */

@@ -34,6 +34,11 @@ extern volatile sig_atomic_t stop_asked;
 bool flush_out(const char *program, FILE *out);
 json_t *json_hex(msub_bytes bytes);
 json_t *json_peer(msub_bytes id);
+json_t *json_name(msub_bytes b); /* as it is when it is text, else in hex */
+/* Sets KEY, or, when the name is no text, KEY_hex. */
+void set_name(json_t *object, const char *key, msub_bytes name);
+/* Sets data, or, when it is no text, data_base64. */
+void set_data(json_t *object, msub_bytes data);
 
 /* Lower-case hex, NUL-terminated: 2 n + 1 chars. */
 void put_hex(char *out, msub_bytes bytes);
@@ -41,6 +46,8 @@ void put_hex(char *out, msub_bytes bytes);
 bool read_hex(const char *text, uint8_t **out, size_t *n);
 /* Base64 with padding, NUL-terminated, of take(). */
 char *base64_text(msub_bytes bytes);
+/* The bytes of base64 with padding, of take(); false: not base64. */
+bool read_base64(const char *text, size_t n, uint8_t **out, size_t *got);
 /* UTF-8 without control characters other than tab, newline and return: fit to be shown as it is. */
 bool is_text(msub_bytes bytes);
 

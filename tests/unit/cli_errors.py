@@ -44,7 +44,7 @@ def static_cases():
     yield ["pub", "t"], USAGE, usage("pub", "TEXT is missing; give a text, or - for the lines of stdin")
     yield ["pub", "t", "two", "words"], USAGE, usage(
         "pub", '"words" is one word too many; put a text with spaces in quotes')
-    yield ["pub", "t", "x"], USAGE, usage("pub", "no way to peers; give --connect ADDR or --listen ADDR")
+    yield ["pub", "t", "x"], USAGE, usage("pub", "no way to peers; give --connect ADDR, --listen ADDR or --socket PATH")
     yield ["pub", "t", "x", "--conect", "y"], USAGE, usage(
         "pub", 'unknown option "--conect"; did you mean --connect?')
     yield ["pub", "t", "x", "--connect"], USAGE, usage("pub", "--connect needs a value: --connect ADDR")
