@@ -271,7 +271,8 @@ int node_open(node *n, const text_list *topics, bool publish_only) {
     say_error(n->cmd->program, "the node cannot start: %s", why ? why : msub_err_text(err));
     return EXIT_FAILED;
   }
-  code = set_filter(n);
+  code = n->on_host ? n->on_host(n) : -1;
+  if (code < 0) code = set_filter(n);
   if (code < 0) code = listen_all(n);
   if (code < 0) code = join(n, topics, publish_only);
   return code < 0 ? relay_all(n) : code;

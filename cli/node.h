@@ -38,6 +38,7 @@ struct node {
   void (*on_event)(node *n, const msub_host_event *ev);
   void (*on_result)(node *n, int err, uint32_t recipients);
   void (*on_trace)(node *n, const msub_event *ev);
+  int (*on_host)(node *n); /* it is there, and has done nothing yet: -1, or an exit code */
 };
 
 /* Rows of an option table. `n` is a node *. */

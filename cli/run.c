@@ -5,6 +5,7 @@
 #include "cli/node.h"
 #include <errno.h>
 #include <meshsub/trace_file.h>
+#include <meshsub/trace_peer.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@ typedef struct run_state {
   bool limited, quiet, trace;
   const char *trace_path, *socket_path;
   msub_trace_file *trace_file;
+  const char *collector;
+  msub_trace_peer *trace_peer;
   size_t publish_topic;
   lines in;
 } run_state;
@@ -80,6 +83,8 @@ static void trace_log(void *ud, msub_log_level level, const char *module, const 
 /* Who comes into a topic's mesh, and who leaves it. */
 static void traced(node *n, const msub_event *ev) {
   const run_state *r = n->ud;
+  if (r->trace_peer) msub_trace_peer_add(r->trace_peer, msub_host_engine(n->host), ev);
+  if (!r->trace) return;
   if (r->trace_file) {
     msub_trace_file_add(r->trace_file, msub_host_engine(n->host), ev);
     return;
@@ -116,6 +121,50 @@ static int trace_close(const node *n, run_state *r) {
   if (c.lost) say_error(n->cmd->program, "--trace=%s: %" PRIu64 " events are missing in it", quoted(r->trace_path), c.lost);
   else if (err != MSUB_OK) say_error(n->cmd->program, "--trace=%s: the end of the file could not be written", quoted(r->trace_path));
   return err == MSUB_OK ? -1 : EXIT_FAILED;
+}
+
+/* ---- --trace-to ---- */
+
+#define LAST_WORDS UINT64_C(1000000000) /* how long a collector may take what is left */
+
+static int collector_open(node *n) {
+  run_state *r = n->ud;
+  msub_multiaddr binary;
+  msub_addr a;
+  msub_trace_peer_opts o;
+  msub_trace_peer_opts_init(&o);
+  int err = msub_multiaddr_parse(r->collector, &binary);
+  if (err == MSUB_OK) err = msub_multiaddr_split((msub_bytes){ binary.bytes, binary.n }, &a);
+  if (err == MSUB_OK && !a.peer_id.n) {
+    say_error(n->cmd->program, "--trace-to %s: no /p2p/ID at its end; a collector is known by its id", quoted(r->collector));
+    return EXIT_FAILED;
+  }
+  if (err == MSUB_OK) {
+    o.exchange = msub_host_exchange(n->host);
+    o.peer_id = a.peer_id;
+    err = msub_trace_peer_new(&o, &r->trace_peer);
+  }
+  if (err == MSUB_OK) err = msub_host_keep(n->host, r->collector);
+  if (err == MSUB_OK) return -1;
+  say_error(n->cmd->program, "--trace-to %s: %s", quoted(r->collector), msub_err_text(err));
+  return EXIT_FAILED;
+}
+
+/* What is left goes out, within a second. */
+static void collector_finish(node *n, run_state *r) {
+  struct pollfd fds[1];
+  uint64_t until = mono_ns() + LAST_WORDS;
+  if (!r->trace_peer) return;
+  for (msub_trace_peer_finish(r->trace_peer); !msub_trace_peer_done(r->trace_peer) && mono_ns() < until;) wait_and_turn(n->host, fds, 1, until);
+}
+
+/* The host is gone, and the stream with it. */
+static void collector_close(const node *n, run_state *r) {
+  msub_trace_peer_counts c;
+  if (!r->trace_peer) return;
+  msub_trace_peer_count(r->trace_peer, &c);
+  (void)msub_trace_peer_free(r->trace_peer);
+  if (c.lost) say_error(n->cmd->program, "--trace-to %s: %" PRIu64 " of %" PRIu64 " events were lost", quoted(r->collector), c.lost, c.events);
 }
 
 static void print_start(const node *n) {
@@ -175,6 +224,7 @@ static int run(node *n, run_state *r) {
     size_t n_local = n->local ? server_fds(local_server(n->local), fds + 3) : 0;
     wait_and_turn(n->host, fds, 3 + n_local, !all_out && node_queued(n) < QUEUED_MAX ? 0 : next_time(n, until));
     if (n->local) server_turn(local_server(n->local), fds + 3, n_local);
+    if (r->trace_peer) msub_trace_peer_turn(r->trace_peer);
     if (!flush_out(n->cmd->program, stdout)) {
       n->broken = true;
       return EXIT_FAILED;
@@ -200,6 +250,7 @@ static int open_and_run(node *n, run_state *r) {
   if (code >= 0) return code;
   lines_init(&r->in, STDIN_FILENO, LINE_MAX_BYTES);
   code = run(n, r);
+  collector_finish(n, r);
   lines_free(&r->in);
   return code;
 }
@@ -243,6 +294,10 @@ int cmd_node(int argc, char **argv) {
       "Serve programs on this machine there (mode 0600): meshsub pub,\n"
       "sub, peers, topics, mesh, connect, disconnect, log, state.",
       &r.socket_path, 0, 0, NULL },
+    { "--trace-to", 0, OPT_TEXT, "ADDR",
+      "Send all that happens to a collector, with /p2p/ID, as\n"
+      "go-libp2p-pubsub's remote tracer does.",
+      &r.collector, 0, 0, NULL },
     MESH_OPTIONS(&n.router),
     NODE_OPTIONS(&n),
     { 0 },
@@ -252,12 +307,14 @@ int cmd_node(int argc, char **argv) {
   if (code < 0 && args.n)
     code = usage_error(&c, "%s is no option; topics are named by --topic", quoted(args.v[0]));
   if (code < 0 && r.publish) list_add(&r.topics, r.publish);
-  if (r.trace) n.on_trace = traced;
+  if (r.trace || r.collector) n.on_trace = traced;
+  if (r.collector) n.on_host = collector_open;
   if (code < 0 && !node_has_way(&n)) list_add(&n.listen, "/ip4/127.0.0.1/tcp/0");
   if (code < 0) code = node_check(&n, &r.topics);
   if (code < 0 && r.trace_path) code = trace_open(&n, &r);
   if (code < 0) code = open_and_run(&n, &r);
   node_close(&n);
+  collector_close(&n, &r);
   int trace_code = trace_close(&n, &r);
   if (code == EXIT_OK && trace_code >= 0) code = trace_code;
   free(args.v);

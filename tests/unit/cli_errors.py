@@ -107,6 +107,8 @@ def static_cases():
         "sub", f'--direct "localhost": not a multiaddress; {ADDRESS} or /ip6/HOST/tcp/PORT')
     yield ["pub", "t", "x", "--d", "4"], USAGE, usage("pub", 'unknown option "--d"')
     yield ["node", "--router", "floodsub", "--gater"], USAGE, usage("node", "--gater is for gossipsub; --router floodsub has no mesh")
+    yield ["node", "--trace-to", "/ip4/127.0.0.1/tcp/1"], FAILED, (
+        'meshsub node: --trace-to "/ip4/127.0.0.1/tcp/1": no /p2p/ID at its end; a collector is known by its id\n')
     yield ["node", "--gater=quiet"], USAGE, usage("node", '--gater="quiet": no value; write NAME=VALUE')
     yield ["node", "--gater=threshhold=1"], USAGE, usage("node", '--gater: no parameter "threshhold"; did you mean threshold?')
     yield ["node", "--gater=quiet=10"], USAGE, usage(

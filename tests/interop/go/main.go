@@ -75,6 +75,13 @@ func main() {
 		}
 		return
 	}
+	if len(os.Args) == 2 && os.Args[1] == "collect-trace" {
+		if err := collectTrace(); err != nil {
+			fmt.Fprintln(os.Stderr, "collect-trace:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	out := newOutput(os.Stdout)
 	out.event("hello", object{
 		"proto": 1, "impl": "go", "version": versions(),
