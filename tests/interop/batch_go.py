@@ -1,19 +1,17 @@
 #!/usr/bin/env python3
 """Batches between meshsub-peer and go-libp2p-pubsub: what one publishes together, each peer of either kind delivers, once and whole.
 
-usage: batch_go.py PATH OF meshsub-peer     (or environment MESHSUB_PEER)
-Exit status as interop_go.py.
+usage: batch_go.py PATH OF meshsub-peer [WORD...]     (or environment MESHSUB_PEER)
+With words, only the cases whose names hold one of them. Exit status as interop_go.py.
 """
 
 import collections
 import hashlib
-import os
 import sys
 import time
 
-from gopeer import go_peer
 from gossipsub_go import Net, SIDES, TOPIC, payload, wait
-from transfer import KIB, check, run_cases
+from transfer import KIB, check, run_program
 
 NAMES = ("ours", "ours_2", "go", "go_2")
 # Messages and their size: pieces below and above what IDONTWANT is sent for, many and few.
@@ -58,18 +56,11 @@ def batch(binaries, publisher, signed):
             net[publisher].take_inbox(max=16)
 
 
-def main():
-    ours = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("MESHSUB_PEER")
-    if not ours or len(sys.argv) > 2:
-        print(__doc__.strip(), file=sys.stderr)
-        return 2
-    if not os.access(ours, os.X_OK):
-        print(f"not ok: {ours} is no program", flush=True)
-        return 1
-    binaries = {"ours": ours, "go": go_peer()}
-    return 0 if run_cases([(f"{side} publishes, {'signed' if signed else 'unsigned'}",
-                            lambda p=side, s=signed: batch(binaries, p, s)) for side in SIDES for signed in (True, False)]) else 1
+def cases(binaries):
+    for side in SIDES:
+        for signed in (True, False):
+            yield f"{side} publishes, {'signed' if signed else 'unsigned'}", batch, (side, signed)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(__doc__, cases))

@@ -7,14 +7,12 @@ With words, only the cases whose names hold one of them. Exit status as interop_
 
 import contextlib
 import itertools
-import os
 import sys
 import time
 
 from control import Node
-from gopeer import go_peer
 from interop_go import OTHER, Pair, exactly_once, killed, reconnect, superseded
-from transfer import KIB, Link, check, run_cases
+from transfer import KIB, Link, check, run_program
 
 FLOODSUB, V10, V11, V12 = "/floodsub/1.0.0", "/meshsub/1.0.0", "/meshsub/1.1.0", "/meshsub/1.2.0"
 VERSIONS = (V10, V11, V12)
@@ -428,20 +426,5 @@ def cases(binaries):
     yield "three and three", network, ()
 
 
-def main():
-    ours, words = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else (os.environ.get("MESHSUB_PEER"), [])
-    if not ours:
-        print(__doc__.strip(), file=sys.stderr)
-        return 2
-    if not os.access(ours, os.X_OK):
-        print(f"not ok: {ours} is no program", flush=True)
-        return 1
-    binaries = {"ours": ours, "go": go_peer()}
-    more = {"cfg": gossipsub()}
-    chosen = [(name, lambda f=f, a=a: f(binaries, *a, **(more if f in (reconnect, killed, superseded) else {})))
-              for name, f, a in cases(binaries) if not words or any(word in name for word in words)]
-    return 0 if run_cases(chosen) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(__doc__, cases, lambda case: {"cfg": gossipsub()} if case in (reconnect, killed, superseded) else {}))

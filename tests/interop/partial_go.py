@@ -6,14 +6,12 @@ With words, only the cases whose names hold one of them. Exit status as interop_
 """
 
 import itertools
-import os
 import sys
 import time
 
-from gopeer import go_peer
 from gossipsub_go import BEAT, KIB, NO_MESH, SIDES, V12, Net, send, wait
 from interop_go import OTHER
-from transfer import check, run_cases
+from transfer import check, run_program
 
 V13 = "/meshsub/1.3.0"
 ALL = 255
@@ -193,18 +191,5 @@ def cases(binaries):
     yield "parts, three and three", crowd, ()
 
 
-def main():
-    ours, words = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else (os.environ.get("MESHSUB_PEER"), [])
-    if not ours:
-        print(__doc__.strip(), file=sys.stderr)
-        return 2
-    if not os.access(ours, os.X_OK):
-        print(f"not ok: {ours} is no program", flush=True)
-        return 1
-    binaries = {"ours": ours, "go": go_peer()}
-    chosen = [(name, lambda f=f, a=a: f(binaries, *a)) for name, f, a in cases(binaries) if not words or any(w in name for w in words)]
-    return 0 if run_cases(chosen) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(__doc__, cases))

