@@ -46,14 +46,15 @@ static int check_address(const node *n, const char *option, const char *text) {
                        option, quoted(text));
   int err = msub_multiaddr_split((msub_bytes){ binary.bytes, binary.n }, &a);
   bool listen = option[2] == 'l';
-  if (err == MSUB_OK && listen && a.host != MSUB_ADDR_IP4 && a.host != MSUB_ADDR_IP6)
-    err = MSUB_ERR_UNSUPPORTED;
+  if (err == MSUB_OK && listen && a.host != MSUB_ADDR_IP4 && a.host != MSUB_ADDR_IP6 && a.host != MSUB_ADDR_UNIX)
+    return usage_error(n->cmd, "%s %s: a name cannot be listened on; write /ip4/HOST/tcp/PORT or /ip6/HOST/tcp/PORT", option, quoted(text));
+  if (err == MSUB_OK && a.host == MSUB_ADDR_UNIX) err = MSUB_ERR_UNSUPPORTED;
   if (err != MSUB_OK && !strstr(text, "/tcp/") && !strstr(text, "/udp/"))
     return usage_error(n->cmd, "%s %s: no /tcp part; write %.200s/tcp/PORT", option, quoted(text), text);
   if (err != MSUB_OK || a.ws)
     return usage_error(n->cmd, "%s %s: only TCP over IP is spoken here; write /ip4/HOST/tcp/PORT", option,
                        quoted(text));
-  if (!listen && a.tcp == 0)
+  if (!listen && a.tcp == 0 && a.host != MSUB_ADDR_DNSADDR)
     return usage_error(n->cmd,
                        "%s %s: port 0 cannot be connected to; write the port that the node listens on",
                        option, quoted(text));
@@ -217,6 +218,17 @@ static int relay_all(node *n) {
   return -1;
 }
 
+static int set_rules(node *n) {
+  size_t bad;
+  const char *why;
+  int err = msub_host_filter(n->host, n->filter.v, n->filter.n, &bad, &why);
+  if (err == MSUB_OK) return -1;
+  if (err == MSUB_ERR_INVAL)
+    return usage_error(n->cmd, "--filter %s: %s; write \"deny accept 192.0.2.0/24\", \"allow dial 2001:db8::/32\"", quoted(n->filter.v[bad]), why);
+  say_error(n->cmd->program, "--filter: %s", why);
+  return EXIT_FAILED;
+}
+
 static int set_filter(node *n) {
   const msub_topic_filter f = { .abi = MSUB_ABI, .size = sizeof f, .name = "command line", .allows = allowed };
   if (!n->allow.n && !n->pattern) return -1;
@@ -255,6 +267,7 @@ int node_open(node *n, const text_list *topics, bool publish_only) {
   msub_host_opts_init(&o);
   o.key = n->key;
   o.transport = n->transport;
+  o.dns.server = n->dns_server;
   o.engine.sign = n->sign;
   o.ud = n;
   o.on_message = heard;
@@ -272,6 +285,7 @@ int node_open(node *n, const text_list *topics, bool publish_only) {
     return EXIT_FAILED;
   }
   code = n->on_host ? n->on_host(n) : -1;
+  if (code < 0) code = set_rules(n);
   if (code < 0) code = set_filter(n);
   if (code < 0) code = listen_all(n);
   if (code < 0) code = join(n, topics, publish_only);
@@ -315,6 +329,7 @@ void node_close(node *n) {
   free(n->relay.v);
   free(n->relayed);
   free(n->allow.v);
+  free(n->filter.v);
   msub_topic_pattern_free(n->pattern);
   router_free(&n->router);
 }

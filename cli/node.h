@@ -20,6 +20,8 @@ struct node {
   bool log_given, log_changes; /* log_changes: rules may change, or clients of the socket ask for lines */
   router_options router;
   text_list relay, allow; /* topics */
+  text_list filter;       /* of addresses */
+  const char *dns_server;
   const char *pattern_text;
   msub_topic_pattern *pattern;
   /* what runs */
@@ -48,6 +50,11 @@ struct node {
     "insist on its identity. Repeatable.", &(n)->connect, 0, 0, NULL },                                      \
   { "--listen", 0, OPT_LIST, "ADDR", "Listen there: /ip4/HOST/tcp/PORT (port 0: any free one).\n"            \
     "Repeatable.", &(n)->listen, 0, 0, NULL },                                                               \
+  { "--dns-server", 0, OPT_TEXT, "IP:PORT", "Look up the names of /dns, /dns4, /dns6 and /dnsaddr addresses\n"  \
+    "there and nowhere else. Default: as the system does.", &(n)->dns_server, 0, 0, NULL },                   \
+  { "--filter", 0, OPT_LIST, "RULE", "Which addresses are dialled and accepted: \"deny accept\n"              \
+    "192.0.2.0/24\"; allow or deny, then dial or accept or neither for\n"                                     \
+    "both, then a range. Repeatable; the first that matches decides.", &(n)->filter, 0, 0, NULL },            \
   ROUTER_OPTIONS(&(n)->router),                                                                              \
   { "--transport", 0, OPT_TEXT, "NAME", "What carries the bytes: epoll (default on Linux) or nng.",             \
     &(n)->transport, 0, 0, NULL },                                                                           \

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <string.h>
 #include "host/addrs.h"
+#include "host/observed.h"
 
 static const uint8_t v4_in_v6[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
 
@@ -37,34 +38,47 @@ void msub__addr_multi(const msub__tr_addr *a, msub_bytes peer_id, msub_multiaddr
   if (peer_id.n > 0) (void)msub_multiaddr_with_peer(out, peer_id);
 }
 
-int msub__addr_parse(const char *text, msub_multiaddr *whole, msub__tr_addr *at, msub_peer_id *id,
-                     const char **why) {
-  msub_addr a;
+/* Taken apart; *a are views into *whole. */
+static int take_apart(const char *text, msub_multiaddr *whole, msub_addr *a, msub__tr_addr *at, msub_peer_id *id, const char **why) {
   *why = "not a multiaddress";
   int err = msub_multiaddr_parse(text, whole);
   if (err != MSUB_OK) return err;
   *why = "not an address that TCP can reach";
-  err = msub_multiaddr_split((msub_bytes){ whole->bytes, whole->n }, &a);
+  err = msub_multiaddr_split((msub_bytes){ whole->bytes, whole->n }, a);
   if (err != MSUB_OK) return err;
-  if (a.host != MSUB_ADDR_IP4 && a.host != MSUB_ADDR_IP6) {
-    *why = "names are not resolved here: use a numeric /ip4 or /ip6 address";
-    return MSUB_ERR_UNSUPPORTED;
-  }
-  if (a.ws) {
+  if (a->host == MSUB_ADDR_UNIX) return MSUB_ERR_UNSUPPORTED;
+  if (a->ws) {
     *why = "this host has no WebSocket transport";
     return MSUB_ERR_UNSUPPORTED;
   }
-  *at = (msub__tr_addr){ .n = (uint8_t)a.value.n, .port = a.tcp };
-  memcpy(at->ip, a.value.p, a.value.n);
   id->n = 0;
-  if (a.peer_id.n > 0) {
+  if (a->peer_id.n > 0) {
     *why = "the /p2p part is no peer id";
-    if (a.peer_id.n > MSUB_PEER_ID_MAX || msub_peer_id_check(a.peer_id) != MSUB_OK) return MSUB_ERR_MALFORMED;
-    id->n = (uint8_t)a.peer_id.n;
-    memcpy(id->bytes, a.peer_id.p, a.peer_id.n);
+    if (a->peer_id.n > MSUB_PEER_ID_MAX || msub_peer_id_check(a->peer_id) != MSUB_OK) return MSUB_ERR_MALFORMED;
+    id->n = (uint8_t)a->peer_id.n;
+    memcpy(id->bytes, a->peer_id.p, a->peer_id.n);
+  }
+  *at = (msub__tr_addr){ .port = a->tcp };
+  if (a->host == MSUB_ADDR_IP4 || a->host == MSUB_ADDR_IP6) {
+    at->n = (uint8_t)a->value.n;
+    memcpy(at->ip, a->value.p, a->value.n);
   }
   *why = NULL;
   return MSUB_OK;
+}
+
+int msub__addr_parse(const char *text, msub_multiaddr *whole, msub__tr_addr *at, msub_peer_id *id,
+                     const char **why) {
+  msub_addr a;
+  int err = take_apart(text, whole, &a, at, id, why);
+  if (err != MSUB_OK || at->n > 0) return err;
+  *why = "a name cannot be listened on: use a numeric /ip4 or /ip6 address";
+  return MSUB_ERR_UNSUPPORTED;
+}
+
+int msub__addr_target(const char *text, msub_multiaddr *whole, msub__tr_addr *at, msub_peer_id *id, const char **why) {
+  msub_addr a;
+  return take_apart(text, whole, &a, at, id, why);
 }
 
 static bool unspecified(const msub__tr_addr *a) {
@@ -119,5 +133,5 @@ size_t msub__addr_own(const msub_host *h, msub_multiaddr *out, size_t cap) {
     else if (!add(&l->at, out, cap, &n))
       break;
   }
-  return n;
+  return msub__observed_add_to(h, out, cap, n);
 }

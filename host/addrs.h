@@ -15,6 +15,9 @@ void msub__addr_multi(const msub__tr_addr *a, msub_bytes peer_id, msub_multiaddr
 MSUB_MUST int msub__addr_parse(const char *text, msub_multiaddr *whole, msub__tr_addr *at, msub_peer_id *id,
                                const char **why);
 
+/* The same for a dial: with a name at->n is 0 (lookup.h). */
+MSUB_MUST int msub__addr_target(const char *text, msub_multiaddr *whole, msub__tr_addr *at, msub_peer_id *id, const char **why);
+
 /* Where we can be reached, for identify: the listen addresses, an unspecified one as the addresses of this
  * machine. Returns how many. */
 size_t msub__addr_own(const msub_host *h, msub_multiaddr *out, size_t cap);

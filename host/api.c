@@ -4,6 +4,8 @@
 #include "host/addrs.h"
 #include "host/dialer.h"
 #include "host/manager.h"
+#include "host/named.h"
+#include "host/observed.h"
 #include "host/peers.h"
 #include "host/ping.h"
 #include "host/protect.h"
@@ -89,6 +91,7 @@ int msub_host_keep(msub_host *h, const char *multiaddr) { return msub__dialer_ke
 int msub_host_disconnect(msub_host *h, msub_bytes peer_id) {
   bool kept = msub__dialer_forget(h, peer_id);
   msub__peer *p = msub__peers_find(h, peer_id);
+  msub__named_cancel(h, NULL, peer_id);
   msub__race_cancel(h, peer_id);
   if (p) msub__peer_close(p, MSUB_OK, "the program asked for it");
   return p || kept ? MSUB_OK : MSUB_ERR_NOTFOUND;

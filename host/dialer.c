@@ -2,6 +2,8 @@
 #include "host/addrs.h"
 #include "host/book.h"
 #include "host/dialer.h"
+#include "host/filter.h"
+#include "host/named.h"
 #include "host/peers.h"
 #include "host/protect.h"
 #include "host/race.h"
@@ -27,7 +29,7 @@ static void free_dial(msub_host *h, msub__dial *d) { msub__free(&h->mem, d, size
 
 static void keep_dial(msub__keep *k) {
   msub__dial d = { .addr = k->addr, .at = k->at, .expect = k->expect, .keep = k };
-  k->busy = msub__dialer_queue(k->host, &d) == MSUB_OK;
+  k->busy = (k->at.n ? msub__dialer_queue(k->host, &d) : msub__named_begin(k->host, &d)) == MSUB_OK;
   if (!k->busy)
     msub__timer_start(k->host->wheel, &k->timer,
                       msub__deadline(k->host->now.mono_ns, k->host->o.redial_min_ns));
@@ -74,6 +76,7 @@ static void free_keep(msub__keep *k) {
     if (c->keep == k) c->keep = NULL;
     if (c->dial && c->dial->keep == k) c->dial->keep = NULL;
   }
+  msub__named_cancel(h, k, (msub_bytes){ NULL, 0 });
   msub__free(&h->mem, k, sizeof *k);
 }
 
@@ -93,7 +96,7 @@ int msub__dialer_keep(msub_host *h, const char *text) {
   msub__keep *k = msub__zalloc(&h->mem, 1, sizeof *k);
   const char *why;
   if (!k) return MSUB_ERR_NOMEM;
-  int err = msub__addr_parse(text, &k->addr, &k->at, &k->expect, &why);
+  int err = msub__addr_target(text, &k->addr, &k->at, &k->expect, &why);
   if (err == MSUB_OK && msub_bytes_eq(msub_peer_id_bytes(&k->expect), h->self)) err = MSUB_ERR_REFUSED;
   if (err == MSUB_OK && h->n_keeps >= MSUB__HOST_KEEPS) err = MSUB_ERR_LIMIT;
   if (err != MSUB_OK) {
@@ -132,12 +135,13 @@ void msub__dialer_drop_attempt(msub_host *h, msub__dial *d, const msub__race *r)
 int msub__dialer_add(msub_host *h, const char *text, uint64_t cookie) {
   msub__dial d = { .cookie = cookie };
   const char *why;
-  int err = msub__addr_parse(text, &d.addr, &d.at, &d.expect, &why);
+  int err = msub__addr_target(text, &d.addr, &d.at, &d.expect, &why);
   if (err != MSUB_OK) return err;
   msub_bytes id = msub_peer_id_bytes(&d.expect);
   if (msub_bytes_eq(id, h->self)) return MSUB_ERR_REFUSED;
   if (!h->in_engine && msub_allows(h->engine, id, msub__ip(&d.at), &h->now, NULL) == MSUB_ERR_REFUSED)
     return MSUB_ERR_REFUSED;
+  if (d.at.n == 0 && !(id.n > 0 && msub__peers_find(h, id))) return msub__named_begin(h, &d);
   msub__book_add(h, id, &d.at, true);
   return msub__dialer_queue(h, &d);
 }
@@ -169,12 +173,17 @@ static bool outbound_room(const msub_host *h, const msub__dial *d) {
   return (!d->hinted || msub__protect_has(h, msub_peer_id_bytes(&d->expect))) && msub__protect_spare(h, true);
 }
 
-static int start(msub_host *h, msub__dial *d) {
+/* *text stays as it is, or says more. */
+static int start(msub_host *h, msub__dial *d, const char **text) {
   uint32_t tr;
   msub__conn *c;
   if (!outbound_room(h, d)) return MSUB_ERR_LIMIT;
   if (msub_allows(h->engine, msub_peer_id_bytes(&d->expect), msub__ip(&d->at), &h->now, NULL) ==
       MSUB_ERR_REFUSED) {
+    return MSUB_ERR_REFUSED;
+  }
+  if (!msub__ipfilter_allows(h, &d->at, MSUB__FILTER_DIAL)) {
+    *text = MSUB__FILTER_WHY;
     return MSUB_ERR_REFUSED;
   }
   int err = h->tr->dial(h->tr_self, &d->at, d->cookie, &tr);
@@ -195,9 +204,17 @@ static int start(msub_host *h, msub__dial *d) {
   return MSUB_OK;
 }
 
+void msub__dialer_over(msub_host *h, const msub__dial *d, int err, const char *text) {
+  if (d->keep) {
+    d->keep->busy = false;
+    if (d->keep->losses == 0) d->keep->losses = 1; /* nothing was lost, so nothing is done at once */
+    if (!h->stopping) keep_later(d->keep);
+  }
+  tell_failed(h, d, err, text); /* last: the program may stop keeping the peer here */
+}
+
 /* The dial is over, or was never begun. */
 static void failed(msub_host *h, msub__dial *d, int err, const char *text) {
-  msub__keep *k = d->keep;
   if (d->race) {
     h->counts.dial_failed++;
     MSUB__LOG(h->log, MSUB_LOG_DEBUG, "host", "an address of a peer cannot be reached: %s", text);
@@ -207,12 +224,7 @@ static void failed(msub_host *h, msub__dial *d, int err, const char *text) {
     free_dial(h, d);
     return;
   }
-  if (k) {
-    k->busy = false;
-    if (k->losses == 0) k->losses = 1; /* nothing was lost, so nothing is done at once */
-    if (!h->stopping) keep_later(k);
-  }
-  tell_failed(h, d, err, text); /* last: the program may stop keeping the peer here */
+  msub__dialer_over(h, d, err, text);
   free_dial(h, d);
 }
 
@@ -233,8 +245,9 @@ bool msub__dialer_pump(msub_host *h) {
       succeeded(h, d);
       continue;
     }
-    int err = start(h, d);
-    if (err != MSUB_OK) failed(h, d, err, msub_err_text(err));
+    const char *text = NULL;
+    int err = start(h, d, &text);
+    if (err != MSUB_OK) failed(h, d, err, text ? text : msub_err_text(err));
   }
   return !msub__list_empty(&h->dials) && h->n_dials < h->o.max_dials;
 }

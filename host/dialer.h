@@ -14,7 +14,7 @@ typedef struct msub__keep {
   msub__node in_keeps;
   msub_host *host;
   msub_multiaddr addr;
-  msub__tr_addr at;
+  msub__tr_addr at;    /* n == 0: addr has a name, which is looked up each time */
   msub_peer_id expect; /* n == 0: by address */
   msub__timer timer;
   unsigned losses; /* in a row */
@@ -39,6 +39,8 @@ MSUB_MUST int msub__dialer_keep(msub_host *h, const char *text);
 MSUB_MUST int msub__dialer_queue(msub_host *h, const msub__dial *like);
 /* Takes d out of the queue when it is an attempt of that race. */
 void msub__dialer_drop_attempt(msub_host *h, msub__dial *d, const struct msub__race *r);
+/* A dial of the program or of a keep failed for good: tells it, and keeps on. */
+void msub__dialer_over(msub_host *h, const msub__dial *d, int err, const char *text);
 /* Stops keeping a peer. */
 bool msub__dialer_forget(msub_host *h, msub_bytes peer_id);
 /* Starts queued dials while there is room. true: more could be started at once. */

@@ -1,4 +1,5 @@
 #include "host/addrs.h"
+#include "host/filter.h"
 #include "host/gate.h"
 #include "host/protect.h"
 #include "wire/limits.h"
@@ -78,6 +79,7 @@ const char *msub__gate_accept(msub_host *h, const msub__tr_addr *remote) {
   uint64_t most = msub__sat_mul_u64(h->o.max_pending_inbound, MSUB__HOST_WAITING);
   if (h->stopping) return "the host is stopping";
   if (h->inbound >= h->o.max_inbound && !msub__protect_spare(h, false)) return "too many inbound connections";
+  if (!msub__ipfilter_allows(h, remote, MSUB__FILTER_ACCEPT)) return MSUB__FILTER_WHY;
   const char *why = by_address(h, ip);
   if (why) return why;
   if (msub_allows(h->engine, (msub_bytes){ NULL, 0 }, ip, &h->now, NULL) == MSUB_ERR_REFUSED)

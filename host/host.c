@@ -12,6 +12,7 @@
 #include "host/exchange.h"
 #include "host/gate.h"
 #include "host/hints.h"
+#include "host/lookup.h"
 #include "host/peers.h"
 #include "host/upgrade.h"
 #include "host/world.h"
@@ -165,6 +166,7 @@ static bool step(msub_host *h) {
   more |= msub__pubsub_in_resume(h);
   more |= ready(h);
   more |= advance(h);
+  msub__lookup_step(h);
   msub__discovery_step(h);
   msub__hints_pump(h);
   more |= msub__dialer_pump(h);

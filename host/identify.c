@@ -1,6 +1,7 @@
 #include "host/addrs.h"
 #include "host/handlers.h"
 #include "host/identify.h"
+#include "host/observed.h"
 #include "host/peers.h"
 
 #define OWN_PROTOCOLS (8u + MSUB__GROUPS * MSUB__GROUP_IDS + MSUB__HOST_EXCHANGE_PROTOCOLS)
@@ -102,6 +103,7 @@ static int learn(msub__conn *c, const reading *r, msub__identify *said) {
     msub__identify_free(&h->mem, said);
     if (err != MSUB_OK) return err;
   }
+  if (known->present & MSUB__IDENTIFY_OBSERVED) msub__observed_hear(c, known->observed);
   msub__peer_learn(p, known);
   msub_host_event ev = { .kind = MSUB_EV_IDENTIFIED,
                          .peer_id = msub__peer_bytes(p),

@@ -73,6 +73,20 @@
 #define MSUB__HOST_SEEK_NS (1 * MSUB__S)   /* work: discovery is asked for a topic once in this time */
 #define MSUB__HOST_SEEK_LAPSE_NS (10 * MSUB__S) /* work: and told when no router has wanted anybody for so long */
 
+/* ---- names and addresses ---- */
+#define MSUB__HOST_LOOKUPS 64u        /* work: addresses with a name that are looked up at a time, and dialled */
+#define MSUB__HOST_DNS_THREADS 4u     /* work: threads that look up */
+#define MSUB__HOST_DNS_NAMES 16u      /* work: names looked up for one address … */
+#define MSUB__HOST_DNS_DEPTH 4u       /* … so many dnsaddr one behind the other … */
+#define MSUB__HOST_DNS_CHAIN 8u       /* … aliases followed in an answer … */
+#define MSUB__HOST_DNS_ANSWERS 16u    /* … records taken of one … */
+#define MSUB__HOST_DNS_TEXT 1032u     /* … bytes of a text: "dnsaddr=" and an address … */
+#define MSUB__HOST_DNS_MESSAGE 16384u /* … and of the answer */
+#define MSUB__HOST_FILTER_RULES 256u  /* work: rules of the address filter */
+#define MSUB__HOST_OBSERVED 64u       /* work: what peers say of our address: one statement of a network (/24, /48) … */
+#define MSUB__HOST_OBSERVERS 4u       /* … believed when so many say the same … */
+#define MSUB__HOST_OBSERVED_NS (3600 * MSUB__S) /* … and forgotten after this */
+
 /* ---- one step of the loop ---- */
 #define MSUB__HOST_STEP_EVENTS 16u /* of the transport */
 #define MSUB__HOST_STEP_BYTES (128u << 10)

@@ -1,6 +1,7 @@
 #include <string.h>
 #include "host/addrs.h"
 #include "host/book.h"
+#include "host/filter.h"
 #include "host/race.h"
 
 static bool same_addr(const msub__tr_addr *a, const msub__tr_addr *b) {
@@ -53,8 +54,9 @@ static bool launch(msub__race *r) {
   msub_host *h = r->host;
   msub_bytes id = msub_peer_id_bytes(&r->id);
   while (r->next < r->n && r->flying < MSUB__HOST_RACE_FLYING && !h->stopping && !msub__passed(r->until, h->now.mono_ns)) {
-    msub__dial d = { .at = r->at[r->next++], .expect = r->id, .cookie = r->cookie, .race = r, .hinted = r->hinted };
+    msub__dial d = { .at = r->at[r->next++], .expect = r->id, .cookie = r->cookie, .race = r, .keep = r->keep, .hinted = r->hinted };
     if (msub_allows(h->engine, id, msub__ip(&d.at), &h->now, NULL) == MSUB_ERR_REFUSED) continue;
+    if (!msub__ipfilter_allows(h, &d.at, MSUB__FILTER_DIAL)) continue;
     msub__addr_multi(&d.at, id, &d.addr);
     if (msub__dialer_queue(h, &d) != MSUB_OK) return false;
     r->flying++;
@@ -96,6 +98,7 @@ static void give_up(msub__race *r, const char *text) {
     msub__conn *c = MSUB__OF(n, msub__conn, in_conns);
     if (!c->dial || c->dial->race != r) continue;
     c->dial->race = NULL;
+    c->dial->keep = c->keep = NULL;
     c->dial->quiet = true;
     msub__conn_fail(c, MSUB_OK, text);
   }

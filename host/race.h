@@ -16,6 +16,7 @@ typedef struct msub__race {
   msub_host *host;
   msub_peer_id id;
   uint64_t cookie, until;
+  msub__keep *keep;    /* whose it is; NULL: nobody's */
   bool hinted;         /* nobody asked for it by name: it may not take the place of another connection */
   uint8_t n, next, flying;
   msub__tr_addr at[MSUB__HOST_RACE_ADDRS];
@@ -29,7 +30,7 @@ typedef struct msub__race {
 
 /* Adds an address to race->at unless it stands there or there is no room. */
 void msub__race_add(msub__race *like, const msub__tr_addr *at);
-/* Begins with a copy of `like`, of which id, cookie, hinted, n, at, done and own are used. NOTFOUND: no address; NOMEM, LIMIT: nothing was
+/* Begins with a copy of `like`, of which id, cookie, keep, hinted, n, at, done and own are used. NOTFOUND: no address; NOMEM, LIMIT: nothing was
  * begun and done is not called. */
 MSUB_MUST int msub__race_begin(msub_host *h, const msub__race *like);
 /* What the book knows of a peer, in the order in which it is tried; `rested`: without addresses that failed lately. */

@@ -8,9 +8,12 @@
 #include "host/dialer.h"
 #include "host/discovery.h"
 #include "host/exchange.h"
+#include "host/filter.h"
 #include "host/gate.h"
 #include "host/hints.h"
+#include "host/lookup.h"
 #include "host/manager.h"
+#include "host/named.h"
 #include "host/race.h"
 #include "host/peers.h"
 #include "host/protect.h"
@@ -48,6 +51,7 @@ void msub_host_opts_init(msub_host_opts *o) {
     .max_hints = 128,
     .low_water = 112,
     .high_water = 144,
+    .dns = { .timeout_ns = 5 * MSUB__S },
   };
   msub_engine_opts_init(&o->engine);
 }
@@ -77,6 +81,9 @@ static const char *bad_options(const msub_host_opts *o) {
   if (o->handshake_timeout_ns == 0 || o->negotiate_timeout_ns == 0 || o->write_timeout_ns == 0)
     return "a timeout must not be 0";
   if (o->low_water > o->high_water) return "low_water must not be above high_water";
+  msub__tr_addr server;
+  if (o->dns.server && !msub__dns_server_parse(o->dns.server, &server)) return "dns.server is IP:PORT, or [IP6]:PORT";
+  if (o->dns.timeout_ns == 0) return "dns.timeout_ns must not be 0";
   if (o->redial_min_ns == 0 || o->redial_max_ns < o->redial_min_ns)
     return "redial_max_ns must not be below redial_min_ns, nor that 0";
   return NULL;
@@ -220,7 +227,7 @@ int msub_host_new(const msub_host_opts *o, msub_host **out, const char **why) {
   atomic_init(&h->stop, false);
   msub__node *const lists[] = { &h->conns,  &h->dirty,  &h->ready, &h->closing,
                                 &h->resume, &h->parked, &h->dials, &h->keeps, &h->races,
-                                &h->seek.due, &h->book.order, &h->hints.waiting, &h->hints.dialled };
+                                &h->seek.due, &h->names.lookups, &h->names.orphans, &h->names.named, &h->book.order, &h->hints.waiting, &h->hints.dialled };
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) msub__list_init(lists[i]);
   msub__timer_init(&h->gate, msub__gate_fired);
   msub__exchange_init(h);
@@ -270,6 +277,7 @@ static void release_conns(msub_host *h) {
   msub__free(&h->mem, h->by_tr, h->by_tr_cap * sizeof(msub__conn *));
   msub__dialer_fini(h);
   msub__manager_fini(h);
+  msub__named_fini(h);
   msub__race_fini(h);
   msub__hints_fini(h);
   msub__peers_fini(h);
@@ -292,6 +300,8 @@ static void release(msub_host *h) {
   }
   if (h->shared) (void)msub_shared_free(h->shared);
   msub__protect_fini(h);
+  msub__lookup_fini(h);
+  msub__ipfilter_fini(h);
   msub__book_fini(h);
   msub__noise_kit_free(h->kit);
   msub__wheel_free(h->wheel);

@@ -76,6 +76,28 @@ typedef struct msub__seek {
   uint32_t n, cap;
   msub__node due;
 } msub__seek;
+struct msub__dns;
+typedef struct msub__names { /* dns.h, lookup.h, named.h */
+  struct msub__dns *dns; /* made when the first name is looked up */
+  msub__node lookups, orphans, named;
+  unsigned n_lookups, n_named;
+} msub__names;
+typedef struct msub__ipfilter_rule { /* filter.h */
+  uint8_t ip[16], n, bits, what;
+  bool allow;
+} msub__ipfilter_rule;
+typedef struct msub__ipfilter {
+  msub__ipfilter_rule *rules;
+  size_t n;
+} msub__ipfilter;
+typedef struct msub__observation { /* observed.h */
+  msub__tr_addr at, by;
+  uint64_t when;
+} msub__observation;
+typedef struct msub__observed {
+  msub__observation all[MSUB__HOST_OBSERVED];
+  unsigned n;
+} msub__observed;
 struct msub__protected;
 typedef struct msub__guard {
   msub__table index;
@@ -149,6 +171,9 @@ struct msub_host {
   msub__guard guard;
   struct { msub__timer timer; unsigned dialling; } manager; /* manager.h */
   msub__node dials, keeps, races;
+  msub__names names;
+  msub__ipfilter filter;
+  msub__observed observed;
   unsigned n_dials_queued, n_dials, n_keeps;
   unsigned n_pings;
 

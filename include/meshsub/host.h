@@ -108,6 +108,11 @@ typedef struct msub_host_opts {
   unsigned low_water, high_water;
   /* With fewer peers than this, known ones are dialled (those of the book: they were connected once, or the program named them). 0 */
   unsigned min_peers;
+  /* Names in addresses (/dns, /dns4, /dns6, /dnsaddr) are looked up on threads of the host's own. */
+  struct {
+    const char *server;  /* "IP:PORT", "[IP6]:PORT": the one server to ask, and no /etc/hosts. NULL: as the system does. Outlives the host */
+    uint64_t timeout_ns; /* for one address, all its names together: 5 s */
+  } dns;
 } msub_host_opts;
 MSUB_API void msub_host_opts_init(msub_host_opts *o);
 
@@ -127,6 +132,10 @@ MSUB_API int msub_host_listen(msub_host *h, const char *multiaddr, const char **
 MSUB_API int msub_host_addr(const msub_host *h, size_t i, char *out, size_t cap);
 /* Dials once. With /p2p/ID the peer must prove that id (else DIAL_FAILED with MISMATCH). The outcome is an event. `cookie` comes back in it. OK: begun, or already connected (then the event comes in the next turn); MALFORMED, UNSUPPORTED, LIMIT (too many dials), REFUSED (cool-down, or own id). */
 MSUB_API int msub_host_dial(msub_host *h, const char *multiaddr, uint64_t cookie);
+/* A host may be a name: /dns (both families), /dns4, /dns6, /dnsaddr (TXT records of _dnsaddr.NAME, "dnsaddr=ADDR"). It is looked up for each
+ * dial; what it leads to is tried one after the other, 250 ms apart, the addresses of one peer together. At most 64 such dials at a time (LIMIT),
+ * 16 names and 16 addresses of each, 4 dnsaddr one behind the other. DIAL_FAILED with NOTFOUND: no such name, or no address that TCP can
+ * reach; TIMEOUT; IO: the name server refuses; MALFORMED: it talks nonsense. */
 /* Keeps a connection to this address: dials now, and again with back-off whenever it is lost. The address needs /p2p/ID for a back-off by peer; without it counts by address. */
 MSUB_API int msub_host_keep(msub_host *h, const char *multiaddr);
 /* Closes the connections to a peer, and stops keeping it. NOTFOUND. */
@@ -146,6 +155,17 @@ MSUB_API int msub_host_tag(msub_host *h, msub_bytes peer_id, const char *tag, in
 MSUB_API int msub_host_tag_value(msub_host *h, msub_bytes peer_id, const char *tag, int32_t *value);
 /* A protected peer is not closed to make room, connected or not, until it is given free again. INVAL: no peer id; NOMEM. */
 MSUB_API int msub_host_protect(msub_host *h, msub_bytes peer_id, bool on);
+
+/* Which addresses this host dials and accepts connections from. Rules replace those that there were; the first that matches decides, an
+ * address without one is allowed. Each is "allow|deny [dial|accept] IP[/BITS]": "deny accept 192.0.2.0/24", "allow 10.1.2.3", "deny ::/0".
+ * IPv4 in IPv6 counts as IPv4. Connections that stand are not looked at again. Refused ones are counted (accepts_filtered, dials_filtered) and,
+ * dialled by the program, told: DIAL_FAILED with REFUSED. INVAL: *why (may be NULL) says what is wrong, *bad (may be NULL) with
+ * which; LIMIT: more than 256; NOMEM. On an error the old rules stay. */
+MSUB_API int msub_host_filter(msub_host *h, const char *const *rules, size_t n, size_t *bad, const char **why);
+/* The i-th of the addresses at which peers say they see us, without /p2p, and how many networks (/24, /48) say so; what a network says last
+ * counts, for an hour. Said by four it is believed: identify announces it. A peer that we dialled sees another port than the one that
+ * we listen on, so that is put in its place. LIMIT: cap; NOTFOUND: past the end. */
+MSUB_API int msub_host_observed(const msub_host *h, size_t i, char *out, size_t cap, unsigned *networks);
 
 /* Runs until msub_host_stop(). OK, or IO. */
 MSUB_API int msub_host_run(msub_host *h);
@@ -204,6 +224,7 @@ MSUB_API void msub_topic_pattern_free(msub_topic_pattern *p); /* NULL is fine */
   X(streams_reset) X(streams_refused) X(protocol_faults) X(bytes_in) X(bytes_out) X(records_in) X(records_out) X(writes)      \
   X(lane_dropped) X(slow_closed) X(verify_jobs) X(verify_full)                                                     \
   X(exchange_opened) X(exchange_served) X(exchange_waited) X(exchange_late) X(withdrawn)                                    \
+  X(lookups) X(lookups_failed) X(dials_filtered) X(accepts_filtered)                                               \
   X(hints) X(hints_dropped) X(hints_dialled) X(hints_connected) X(sought) X(found) X(trimmed)
 typedef struct msub_host_counts {
 #define MSUB_X(name) uint64_t name;

@@ -7,12 +7,12 @@ function(msub_host_test name)
 endfunction()
 # SECONDS: what a case may take, when that is more than usual. TIER: quick, when nothing else is said.
 function(msub_host_cases prefix program)
-  cmake_parse_arguments(H "" "SECONDS;TIER;ENV" "CASES" ${ARGN})
+  cmake_parse_arguments(H "" "SECONDS;TIER;ENV" "CASES;SOURCES" ${ARGN})
   if(NOT H_TIER)
     set(H_TIER quick)
   endif()
   msub_case_tests(${prefix} TIER ${H_TIER} TIMEOUT ${H_SECONDS} ENV ${H_ENV} PROGRAM ${program} SOURCES test_${program}.c
-    ../support/raw_peer.c ../support/host_node.c ../support/check.c LIBS meshsub-host_static Threads::Threads CASES ${H_CASES})
+    ../support/raw_peer.c ../support/host_node.c ../support/check.c ${H_SOURCES} LIBS meshsub-host_static Threads::Threads CASES ${H_CASES})
   target_include_directories(test_${program} PRIVATE ../support)
 endfunction()
 
@@ -40,6 +40,8 @@ if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
   msub_host_cases(unit.found found CASES withdraw records foreign_record hint hints_off hint_of_dialled hint_addresses hint_flood star direct
     protect_inbound protect_outbound grace discovery trace metrics)
   msub_host_cases(unit.manager manager CASES race race_flying race_addrs order rest tags trim trim_mesh trim_off min_peers)
+  msub_host_cases(unit.names names SOURCES ../support/dns_server.c CASES look_up spoilt hosts dial keep freed limits_answers limits_names
+    limits_message limits_many limits_threads servers filter observed observed_wire)
   msub_host_cases(unit.host-bad host_bad CASES budget lengths multistream noise records yamux identify rpc)
   msub_host_cases(unit.host-bad host_bad TIER normal CASES half_open mute)
   msub_host_cases(unit.host-limits host_limits CASES streams pings hellos listeners control steps records blame handshakes)
@@ -53,6 +55,8 @@ if(MSUB_BUILD_TESTS AND MSUB_PYTHON3 AND TARGET meshsub-cli)
   if(MSUB_SANITIZE)
     set(slow 20)
   endif()
+  add_test(NAME unit.cli-names COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_names.py" $<TARGET_FILE:meshsub-cli>)
+  set_tests_properties(unit.cli-names PROPERTIES LABELS "quick;unit" TIMEOUT 120 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
   add_test(NAME unit.cli-sigterm
     COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_sigterm.py" $<TARGET_FILE:meshsub-cli> ${slow})
   set_tests_properties(unit.cli-sigterm PROPERTIES LABELS "quick;unit" TIMEOUT 300 RESOURCE_LOCK net

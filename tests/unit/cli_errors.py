@@ -67,7 +67,13 @@ def static_cases():
     yield ["sub", "", "--listen", "/ip4/127.0.0.1/tcp/0"], USAGE, usage(
         "sub", 'topic "": an empty name; give at least one byte')
     yield ["sub", "t", "--listen", "/dns4/localhost/tcp/0"], USAGE, usage(
-        "sub", f'--listen "/dns4/localhost/tcp/0": only TCP over IP is spoken here; {ADDRESS}')
+        "sub", f'--listen "/dns4/localhost/tcp/0": a name cannot be listened on; {ADDRESS} or /ip6/HOST/tcp/PORT')
+    yield ["sub", "t", "--connect", "/dns4/localhost/udp/1"], USAGE, usage(
+        "sub", f'--connect "/dns4/localhost/udp/1": only TCP over IP is spoken here; {ADDRESS}')
+    yield ["node", "--filter", "deny 10.0.0.1/8"], USAGE, usage(
+        "node", '--filter "deny 10.0.0.1/8": bits of the address are set behind its prefix; write "deny accept 192.0.2.0/24", "allow dial 2001:db8::/32"')
+    yield ["node", "--dns-server", "localhost"], 1, (
+        "meshsub node: the node cannot start: dns.server is IP:PORT, or [IP6]:PORT\n")
     yield ["sub", "t", "--timeout", "1s", "--listen", "/ip4/127.0.0.1/tcp/0"], USAGE, usage(
         "sub", "--timeout is for --wait or --count; give one of them")
     yield ["sub", "t", "--json=yes"], USAGE, usage("sub", '--json takes no value, but got "yes"')

@@ -6,7 +6,7 @@ if(MSUB_BUILD_TESTS)
     PUBLIC msub_foundation OpenSSL::Crypto PkgConfig::SODIUM PkgConfig::PROTOBUF_C PRIVATE msub_flags)
 endif()
 
-foreach(name multistream noise yamux yamux_pair identify)
+foreach(name multistream noise yamux yamux_pair identify dns)
   string(REPLACE "_" "-" test ${name})
   msub_criterion_test(unit.${test} TIER quick SOURCES test_${name}.c LIBS msub_wire_test)
 endforeach()
