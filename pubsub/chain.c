@@ -47,6 +47,7 @@ bool msub_x_ready(msub_router *r, msub_topic t, uint32_t peers) { ANSWER(r, read
 size_t msub_x_snapshot(msub_router *r, msub_topic t, msub_peer_state *out, size_t cap) { ANSWER(r, snapshot, 0, t, out, cap); }
 int msub_x_command(msub_router *r, uint32_t what, const void *arg, size_t bytes) { ANSWER(r, command, MSUB_ERR_UNSUPPORTED, what, arg, bytes); }
 int msub_x_scores(msub_router *r, void (*each)(void *ud, const struct msub_peer_score *s), void *ud) { ANSWER(r, scores, MSUB_ERR_UNSUPPORTED, each, ud); }
+bool msub_x_graylisted(msub_router *r, msub_peer p) { ANSWER(r, graylisted, false, p); }
 void msub_x_feedback(msub_router *r, msub_topic t, msub_peer p, bool useful) { DO(r, feedback, t, p, useful); }
 uint64_t msub_x_next_deadline(msub_router *r) {
   FIRST(r, next_deadline);

@@ -97,14 +97,23 @@ static void throttle_sessions(msub_engine *e, uint32_t peer) {
   }
 }
 
+/* What the score says: who is not heard any more by any router of this engine has less of a budget. Nobody has more: a score is earned by
+ * messages, and does not pay for broken frames. */
+static unsigned factor(msub_engine *e, uint32_t peer) {
+  if (e->cfg->go_parity || e->cfg->graylisted_weight == 1 || !peer) return 1;
+  for (unsigned ri = 0; ri < e->n_routers; ri++)
+    if (MSUB__ASK(e, ri, graylisted, false, (msub_peer){ peer })) return e->cfg->graylisted_weight;
+  return 1;
+}
+
 void msub__blame_id(msub_engine *e, msub_bytes id, uint64_t prefix, int reason, unsigned weight) {
   MSUB__COUNT(e, blamed);
   msub__count_reason(e, reason);
   if (msub_reason_blame(reason) != MSUB_BLAME_PROVABLE) return;
   bool half = false, unused = false;
-  bool spent = id.n && charge(e, peer_key(e, id), weight, BUDGET, &half);
-  charge(e, prefix, weight, BUDGET * PREFIX_FACTOR, &unused);
   uint32_t peer = id.n ? msub__intern_find(&e->sh->peers, &e->sh->key, id) : 0;
+  bool spent = id.n && charge(e, peer_key(e, id), weight * factor(e, peer), BUDGET, &half);
+  charge(e, prefix, weight, BUDGET * PREFIX_FACTOR, &unused); /* a stranger's score is not the neighbours' affair */
   if (half && peer) throttle_sessions(e, peer);
   if (!spent || !peer) return;
   MSUB__COUNT(e, disconnects);

@@ -81,6 +81,7 @@ static int check(const msub_engine_opts *o) {
     return MSUB_ERR_INVAL;
   if (o->seen_ttl_ns == 0 || o->pending_messages == 0 || o->validate_timeout_ns == 0) return MSUB_ERR_INVAL;
   if (o->validation.pending == 0 || o->validation.pending_per_topic == 0) return MSUB_ERR_INVAL;
+  if (o->graylisted_weight == 0 || o->graylisted_weight > 100) return MSUB_ERR_INVAL;
   return claimed_twice(o) ? MSUB_ERR_CLAIMED : MSUB_OK;
 }
 
@@ -104,6 +105,7 @@ static void fill_config(msub__config *c, const msub_engine_opts *o) {
   c->validation = o->validation;
   c->go_parity = o->go_parity;
   c->topic_counts = o->topic_counts;
+  c->graylisted_weight = o->graylisted_weight;
 }
 
 #define COMPARED offsetof(msub__config, world)

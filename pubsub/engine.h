@@ -52,6 +52,7 @@ typedef struct msub__config {
   uint32_t verify_cost_ns, pending_messages, n_routers;
   uint8_t sign; /* msub_sign_policy */
   bool go_parity, topic_counts;
+  uint8_t graylisted_weight;
 } msub__config;
 
 #define MSUB__ID_DEFAULT 0u

@@ -12,5 +12,6 @@ void msub_engine_opts_init(msub_engine_opts *o) {
   o->pending_bytes = MSUB__PENDING_BYTES;
   o->max_rpc = MSUB__RPC_BYTES;
   o->max_message = MSUB__MESSAGE_BYTES;
+  o->graylisted_weight = 2;
   o->validation = (msub_validation_opts){ .pending = MSUB__PENDING_MESSAGES, .pending_per_topic = MSUB__VALIDATING_TOPIC };
 }

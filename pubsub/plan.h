@@ -13,7 +13,7 @@
 #define MSUB__OPS_MAP(X)                                                                                            \
   X(session_up) X(session_agreed) X(session_down) X(retain) X(join) X(leave) X(remote_join) X(remote_leave) X(announce)      \
   X(accept_from) X(arrived) X(validated) X(duplicate) X(control) X(publish) X(ask) X(offer) X(dropped) X(ready) X(snapshot)  \
-  X(command) X(next_deadline) X(advance) X(address_changed) X(unheard) X(hello) X(extension) X(feedback) X(scores)
+  X(command) X(next_deadline) X(advance) X(address_changed) X(unheard) X(hello) X(extension) X(feedback) X(scores) X(graylisted)
 #define MSUB__HOOKS_MAP(X)                                                                                          \
   X(message_id) X(payload_out) X(payload_in) X(cache_put) X(cache_get) X(gossip_ids) X(shift) X(emit) X(may_graft)  \
   X(on_graft) X(on_peer_join) X(admit) X(released) X(deliver) X(may_peer)

@@ -131,6 +131,9 @@ typedef struct msub_engine_opts {
   msub_signing_opts signing;
   msub_validation_opts validation;
   bool topic_counts;          /* counts by topic, for msub_metrics() and msub_topic_count(): false. 96 bytes a topic that is joined or opened */
+  /* A provable fault (docs/architecture.md, Conduct) of a peer that a router's score has graylisted counts this many times: 2; 1 … 100, 1: the score
+   * has no say. A score alone disconnects nobody, and a good one forgives nothing. With go_parity: 1. */
+  uint8_t graylisted_weight;
 } msub_engine_opts;
 MSUB_API void msub_engine_opts_init(msub_engine_opts *o);
 

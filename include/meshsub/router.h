@@ -122,6 +122,9 @@ typedef struct msub_router_ops {
   void (*feedback)(msub_router *r, msub_topic t, msub_peer p, bool useful); /* the program's word on a peer, which may have left (msub_feedback) */
   /* Shows the score of every peer that has one, before it returns (score.h). OK, UNSUPPORTED: it keeps none; NOMEM. */
   int (*scores)(msub_router *r, void (*each)(void *ud, const struct msub_peer_score *s), void *ud); /* [UNSUPPORTED] */
+  /* Is the peer, connected or remembered, so bad by its score that it is not heard? Then its faults weigh more (msub_engine_opts.graylisted_weight).
+   * Asked when a fault is counted, at any place of a call; changes nothing. */
+  bool (*graylisted)(msub_router *r, msub_peer p); /* [false] */
 } msub_router_ops;
 
 /* ---- in layout only ---- */
@@ -245,6 +248,7 @@ MSUB_API bool msub_x_ready(msub_router *r, msub_topic t, uint32_t n);
 MSUB_API size_t msub_x_snapshot(msub_router *r, msub_topic t, msub_peer_state *out, size_t cap);
 MSUB_API int msub_x_command(msub_router *r, uint32_t what, const void *arg, size_t n);
 MSUB_API int msub_x_scores(msub_router *r, void (*each)(void *ud, const struct msub_peer_score *s), void *ud);
+MSUB_API bool msub_x_graylisted(msub_router *r, msub_peer p);
 MSUB_API uint64_t msub_x_next_deadline(msub_router *r);
 MSUB_API void msub_x_advance(msub_router *r);
 MSUB_API void msub_x_address_changed(msub_router *r, msub_session s, msub_bytes address);

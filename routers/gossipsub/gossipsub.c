@@ -239,4 +239,5 @@ const msub_router_ops msub_gossipsub = {
   .hello = msub__gs_hello,
   .extension = msub__gs_extension,
   .scores = msub__gs_show_scores,
+  .graylisted = msub__gs_graylisted,
 };

@@ -111,6 +111,13 @@ bool msub__gs_score_is(msub_router *r, msub_session s, double floor) {
   return sc ? msub__ps_at_least(sc->ps, row_of(r, s), floor) : 0 >= floor;
 }
 
+bool msub__gs_graylisted(msub_router *r, msub_peer p) {
+  const struct msub__gs_scores *sc = msub__gs_of(r)->scores;
+  if (!sc || msub__gs_of(r)->parity || msub__gs_is_direct(r, p)) return false;
+  uint32_t row = row_of_peer(r, p);
+  return row && !msub__ps_at_least(sc->ps, row, opts_of(r)->thresholds.graylist);
+}
+
 const msub_score_thresholds *msub__gs_thresholds_of(const msub_router *r) {
   static const msub_score_thresholds none = { 0 };
   return opts_of(r) ? &opts_of(r)->thresholds : &none;

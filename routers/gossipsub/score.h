@@ -10,6 +10,7 @@ void msub__gs_score_fini(msub_router *r);
 
 double msub__gs_score(msub_router *r, msub_session s);
 bool msub__gs_score_is(msub_router *r, msub_session s, double floor); /* at least that; cheaper than to compare */
+bool msub__gs_graylisted(msub_router *r, msub_peer p); /* and not direct; never with parity */
 const msub_score_thresholds *msub__gs_thresholds_of(const msub_router *r);
 /* A member that IDONTWANT would keep from bringing what it is about to owe; is there any? */
 bool msub__gs_score_wants_any_copies(msub_router *r, msub_topic t);

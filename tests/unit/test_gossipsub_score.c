@@ -135,6 +135,78 @@ Test(score, thresholds) {
   done();
 }
 
+/* How many broken frames until the peer is disconnected; its P5 is `value`. */
+static unsigned faults_until_out(unsigned weight, double value, bool parity, bool direct) {
+  plain();
+  begin();
+  if (parity) gs_parity();
+  o.score = &s_opts;
+  w.opts.graylisted_weight = (uint8_t)weight;
+  gs_start();
+  gs_crowd(NULL, 1, 2, V12, false, "t");
+  msub_peer_id id = world_peer_id(1), other = world_peer_id(2);
+  cr_assert_eq(app(1, value), MSUB_OK);
+  if (direct) cr_assert_eq(msub_command(w.e, 0, MSUB_GOSSIPSUB_ADD_DIRECT, id.bytes, id.n, &w.now), MSUB_OK);
+  w.now.mono_ns += 3600 * SEC;
+  cr_assert_eq(w.n_disconnected, 0, "a score alone disconnects nobody");
+  unsigned n = 0;
+  while (w.n_disconnected == 0 && n < 10) {
+    cr_assert_eq(world_receive(&w, gs_peer[1], msub_str("\x0e")), MSUB_ERR_MALFORMED);
+    n++;
+  }
+  uint64_t until;
+  cr_assert_eq(msub_allows(w.e, msub_peer_id_bytes(&id), (msub_bytes){ NULL, 0 }, &w.now, &until), MSUB_ERR_REFUSED);
+  cr_assert_eq(until, w.now.mono_ns + 60 * SEC);
+  cr_assert_eq(msub_allows(w.e, msub_peer_id_bytes(&other), (msub_bytes){ NULL, 0 }, &w.now, NULL), MSUB_OK);
+  done();
+  return n;
+}
+Test(score, conduct) {
+  cr_assert_eq(faults_until_out(2, 0, false, false), 4);
+  cr_assert_eq(faults_until_out(2, -40, false, false), 4, "at the threshold");
+  cr_assert_eq(faults_until_out(2, -40.5, false, false), 2, "graylisted");
+  cr_assert_eq(faults_until_out(2, 1e9, false, false), 4, "no service pays for a fault that is proven");
+  cr_assert_eq(faults_until_out(1, -1e9, false, false), 4, "off");
+  cr_assert_eq(faults_until_out(100, -1e9, false, false), 1);
+  cr_assert_eq(faults_until_out(2, -1e9, true, false), 4, "parity");
+  cr_assert_eq(faults_until_out(2, -1e9, false, true), 4, "direct peers are heard whatever their score");
+  /* a departed peer's score is remembered, and so counts against what its connection does before there is a session */
+  plain();
+  begin();
+  gs_start();
+  gs_crowd(NULL, 1, 1, V12, false, "t");
+  msub_peer_id id = world_peer_id(1);
+  msub_bytes peer = msub_peer_id_bytes(&id), none = { NULL, 0 };
+  cr_assert_eq(app(1, -50), MSUB_OK);
+  cr_assert_eq(msub_session_down(w.e, gs_peer[1], &w.now), MSUB_OK);
+  cr_assert_eq(msub_report(w.e, peer, none, MSUB_R_FLOOD, 49, &w.now), MSUB_OK);
+  cr_assert_eq(msub_allows(w.e, peer, none, &w.now, NULL), MSUB_OK);
+  cr_assert_eq(msub_report(w.e, peer, none, MSUB_R_FLOOD, 1, &w.now), MSUB_OK);
+  cr_assert_eq(msub_allows(w.e, peer, none, &w.now, NULL), MSUB_ERR_REFUSED);
+  done();
+  /* the option's range */
+  begin();
+  msub_engine_opts e = w.opts;
+  cr_assert_eq(e.graylisted_weight, 2);
+  for (unsigned k = 0; k < 2; k++) {
+    const msub_plan *p;
+    msub_engine *none_made = NULL;
+    world_start(&w, &msub_gossipsub);
+    e = w.opts;
+    cr_assert_eq(msub_plan_new(w.sh, &msub_gossipsub, &o, &p), MSUB_OK);
+    const msub_plan *const plans[] = { p };
+    e.routers = plans;
+    e.n_routers = 1;
+    e.graylisted_weight = k ? 101 : 0;
+    cr_assert_eq(msub_engine_new(w.sh, &e, &w.now, &none_made), MSUB_ERR_INVAL);
+    e.graylisted_weight = k ? 100 : 1;
+    cr_assert_eq(msub_engine_new(w.sh, &e, &w.now, &none_made), MSUB_OK);
+    cr_assert_eq(msub_engine_free(none_made), MSUB_OK);
+    world_stop(&w);
+    begin();
+  }
+}
+
 /* GRAFT during the backoff: a PRUNE each, and the price rises until nothing is heard. */
 Test(score, graft_during_backoff) {
   plain();
