@@ -560,7 +560,7 @@ void msub__questions_fini(msub_engine *e);
 
 /* ---- serve.c: IWANT's answers ---- */
 void msub__cache_put(msub_engine *e, msub__topic *t, const msub_msg *m);
-int msub__serve(msub_engine *e, unsigned ri, uint32_t slot, msub_bytes id, unsigned max_times);
+int msub__serve(msub_router *r, uint32_t slot, msub_bytes id, msub_serving *how);
 int msub__supply(msub_engine *e, msub_token t, const msub_cached *c); /* NULL: nothing */
 /* IHAVE went out with these ids: the topic's policy may be asked for them. */
 void msub__offered(msub_engine *e, const msub__topic *t, const msub_bytes *ids, size_t n);

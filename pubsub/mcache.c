@@ -203,6 +203,21 @@ const msub_msg *msub__mcache_ask(msub__mcache *c, msub_bytes id, uint32_t peer, 
   return at(c, number)->m;
 }
 
+void msub__mcache_unask(msub__mcache *c, msub_bytes id, uint32_t peer) {
+  uint32_t number = find(c, id);
+  if (number == MSUB__NONE || !c->asked) return;
+  asker k = { number, peer, 0, 0 };
+  uint32_t i = msub__table_find(&c->by_asker, number_hash(number, peer), same_asker, c, &k);
+  if (i != MSUB__NONE && c->askers[i].times) c->askers[i].times--;
+}
+
+const msub_msg *msub__mcache_age(const msub__mcache *c, msub_bytes id, uint32_t *age) {
+  uint32_t number = find(c, id);
+  if (number == MSUB__NONE) return NULL;
+  *age = age_of(c, number);
+  return at(c, number)->m;
+}
+
 size_t msub__mcache_gossip(const msub__mcache *c, uint32_t first, uint32_t n, msub_bytes *ids, size_t max) {
   size_t per_window[MSUB__CACHE_WINDOWS] = { 0 }, start[MSUB__CACHE_WINDOWS], total = 0;
   uint32_t number = first;

@@ -28,6 +28,8 @@ uint32_t msub__mcache_put(msub__mcache *c, const msub_msg *m, bool chain, uint32
 const msub_msg *msub__mcache_get(const msub__mcache *c, msub_bytes id);
 /* The same, and counts that the peer asked: *times becomes how often it has. `peer`: any number that stays the peer's. */
 const msub_msg *msub__mcache_ask(msub__mcache *c, msub_bytes id, uint32_t peer, uint32_t *times);
+void msub__mcache_unask(msub__mcache *c, msub_bytes id, uint32_t peer); /* the last ask did not count */
+const msub_msg *msub__mcache_age(const msub__mcache *c, msub_bytes id, uint32_t *age); /* how many shifts ago it came; NULL: not here */
 /* The ids of a topic's messages in the newest `gossip` windows, newest window first, in order of arrival within one. At most max. */
 size_t msub__mcache_gossip(const msub__mcache *c, uint32_t first, uint32_t n, msub_bytes *ids, size_t max);
 /* A heartbeat passed: a new window begins, the oldest one goes. */

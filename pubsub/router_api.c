@@ -172,8 +172,12 @@ void msub_r_name_drop(msub_router *r, uint32_t name) {
 size_t msub_r_send(msub_router *r, const msub_session *to, size_t n_to, const msub_ctl_entry *e, size_t n, msub_lane lane) {
   return msub__send_control(r->engine, r->index, to, n_to, e, n, lane);
 }
+int msub_r_serve_within(msub_router *r, msub_session s, msub_bytes id, msub_serving *how) {
+  return session(r, s) ? msub__serve(r, msub__handle_slot(s.v), id, how) : MSUB_ERR_STALE;
+}
 int msub_r_serve(msub_router *r, msub_session s, msub_bytes id, unsigned max_times) {
-  return session(r, s) ? msub__serve(r->engine, r->index, msub__handle_slot(s.v), id, max_times) : MSUB_ERR_STALE;
+  msub_serving how = { .max_times = max_times };
+  return msub_r_serve_within(r, s, id, &how);
 }
 unsigned msub_r_withdraw(msub_router *r, msub_session s, msub_bytes id) {
   const msub__session *at = session(r, s);

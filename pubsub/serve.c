@@ -103,20 +103,28 @@ void msub__offers_fini(msub_engine *e) {
 
 /* ---- answering ---- */
 
-static int answer(msub_engine *e, unsigned ri, uint32_t slot, const msub_msg *m) {
+/* how: NULL: nobody counts bytes. */
+static int answer(msub_engine *e, unsigned ri, uint32_t slot, const msub_msg *m, msub_serving *how) {
   msub_rpc rpc = { &m, 1, NULL, msub__message_rpc_size(m) };
+  const size_t n = rpc.wire_size;
+  const bool metered = how && how->bytes;
+  if (metered && n > how->left && how->left < how->bytes) {
+    MSUB__COUNT(e, asks_over_bytes);
+    return MSUB_ERR_LIMIT;
+  }
   if (!msub__send(e, ri, slot, &rpc, MSUB_LANE_GOSSIP)) return MSUB_ERR_REFUSED;
+  if (metered) how->left -= n < how->left ? n : how->left;
   MSUB__COUNT(e, served);
   return MSUB_OK;
 }
 
 /* What a policy answered: a message, or a payload to be wrapped. */
-static int answer_with(msub_engine *e, msub__topic *t, uint32_t slot, msub_bytes id, const msub_cached *got) {
+static int answer_with(msub_engine *e, msub__topic *t, uint32_t slot, msub_bytes id, const msub_cached *got, msub_serving *how) {
   unsigned ri = msub__handle_router(t->handle.v);
   msub_channel c;
   const char *whose = msub__policy_name(MSUB__HOOK(e, t, cache_get, &c));
   if (got->msg) {
-    if (!got->msg->borrowed && msub_bytes_eq(msub_id(got->msg), id)) return answer(e, ri, slot, got->msg);
+    if (!got->msg->borrowed && msub_bytes_eq(msub_id(got->msg), id)) return answer(e, ri, slot, got->msg, how);
     msub__fault(e, whose, "the cache answered with a message that has another id");
     MSUB__COUNT(e, unservable);
     return MSUB_ERR_NOTFOUND;
@@ -128,13 +136,13 @@ static int answer_with(msub_engine *e, msub__topic *t, uint32_t slot, msub_bytes
     MSUB__COUNT(e, unservable);
     return MSUB_ERR_NOTFOUND;
   }
-  err = answer(e, ri, slot, m);
+  err = answer(e, ri, slot, m, how);
   msub_msg_drop(e->sh, m);
   return err;
 }
 
 /* NOTFOUND: this topic's policy does not have it. */
-static int ask_policy(msub_engine *e, msub__topic *t, uint32_t slot, msub_bytes id) {
+static int ask_policy(msub_engine *e, msub__topic *t, uint32_t slot, msub_bytes id, msub_serving *how) {
   msub_channel c;
   const msub_channel_policy *p = t->joins || t->opens ? MSUB__HOOK(e, t, cache_get, &c) : NULL;
   unsigned ri = msub__handle_router(t->handle.v);
@@ -152,7 +160,7 @@ static int ask_policy(msub_engine *e, msub__topic *t, uint32_t slot, msub_bytes 
   t = msub__topic_of(e, h);
   if (!t || (kind != MSUB_GOT_MSG && kind != MSUB_GOT_PAYLOAD) || (kind == MSUB_GOT_MSG && !got.msg)) return MSUB_ERR_NOTFOUND;
   if (kind == MSUB_GOT_PAYLOAD) got.msg = NULL;
-  return answer_with(e, t, slot, id, &got);
+  return answer_with(e, t, slot, id, &got, how);
 }
 
 /* What the cache counts a peer by: its number goes to somebody else when it leaves, before the messages do. */
@@ -160,26 +168,44 @@ static uint32_t asker_of(const msub_engine *e, unsigned ri, uint32_t slot) {
   return (uint32_t)(msub__hash(&e->sh->key, msub_peer_bytes(e->sh, (msub_peer){ msub__session_at(e, ri, slot)->peer })) >> 32);
 }
 
-int msub__serve(msub_engine *e, unsigned ri, uint32_t slot, msub_bytes id, unsigned max_times) {
+/* A message of the cache is asked for; NULL: it is not there. */
+static int ask_cache(msub_router *h, msub__mcache *c, uint32_t slot, msub_bytes id, msub_serving *how, const msub_msg **found) {
+  msub_engine *e = h->engine;
+  unsigned ri = h->index;
+  uint32_t times, age, asker = asker_of(e, ri, slot);
+  if (how->may && (*found = msub__mcache_age(c, id, &age)) && !how->may(h, msub__session_handle(e, ri, slot), (*found)->topic_name, age)) {
+    MSUB__COUNT(e, asks_unadvertised);
+    return MSUB_ERR_NOTFOUND;
+  }
+  const msub_msg *m = *found = msub__mcache_ask(c, id, asker, &times);
+  if (!m || (e->peers_filtered && !msub__may_have(e, ri, slot, m->topic_name))) return MSUB_ERR_NOTFOUND;
+  if (how->max_times && times > how->max_times) return MSUB_ERR_LIMIT;
+  int rc = answer(e, ri, slot, m, how);
+  if (rc == MSUB_ERR_LIMIT) msub__mcache_unask(c, id, asker);
+  return rc;
+}
+
+int msub__serve(msub_router *h, uint32_t slot, msub_bytes id, msub_serving *how) {
+  msub_engine *e = h->engine;
+  unsigned ri = h->index;
   msub__router *r = &e->routers[ri];
   if (id.n == 0 || id.n > MSUB_MAX_ID) return MSUB_ERR_NOTFOUND;
-  uint32_t times;
-  const msub_msg *m = r->cache ? msub__mcache_ask(r->cache, id, asker_of(e, ri, slot), &times) : NULL;
-  if (m && e->peers_filtered && !msub__may_have(e, ri, slot, m->topic_name)) return MSUB_ERR_NOTFOUND;
-  if (m) return max_times && times > max_times ? MSUB_ERR_LIMIT : answer(e, ri, slot, m);
+  const msub_msg *m = NULL;
+  int cached = r->cache ? ask_cache(h, r->cache, slot, id, how, &m) : MSUB_ERR_NOTFOUND;
+  if (m) return cached;
   if (!e->work) return MSUB_ERR_NOTFOUND;
   msub__offers *o = &e->work->offers;
   uint64_t fp = id_print(e, id);
   uint32_t i = o->n ? msub__table_find(&o->table, fp, same_print, o, &fp) : MSUB__NONE;
   msub__topic *t = i == MSUB__NONE ? NULL : msub__topic_of(e, o->e[i].topic);
   if (t && msub__handle_router(t->handle.v) == ri) {
-    int rc = ask_policy(e, t, slot, id);
+    int rc = ask_policy(e, t, slot, id, how);
     if (rc != MSUB_ERR_NOTFOUND) return rc;
   }
   for (uint32_t k = 0; k < o->n_open; k++) {
     msub__topic *open = msub__topic_of(e, o->open[k]);
     if (!open || open == t || msub__handle_router(open->handle.v) != ri) continue;
-    int rc = ask_policy(e, open, slot, id);
+    int rc = ask_policy(e, open, slot, id, how);
     if (rc != MSUB_ERR_NOTFOUND) return rc;
   }
   return MSUB_ERR_NOTFOUND;
@@ -197,5 +223,5 @@ int msub__supply(msub_engine *e, msub_token token, const msub_cached *c) {
   uint32_t slot = t ? msub__session_find(e, msub__handle_router(h.v), peer) : MSUB__NONE;
   msub__intern_drop(&e->sh->peers, msub__mem(e), &e->sh->key, peer);
   if (slot == MSUB__NONE) return MSUB_ERR_STALE;
-  return c ? answer_with(e, t, slot, (msub_bytes){ id + 1, id[0] }, c) : MSUB_OK;
+  return c ? answer_with(e, t, slot, (msub_bytes){ id + 1, id[0] }, c, NULL) : MSUB_OK;
 }

@@ -275,7 +275,8 @@ MSUB_API const msub_now *msub_engine_now(const msub_engine *e);
   X(rpcs_out) X(messages_out) X(refused) X(dropped) X(subscriptions_in) X(subscriptions_over_limit)                  \
   X(seen_evicted) X(inbox_full) X(stale) X(disconnects) X(blamed) X(faults) X(deferred) X(cached) X(cache_evicted) X(served) X(withdrawn) \
   X(ids_over_limit) X(unservable) X(unheard) X(extensions_late) X(partials_in) X(partials_refused)                    \
-  X(subscriptions_filtered) X(rpcs_filtered) X(rpcs_inspected_out) X(feedback_useful) X(feedback_invalid) X(validators_full)
+  X(subscriptions_filtered) X(rpcs_filtered) X(rpcs_inspected_out) X(feedback_useful) X(feedback_invalid) X(validators_full) \
+  X(asks_over_bytes) X(asks_unadvertised)
 typedef struct msub_counts {
 #define MSUB_X(name) uint64_t name;
   MSUB_COUNTS(MSUB_X)

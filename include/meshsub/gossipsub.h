@@ -82,6 +82,14 @@ typedef struct msub_gossipsub_extensions {
   bool test;    /* both sides send one empty RPC; MSUB_T_EXTENSION "test" tells of the peer's */
 } msub_gossipsub_extensions;
 
+/* What a peer's IWANTs get in a heartbeat, besides `retransmissions`. Over it they are ignored and counted (msub_counts), nobody is blamed. */
+typedef struct msub_gossipsub_iwant {
+  size_t bytes;         /* of answers to a peer, over its sessions: 32 MiB; 0: no limit. The first answer always goes (msub_serving, router.h) */
+  /* Only what an IHAVE of ours offered to this session while the message could be gossiped, or any message of a topic that msub_offer() named to it,
+   * for `history` heartbeats: false. Stock peers ask for nothing else, but a program may (msub_ask()) for ids that it has from elsewhere. */
+  bool advertised_only;
+} msub_gossipsub_iwant;
+
 typedef struct msub_gossipsub_opts {
   uint32_t size;                      /* set by msub_gossipsub_opts_init */
   const msub_gossipsub_protocol *protocols; /* newest first. NULL: /meshsub/1.3.0, 1.2.0, 1.1.0, 1.0.0 */
@@ -114,6 +122,7 @@ typedef struct msub_gossipsub_opts {
   msub_gossipsub_gater gater;         /* off */
   const msub_score_opts *score;       /* NULL: no scores. msub_gossipsub_default_score in the defaults, NULL in the profiles below */
   msub_gossipsub_extensions extensions; /* all false */
+  msub_gossipsub_iwant iwant;         /* in the profiles below and with go_parity: without limits */
 } msub_gossipsub_opts;
 /* The defaults above. */
 MSUB_API void msub_gossipsub_opts_init(msub_gossipsub_opts *o);

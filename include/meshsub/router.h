@@ -209,6 +209,16 @@ MSUB_API size_t msub_r_send(msub_router *r, const msub_session *to, size_t n_to,
 /* Answers an IWANT for one id out of the topic's cache, now or when the policy supplies it. OK: sent, or LATER. NOTFOUND. LIMIT: this
  * peer has asked more than max_times (0: no limit; every call counts). REFUSED: the queue did not take it (dropped() was told). */
 MSUB_API int msub_r_serve(msub_router *r, msub_session s, msub_bytes id, unsigned max_times);
+/* The same within bounds. An answer larger than what is left goes nowhere and is counted (msub_counts.asks_over_bytes, LIMIT), and that ask does not
+ * count against max_times; the first answer goes whatever its size, so that the largest message can be had. What a policy supplies later
+ * takes nothing off. `may` is asked about messages of the engine's cache: age is how many msub_h_shift() ago it came; false: NOTFOUND
+ * (msub_counts.asks_unadvertised). What a policy's cache answers is the policy's affair. */
+typedef struct msub_serving {
+  unsigned max_times; /* 0: no limit */
+  size_t bytes, left; /* bytes 0: no limit; left is bytes at first, and becomes less */
+  bool (*may)(msub_router *r, msub_session s, uint32_t topic_name, unsigned age); /* NULL: all may */
+} msub_serving;
+MSUB_API int msub_r_serve_within(msub_router *r, msub_session s, msub_bytes id, msub_serving *how);
 /* Takes queued copies of a message out of a session's queue; how many. */
 MSUB_API unsigned msub_r_withdraw(msub_router *r, msub_session s, msub_bytes id);
 MSUB_API void msub_r_connect_hint(msub_router *r, msub_bytes peer_id, msub_bytes record); /* peer exchange: a peer worth dialling */

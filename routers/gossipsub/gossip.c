@@ -79,6 +79,7 @@ static bool note(msub_router *r, msub__gs_gossip *g, subject s, const msub_list 
   if (!room_for_told(r, g, g->n_told + to->n) || !room_for_subject(r, g, g->n_subjects + 1)) return false;
   g->subject[g->n_subjects++] = s;
   for (size_t i = 0; i < to->n; i++) g->told[g->n_told++] = (told){ to->s[i], (uint32_t)g->n_subjects - 1, 0 };
+  for (size_t i = 0; i < to->n && msub__gs_opts(r)->iwant.advertised_only; i++) msub__gs_advertised(r, to->s[i], s.name, false);
   return true;
 }
 

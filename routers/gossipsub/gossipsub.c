@@ -40,6 +40,7 @@ static void fini(msub_router *r) {
   msub__gs_ihave_fini(r);
   msub__gs_retry_fini(r);
   msub__gs_asks_fini(r);
+  msub__gs_served_fini(r);
   msub__gs_unwanted_fini(r);
   msub__gs_backoff_fini(r);
   msub__gs_direct_fini(r);

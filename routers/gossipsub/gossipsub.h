@@ -3,7 +3,7 @@
  *   engine's call            file                     what it does
  *   ─────────────            ────                     ────────────
  *   control ──▶ control.c ─┬▶ ihave.c ── asks.c       asks for what is missing (IWANT)
- *                          ├▶ iwant.c                 answers out of the cache
+ *                          ├▶ iwant.c ── served.c     answers out of the cache
  *                          ├▶ graft.c ─┐
  *                          ├▶ prune.c ─┼─ px.c        mesh changes that the peer wants
  *                          └▶ idontwant.c             what not to send; also says so for large messages (arrived)
@@ -49,6 +49,8 @@ typedef struct msub__gs {
   struct msub__gs_scores *scores; /* made for the first session */
   uint64_t began;
   struct msub__gs_ext *ext;
+  struct msub__gs_served *served;   /* in this heartbeat, by peer */
+  struct msub__gs_adverts *adverts; /* with iwant.advertised_only */
   uint32_t tick;   /* heartbeats so far */
   /* the control RPC that is being handled; a long one comes in several calls */
   struct msub__gs_wants *wants; /* what its IHAVEs have that we lack */
@@ -255,6 +257,16 @@ void msub__gs_asked(msub_router *r, msub_session s, uint64_t hash);
 void msub__gs_unasked(msub_router *r, msub_session s, msub_bytes id); /* the IWANT did not get there */
 void msub__gs_asks_expire(msub_router *r);
 void msub__gs_asks_fini(msub_router *r);
+
+/* ---- served.c: what IWANT may have ---- */
+
+/* What is left of the peer's bytes; NULL: no memory, then it gets nothing. Holds until the next call. */
+size_t *msub__gs_served_left(msub_router *r, msub_session s);
+/* The session hears an IHAVE of the topic in this heartbeat; offered: of any of its messages. */
+void msub__gs_advertised(msub_router *r, msub_session s, uint32_t name, bool offered);
+bool msub__gs_was_advertised(msub_router *r, msub_session s, uint32_t name, unsigned age);
+void msub__gs_served_heartbeat(msub_router *r); /* before its gossip */
+void msub__gs_served_fini(msub_router *r);
 
 /* ---- idontwant.c ---- */
 

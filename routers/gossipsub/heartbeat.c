@@ -96,6 +96,7 @@ void msub__gs_heartbeat(msub_router *r) {
   if (g->tick % MSUB__GS_SWEEP_TICKS == 0) msub__gs_backoff_sweep(r);
   msub__gs_unwanted_rotate(r);
   msub__gs_asks_expire(r);
+  if (g->served || g->adverts) msub__gs_served_heartbeat(r);
   msub__gs_score_heartbeat(r);
   if (g->tick % msub__gs_opts(r)->direct_ticks == 0) msub__gs_direct_connect(r);
 

@@ -32,6 +32,10 @@ static void serve(msub_router *r, msub_session s, const msub_ctl *c, asked *a) {
   const msub__gs *g = msub__gs_of(r);
   msub__gs_session *ss = msub__gs_session_of(r, s);
   bool first = true;
+  const msub_gossipsub_iwant *o = &msub__gs_opts(r)->iwant;
+  msub_serving how = { .bytes = g->parity ? 0 : o->bytes };
+  size_t *left = NULL;
+  if (o->advertised_only && !g->parity) how.may = msub__gs_was_advertised;
   for (uint32_t i = 0; i < c->n; i++) {
     if (c->e[i].kind != MSUB_C_IWANT) continue;
     for (uint32_t k = 0; k < c->e[i].n_ids; k++) {
@@ -48,7 +52,13 @@ static void serve(msub_router *r, msub_session s, const msub_ctl *c, asked *a) {
       }
       if (first) msub__gs_retry(r, s);
       first = false;
-      (void)msub_r_serve(r, s, id, times);
+      if (how.bytes && !left) {
+        if (!(left = msub__gs_served_left(r, s))) return;
+        how.left = *left;
+      }
+      how.max_times = times;
+      (void)msub_r_serve_within(r, s, id, &how);
+      if (left) *left = how.left;
     }
   }
 }

@@ -23,6 +23,11 @@
 #define MSUB__GS_GATER_SOURCES 8192u
 #define MSUB__GS_GATER_TOPICS 1024u
 
+/* Peers whose answered bytes are counted in a heartbeat; full: others get nothing until the next. (session, topic) pairs that heard gossip; full:
+ * not kept, so the peer is not served what it heard of. */
+#define MSUB__GS_SERVED 65536u
+#define MSUB__GS_ADVERTS 262144u
+
 /* ---- scores ---- */
 
 #define MSUB__GS_ALLOW 64u            /* addresses in ip_allow */

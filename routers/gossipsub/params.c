@@ -45,6 +45,7 @@ const msub_gossipsub_opts msub__gs_defaults = {
              .decay_interval_ns = 1 * MSUB__S, .quiet_ns = 60 * MSUB__S, .retain_ns = 6 * 3600 * MSUB__S, .duplicate_weight = 0.125,
              .ignore_weight = 1, .reject_weight = 16 },
   .score = &msub_gossipsub_default_score,
+  .iwant = { .bytes = (size_t)32 * 1024 * 1024 },
 };
 
 void msub_gossipsub_opts_init(msub_gossipsub_opts *o) { *o = msub__gs_defaults; }
@@ -58,6 +59,7 @@ void msub_gossipsub_opts_v10(msub_gossipsub_opts *o) {
   o->opportunistic_ticks = 0;
   o->prune_backoff_ns = o->unsubscribe_backoff_ns = o->max_backoff_ns = 0;
   o->score = NULL;
+  o->iwant = (msub_gossipsub_iwant){ 0 };
 }
 
 void msub_gossipsub_opts_go_parity(msub_gossipsub_opts *o) {
@@ -66,6 +68,7 @@ void msub_gossipsub_opts_go_parity(msub_gossipsub_opts *o) {
   o->mesh.flood_publish = false;
   o->iwant_concurrent = 0;
   o->cache_bytes = SIZE_MAX / 4; /* bounded by its windows alone */
+  o->iwant = (msub_gossipsub_iwant){ 0 };
   o->score = NULL; /* the reference has no defaults */
 }
 

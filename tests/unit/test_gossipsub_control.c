@@ -16,6 +16,7 @@ static void begin(bool parity) {
   gs_start();
 }
 static void done(void) { world_stop(&w); }
+static const msub_counts *n(void) { return msub_count(w.e); }
 static bool in_mesh(msub_topic t, uint8_t seed) { return gs_role(t, seed) & MSUB_ROLE_MESH; }
 
 /* "x0 x1 … " */
@@ -187,6 +188,173 @@ Test(gossipsub, G_31_iwant) {
   gs_from(gs_peer[1], MSUB_C_IWANT, NULL, "m", 0);
   cr_assert_eq(gs_sent_messages(1, "m"), 1);
   done();
+}
+
+/* What an answer with this much data takes of the budget: all answers here have the same length of id. */
+static size_t rpc_size(size_t data) {
+  msub_topic t = quiet(false, 1);
+  gs_publish(t, "mm", data);
+  world_clear(&w);
+  size_t size = 0;
+  gs_from(gs_peer[1], MSUB_C_IWANT, NULL, "mm", 0);
+  for (size_t i = 0; i < w.n_sent; i++)
+    if (w.sent[i].n > data) size = w.sent[i].n;
+  done();
+  return size;
+}
+
+Test(gossipsub, G_31_iwant_bytes) {
+  enum { DATA = 1000, MANY = 10 };
+  const size_t one = rpc_size(DATA);
+  cr_assert(one > DATA && one < DATA + 100, "%zu", one);
+  for (int more = -1; more <= 1; more++)
+    for (unsigned parity = 0; parity < 2; parity++) {
+      gs_init();
+      if (parity) gs_parity();
+      o.mesh = (msub_gossipsub_mesh){ .d = 2, .dlo = 0, .dhi = 12, .dlazy = 6, .gossip_factor_ppm = 250000 };
+      cr_assert_eq(o.iwant.bytes, parity ? 0 : 32u << 20);
+      o.iwant.bytes = (size_t)((long)(4 * one) + more);
+      gs_start();
+      msub_topic t = world_join(&w, "t", &gs_ids);
+      gs_crowd(NULL, 1, 2, V12, false, "t");
+      for (unsigned i = 0; i < MANY; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "m%u", i);
+        gs_publish(t, id, DATA);
+      }
+      world_clear(&w);
+      /* over several RPCs; what does not fit is ignored and counted, nobody is blamed */
+      const size_t fit = parity ? MANY : more < 0 ? 3 : 4;
+      for (unsigned i = 0; i < MANY; i += 2) gs_from(gs_peer[1], MSUB_C_IWANT, NULL, ids("m", i, 2), 0);
+      cr_assert_eq(gs_sent_messages(1, NULL), fit);
+      cr_assert_eq(n()->asks_over_bytes, MANY - fit);
+      cr_assert(n()->blamed == 0 && w.n_disconnected == 0);
+      gs_from(gs_peer[2], MSUB_C_IWANT, NULL, ids("m", 0, 3), 0);
+      cr_assert_eq(gs_sent_messages(2, NULL), 3, "each peer by itself");
+      if (parity) {
+        done();
+        continue;
+      }
+      /* a new connection is no new budget */
+      msub_session_down(w.e, gs_peer[1], &w.now);
+      gs_crowd(NULL, 1, 1, V12, false, "t");
+      world_clear(&w);
+      gs_from(gs_peer[1], MSUB_C_IWANT, NULL, "m9", 0);
+      cr_assert_eq(gs_sent_messages(1, NULL), 0);
+      /* a refused ask was none of the three: the message is had three times later on */
+      for (unsigned k = 0; k < 4; k++) {
+        gs_heartbeat();
+        world_clear(&w);
+        gs_from(gs_peer[1], MSUB_C_IWANT, NULL, "m9", 0);
+        cr_assert_eq(gs_sent_messages(1, "m9"), k < 3, "%u", k);
+      }
+      done();
+    }
+  /* whatever its size, the first goes */
+  gs_init();
+  o.iwant.bytes = 1;
+  o.mesh = (msub_gossipsub_mesh){ .d = 2, .dlo = 0, .dhi = 12, .dlazy = 6 };
+  gs_start();
+  msub_topic t = world_join(&w, "t", &gs_ids);
+  gs_crowd(NULL, 1, 1, V12, false, "t");
+  gs_publish(t, "m1", 100000);
+  gs_publish(t, "m2", 10);
+  world_clear(&w);
+  gs_from(gs_peer[1], MSUB_C_IWANT, NULL, "m1 m2", 0);
+  cr_assert(gs_sent_messages(1, "m1") == 1 && gs_sent_messages(1, "m2") == 0);
+  done();
+}
+
+/* How often the message is served after `wait` heartbeats. All six peers ask. */
+static size_t served_when(bool only, bool parity, unsigned wait, bool offer) {
+  gs_init();
+  if (parity) gs_parity();
+  o.iwant.advertised_only = only;
+  o.mesh = (msub_gossipsub_mesh){ .d = 2, .dlo = 0, .dhi = 12, .dlazy = 2, .gossip_factor_ppm = 0 };
+  gs_start();
+  msub_topic t = world_join(&w, "t", &gs_ids);
+  gs_crowd(NULL, 1, 6, V12, false, "t");
+  gs_heartbeat();
+  gs_publish(t, "m", 2);
+  world_clear(&w);
+  for (unsigned i = 0; i < wait; i++) gs_heartbeat();
+  size_t told = 0, served = 0;
+  msub_bytes id = msub_str("m");
+  if (offer) cr_assert_eq(msub_offer(w.e, gs_peer[6], t, &id, 1, &w.now), MSUB_OK);
+  bool is_told[7] = { false };
+  for (uint8_t p = 1; p <= 6; p++) told += is_told[p] = gs_sent_ids(MSUB_C_IHAVE, p, "m") > 0;
+  world_clear(&w);
+  for (uint8_t p = 1; p <= 6; p++) {
+    gs_from(gs_peer[p], MSUB_C_IWANT, NULL, "m", 0);
+    size_t got = gs_sent_messages(p, "m");
+    if (only && !parity && wait < 5) cr_assert_eq(got, is_told[p], "peer %u after %u", p, wait);
+    served += got;
+  }
+  if (only && !parity) {
+    cr_assert_eq(n()->asks_unadvertised, wait < 5 ? 6 - told : 0);
+    cr_assert(n()->blamed == 0);
+  } else cr_assert_eq(n()->asks_unadvertised, 0);
+  if (wait == 1 && !offer) cr_assert_eq(told, 2);
+  done();
+  return served;
+}
+Test(gossipsub, G_31_iwant_unadvertised) {
+  cr_assert_eq(served_when(true, false, 0, false), 0, "nobody was told yet");
+  cr_assert_eq(served_when(true, false, 0, true), 1);
+  cr_assert_eq(served_when(true, false, 1, false), 2);
+  for (unsigned wait = 2; wait < 5; wait++) cr_assert(served_when(true, false, wait, false) >= 2, "%u", wait); /* as long as the history holds it */
+  cr_assert_eq(served_when(true, false, 6, false), 0);
+  cr_assert_eq(served_when(false, false, 0, false), 6, "off");
+  cr_assert_eq(served_when(true, true, 0, false), 6, "parity");
+  /* gossip of another time or topic is none of this message */
+  gs_init();
+  o.iwant.advertised_only = true;
+  o.mesh = (msub_gossipsub_mesh){ .d = 2, .dlo = 0, .dhi = 12, .dlazy = 6 };
+  gs_start();
+  msub_topic t = world_join(&w, "t", &gs_ids), u = world_join(&w, "u", &gs_ids);
+  gs_crowd(NULL, 1, 1, V12, false, "t");
+  gs_publish(t, "old", 3);
+  gs_heartbeat();
+  gs_publish(t, "new", 3);
+  gs_publish(u, "other", 5);
+  world_clear(&w);
+  gs_from(gs_peer[1], MSUB_C_IWANT, NULL, "old new other", 0);
+  cr_assert(gs_sent_messages(1, "old") == 1 && gs_sent_messages(1, NULL) == 1);
+  /* what is known of advertisements goes with the history */
+  size_t busy = w.mem.live_bytes;
+  for (unsigned i = 0; i < 12; i++) gs_heartbeat();
+  cr_assert(w.mem.live_bytes < busy);
+  gs_from(gs_peer[1], MSUB_C_IWANT, NULL, "new", 0);
+  cr_assert_eq(gs_sent_messages(1, "new"), 0);
+  done();
+}
+
+/* One message is asked of three peers at a time, however many have it; of the next one when these have not answered in time. */
+Test(gossipsub, asks_for_one_id) {
+  for (unsigned most = 1; most <= 4; most++) {
+    gs_init();
+    o.iwant_concurrent = (uint8_t)most;
+    o.mesh = (msub_gossipsub_mesh){ .d = 2, .dlo = 0, .dhi = 12, .dlazy = 6 };
+    gs_start();
+    world_join(&w, "t", &gs_ids);
+    gs_crowd(NULL, 1, 10, V12, false, "t");
+    world_clear(&w);
+    size_t sum = 0;
+    for (uint8_t p = 1; p <= 10; p++) {
+      ihave(p, "x");
+      sum += asked(p);
+    }
+    cr_assert_eq(sum, most);
+    gs_until(3500);
+    world_clear(&w);
+    sum = 0;
+    for (uint8_t p = 1; p <= 10; p++) {
+      ihave(p, "x");
+      sum += asked(p);
+    }
+    cr_assert_eq(sum, most);
+    done();
+  }
 }
 
 Test(gossipsub, idontwant_out) {
