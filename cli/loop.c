@@ -41,6 +41,27 @@ int stop_signals(void) {
   return stop_pipe[0];
 }
 
+static int reload_pipe[2] = { -1, -1 };
+
+static void on_reload(int signal_number) {
+  int saved = errno;
+  ssize_t written = write(reload_pipe[1], "", 1);
+  (void)written, (void)signal_number;
+  errno = saved;
+}
+
+int reload_signals(void) {
+  if (pipe(reload_pipe) != 0) return -1;
+  for (int i = 0; i < 2; i++) {
+    fcntl(reload_pipe[i], F_SETFD, FD_CLOEXEC);
+    fcntl(reload_pipe[i], F_SETFL, O_NONBLOCK);
+  }
+  struct sigaction reload = { .sa_handler = on_reload, .sa_flags = SA_RESTART };
+  sigemptyset(&reload.sa_mask);
+  sigaction(SIGHUP, &reload, NULL);
+  return reload_pipe[0];
+}
+
 void wait_fds(struct pollfd *fds, size_t n, uint64_t until) {
   struct timespec left = { 0 }, *timeout = NULL;
   if (until != MSUB_NEVER) {

@@ -7,6 +7,8 @@
 /* SIGINT and SIGTERM make this descriptor readable from now on; a second one ends the program at once.
  * SIGPIPE is ignored, so that a closed pipe is an error of write(). -1: errno. */
 int stop_signals(void);
+/* SIGHUP makes this descriptor readable from now on, with a byte for each; without a call it ends the program. -1: errno. */
+int reload_signals(void);
 /* Sleeps until one of the n descriptors is ready, or `until` (CLOCK_MONOTONIC, ns, MSUB_NEVER) has come. */
 void wait_fds(struct pollfd *fds, size_t n, uint64_t until);
 /* Sleeps as wait_fds() until the host has work, then turns it once: whatever the turn brought (a message, an

@@ -229,6 +229,59 @@ static int set_rules(node *n) {
   return EXIT_FAILED;
 }
 
+static int join_one(const node *n, const char *name, msub_topic *out) {
+  int err = msub_join(msub_host_engine(n->host), 0, msub_str(name), node_policy(n), NULL, msub_host_now(n->host), out);
+  if (err != MSUB_OK) say_error(n->cmd->program, "topic %s: cannot be joined: %s", quoted(name), msub_err_text(err));
+  return err;
+}
+
+static int relay_one(const node *n, const char *name, msub_topic *out) {
+  int err = msub_relay(msub_host_engine(n->host), 0, msub_str(name), node_policy(n), NULL, msub_host_now(n->host), out);
+  if (err != MSUB_OK) say_error(n->cmd->program, "topic %s: cannot be relayed: %s", quoted(name), msub_err_text(err));
+  return err;
+}
+
+/* The members of `names` that are new are begun, the old ones taken over; had[i].v = 0 marks those. How many members there are. */
+static size_t renew(const node *n, const text_list *wanted, const char **names, msub_topic *now, const char *const *old, msub_topic *had, size_t n_old,
+                    int (*begin)(const node *n, const char *name, msub_topic *out)) {
+  size_t count = 0;
+  for (size_t i = 0; i < wanted->n; i++) {
+    size_t same = 0, was = 0;
+    while (same < count && strcmp(names[same], wanted->v[i]) != 0) same++;
+    if (same < count) continue;
+    while (was < n_old && (!had[was].v || strcmp(old[was], wanted->v[i]) != 0)) was++;
+    if (was < n_old) {
+      now[count] = had[was];
+      had[was].v = 0;
+    } else if (begin(n, wanted->v[i], &now[count]) != MSUB_OK) {
+      continue;
+    }
+    names[count++] = wanted->v[i];
+  }
+  return count;
+}
+
+void node_retopic(node *n, const text_list *topics, const text_list *relay) {
+  msub_engine *e = msub_host_engine(n->host);
+  const char **names = take(topics->n * sizeof *names), **relay_names = take(relay->n * sizeof *relay_names);
+  msub_topic *now = take(topics->n * sizeof *now), *relayed = take(relay->n * sizeof *relayed);
+  size_t count = renew(n, topics, names, now, n->names, n->topics, n->n_topics, join_one);
+  size_t relays = renew(n, relay, relay_names, relayed, n->relay.v, n->relayed, n->relay.n, relay_one);
+  for (size_t i = 0; i < n->n_topics; i++)
+    if (n->topics[i].v) (void)msub_leave(e, n->topics[i], msub_host_now(n->host));
+  for (size_t i = 0; i < n->relay.n; i++)
+    if (n->relayed[i].v) (void)msub_unrelay(e, n->relayed[i], msub_host_now(n->host));
+  free(n->names);
+  free(n->topics);
+  free(n->relay.v);
+  free(n->relayed);
+  n->names = names;
+  n->topics = now;
+  n->n_topics = count;
+  n->relay = (text_list){ relay_names, relays };
+  n->relayed = relayed;
+}
+
 static int set_filter(node *n) {
   const msub_topic_filter f = { .abi = MSUB_ABI, .size = sizeof f, .name = "command line", .allows = allowed };
   if (!n->allow.n && !n->pattern) return -1;

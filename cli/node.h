@@ -76,6 +76,9 @@ int key_read(const char *program, const char *option, const char *file, msub_key
 int node_check(node *n, const text_list *topics);
 /* Key, host, filter, listening, topics: joined, or (publish_only) opened; those of n->relay relayed. -1, or an exit code. */
 int node_open(node *n, const text_list *topics, bool publish_only);
+/* The topics and relays are these from now on: what is new is joined, what is missing left; what is refused is said and left out. The lists and
+ * their texts must live on. */
+void node_retopic(node *n, const text_list *topics, const text_list *relay);
 /* Begins every --connect and --direct; keep: again whenever the connection is lost. -1, or an exit code. */
 int node_connect(node *n, bool keep);
 /* The policy of every topic of this node; NULL: the router's. */

@@ -10,17 +10,106 @@ void list_add(text_list *l, const char *text) {
   l->v[l->n++] = text;
 }
 
+/* ---- where values come from ---- */
+
+#define ORIGIN_VALUE 200
+
+typedef struct origin {
+  const char *option, *key; /* static */
+  char value[ORIGIN_VALUE]; /* as quoted() shows it */
+  unsigned line;
+  bool list;
+} origin;
+static struct {
+  const char *file;
+  origin *v;
+  size_t n;
+} origins;
+
+void origins_begin(const char *file) {
+  free(origins.v);
+  origins.v = NULL;
+  origins.n = 0;
+  origins.file = file;
+}
+
+void origin_add(const option_row *r, const char *key, const char *value, unsigned line) {
+  origins.v = grow(origins.v, origins.n + 1, sizeof *origins.v);
+  origin *o = &origins.v[origins.n++];
+  *o = (origin){ .option = r->name, .key = key, .line = line, .list = r->kind == OPT_LIST };
+  snprintf(o->value, sizeof o->value, "%s", quoted(value));
+}
+
+static void origin_drop(const option_row *r) {
+  if (r->kind == OPT_LIST) return; /* one more, beside the file's */
+  for (size_t i = origins.n; i-- > 0;)
+    if (strcmp(origins.v[i].option, r->name) == 0) origins.v[i] = origins.v[--origins.n];
+}
+
+/* The option as a word of its own. */
+static const char *word_in(const char *text, const char *option) {
+  size_t n = strlen(option);
+  for (const char *at = text; (at = strstr(at, option)) != NULL; at += n)
+    if (!strchr("abcdefghijklmnopqrstuvwxyz-", at[n]) || !at[n]) return at;
+  return NULL;
+}
+
+/* What the text speaks of: the value of the option that it names first; or a value alone. NULL: nothing of the file. */
+static const origin *origin_of(const char *text) {
+  const origin *alone = NULL, *first = NULL;
+  const char *at = NULL;
+  for (size_t i = 0; i < origins.n; i++) {
+    const origin *o = &origins.v[i];
+    const char *named = word_in(text, o->option);
+    bool shown = strstr(text, o->value) != NULL;
+    if (named && (shown || !o->list) && (!first || named < at)) {
+      first = o;
+      at = named;
+    }
+    if (shown && strcmp(o->value, "\"\"") != 0 && !alone) alone = o;
+  }
+  return first ? first : alone;
+}
+
+/* The text with keys in place of the file's options. */
+static void put_with_keys(const char *text, const origin *named) {
+  while (*text) {
+    const char *first = NULL;
+    const origin *of = NULL;
+    for (size_t i = 0; i < origins.n; i++) {
+      const char *at = word_in(text, origins.v[i].option);
+      if (at && (!first || at < first)) {
+        first = at;
+        of = &origins.v[i];
+      }
+    }
+    if (!first) break;
+    if (strcmp(of->option, named->option) == 0) of = named; /* several keys may set one option */
+    fprintf(stderr, "%.*s%s", (int)(first - text), text, of->key);
+    text = first + strlen(of->option);
+  }
+  fputs(text, stderr);
+}
+
 int usage_error(const command *c, const char *format, ...) {
+  char text[4096];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  const origin *of = origins.file ? origin_of(text) : NULL;
   fflush(stdout);
   flockfile(stderr);
   fprintf(stderr, "%s: ", c->program);
-  va_list args;
-  va_start(args, format);
-  vfprintf(stderr, format, args);
-  va_end(args);
-  fprintf(stderr, "\nusage: %s %s\nRun \"%s --help\" for the options.\n", c->program, c->usage, c->program);
+  if (of) {
+    fprintf(stderr, "%s, line %u: ", quoted(origins.file), of->line);
+    put_with_keys(text, of);
+    fputc('\n', stderr);
+  } else {
+    fprintf(stderr, "%s\nusage: %s %s\nRun \"%s --help\" for the options.\n", text, c->program, c->usage, c->program);
+  }
   funlockfile(stderr);
-  return EXIT_USAGE;
+  return of ? EXIT_FAILED : EXIT_USAGE;
 }
 
 /* ---- values ---- */
@@ -124,7 +213,7 @@ static int print_help(const command *c, const option_row *rows) {
 
 /* ---- the command line ---- */
 
-static int set_value(const command *c, const option_row *r, const char *text) {
+int option_set(const command *c, const option_row *r, const char *text) {
   uint64_t v;
   switch (r->kind) {
   case OPT_MAYBE:
@@ -189,6 +278,7 @@ static int read_long(const command *c, const option_row *rows, const char *word,
     return code;
   }
   if (r->given) *r->given = true;
+  origin_drop(r);
   if (!r->value) {
     if (equals) return usage_error(c, "%s takes no value, but got %s", r->name, quoted(equals + 1));
     if (r->kind == OPT_COUNT)
@@ -201,7 +291,23 @@ static int read_long(const command *c, const option_row *rows, const char *word,
   const char *value = equals ? equals + 1 : following;
   if (!value) return usage_error(c, "%s needs a value: %s %s", r->name, r->name, r->value);
   if (!equals) *used = 1;
-  return set_value(c, r, value);
+  return option_set(c, r, value);
+}
+
+const option_row *option_named(const option_row *rows, const char *name) { return find_row(rows, name, strlen(name)); }
+
+const char *option_value(const option_row *rows, int argc, char **argv, const char *name) {
+  const char *found = NULL;
+  for (int i = 1; i < argc; i++) {
+    const char *word = argv[i], *equals = strchr(word, '=');
+    if (strcmp(word, "--") == 0) break;
+    if (word[0] != '-' || word[1] != '-') continue;
+    const option_row *r = find_row(rows, word, equals ? (size_t)(equals - word) : strlen(word));
+    if (!r || !r->value || (r->kind == OPT_MAYBE && !equals)) continue;
+    const char *value = equals ? equals + 1 : ++i < argc ? argv[i] : NULL;
+    if (value && strcmp(r->name, name) == 0) found = value;
+  }
+  return found;
 }
 
 int options_read(const command *c, const option_row *rows, int argc, char **argv, text_list *arguments) {

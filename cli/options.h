@@ -41,6 +41,16 @@ typedef struct command {
  * error said. */
 int options_read(const command *c, const option_row *rows, int argc, char **argv, text_list *arguments);
 void list_add(text_list *l, const char *text);
+/* The value of an option on the command line before anything is read; NULL: it is not there. */
+const char *option_value(const option_row *rows, int argc, char **argv, const char *name);
+const option_row *option_named(const option_row *rows, const char *name);
+/* Sets it as if it stood on the command line. -1, or an exit code. */
+int option_set(const command *c, const option_row *r, const char *text);
+
+/* Where values come from that do not stand on the command line: a file. What usage_error() says of such a value names file, line and key in
+ * place of the option, and is EXIT_FAILED. Set anew by the command line, a value is the command line's. */
+void origins_begin(const char *file); /* forgets all; NULL: there is no file */
+void origin_add(const option_row *r, const char *key, const char *value, unsigned line);
 /* Says that something about the command line is wrong, and where help is; returns EXIT_USAGE. */
 int usage_error(const command *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

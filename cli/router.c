@@ -51,7 +51,7 @@ static int mesh_degrees(const router_options *r, const command *c, msub_gossipsu
   m->dhi = r->dhi_given ? (uint16_t)r->dhi : r->d_given ? (uint16_t)(2 * d) : m->dhi;
   m->dscore = least(m->dscore, m->dhi);
   m->dout = least(m->dout, m->dlo ? m->dlo - 1u : 0);
-  m->dout = least(m->dout, d >= 2 ? (d - 1) / 2 : 0);
+  m->dout = least(m->dout, d >= 2 ? d / 2 - 1 : 0); /* dout < d / 2, in integers */
   if (m->dlo <= m->d && m->d <= m->dhi && m->d != 1) return -1;
   return usage_error(
       c, "--dlo %u, --d %u, --dhi %u: they must not fall from left to right, and --d 1 is no mesh", m->dlo,

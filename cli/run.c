@@ -1,5 +1,6 @@
 /* meshsub node: a node that runs until it is stopped. */
 #include "cli/commands.h"
+#include "cli/config.h"
 #include "cli/events.h"
 #include "cli/local.h"
 #include "cli/node.h"
@@ -26,6 +27,14 @@ typedef struct run_state {
   msub_trace_peer *trace_peer;
   size_t publish_topic;
   lines in;
+  /* configuration */
+  const char *config_path, *log_format;
+  text_list log_levels;
+  bool print_config;
+  int argc;
+  char **argv;
+  config *base, *latest; /* of the start, whose values are used as long as the node runs; of the last SIGHUP */
+  int reload_fd;
 } run_state;
 
 static bool heard(node *n, size_t topic, const msub_msg *m, msub_bytes from) {
@@ -185,6 +194,181 @@ static void print_start(const node *n) {
   if (i == 0 && !n->json) printf("/p2p/%s\n", peer_text(self)); /* it listens nowhere */
 }
 
+/* ---- options ---- */
+
+static const command node_command = {
+  "meshsub node", "[options]",
+  "Runs a node until SIGTERM or SIGINT. Prints its addresses first, one a line, then what\n"
+  "happens: connections, subscriptions of peers, messages. It forwards the messages of the\n"
+  "topics that it subscribes to. Without --listen and --connect it listens on loopback.",
+  "JSON: {\"ev\":…} with ev listening, connected, disconnected, dial_failed, identified, pubsub,\n"
+  "topic_join, topic_leave, message (as \"meshsub sub\" prints it); with --trace graft, prune\n(docs/tracing.md has what --trace=FILE writes).\n\n"
+  "Exit codes: 0 stopped by a signal or by --seconds, 1 failed, 2 wrong usage."
+};
+
+static option_row *make_rows(node *n, run_state *r) {
+  const option_row rows[] = {
+    { "--topic", 0, OPT_LIST, "TOPIC", "Subscribe to it. Repeatable.", &r->topics, 0, 0, NULL },
+    { "--publish", 0, OPT_TEXT, "TOPIC",
+      "Subscribe to it and publish every line of stdin on it. The end\n"
+      "of stdin does not end the node.",
+      &r->publish, 0, 0, NULL },
+    { "--relay", 0, OPT_LIST, "TOPIC", "Forward its messages without printing them. Repeatable.", &n->relay, 0, 0,
+      NULL },
+    { "--topics-allow", 0, OPT_LIST, "TOPIC",
+      "Take only this topic from peers: what they announce of others is\n"
+      "not kept. Repeatable; with --topics-regex, either will do.",
+      &n->allow, 0, 0, NULL },
+    { "--topics-regex", 0, OPT_TEXT, "RE", "The same for names that match as a whole (POSIX extended).",
+      &n->pattern_text, 0, 0, NULL },
+    { "--config", 0, OPT_TEXT, "FILE",
+      "Read the options from this file (YAML); what stands here as well\n"
+      "wins, and lists are joined. SIGHUP reads it again.",
+      &r->config_path, 0, 0, NULL },
+    { "--print-config", 0, OPT_FLAG, NULL, "Print what --config and the options come to, and end.", &r->print_config, 0, 0, NULL },
+    { "--log", 0, OPT_LIST, "[MODULE=]LEVEL",
+      "Log lines to show, of all modules or of one: off, error, warn,\n"
+      "info, debug, trace. Repeatable. Default error; -v is for all.",
+      &r->log_levels, 0, 0, NULL },
+    { "--log-format", 0, OPT_TEXT, "FORMAT", "text (the default) or json.", &r->log_format, 0, 0, NULL },
+    { "--seconds", 0, OPT_NUMBER, "N", "Stop by itself after N seconds.", &r->seconds, 1, 1000000000,
+      &r->limited },
+    { "--quiet", 'q', OPT_FLAG, NULL, "Print the addresses only (and what --trace asks for).", &r->quiet, 0, 0,
+      NULL },
+    { "--trace", 0, OPT_MAYBE, "FILE",
+      "Print who comes into the mesh of a topic and who leaves it; with\n"
+      "=FILE write all that happens into it instead: .pb and .json as\n"
+      "go-libp2p-pubsub does, .jsonl for people; .gz behind compresses.",
+      &r->trace_path, 0, 0, &r->trace },
+    { "--socket", 0, OPT_TEXT, "PATH",
+      "Serve programs on this machine there (mode 0600): meshsub pub,\n"
+      "sub, peers, topics, mesh, connect, disconnect, log, state.",
+      &r->socket_path, 0, 0, NULL },
+    { "--trace-to", 0, OPT_TEXT, "ADDR",
+      "Send all that happens to a collector, with /p2p/ID, as\n"
+      "go-libp2p-pubsub's remote tracer does.",
+      &r->collector, 0, 0, NULL },
+    MESH_OPTIONS(&n->router),
+    NODE_OPTIONS(n),
+    { 0 },
+  };
+  option_row *all = take(sizeof rows);
+  memcpy(all, rows, sizeof rows);
+  return all;
+}
+
+static const char *module_name(const void *ud, size_t i) {
+  (void)ud;
+  return i < N_LOG_MODULES ? log_module_names[i] : NULL;
+}
+
+static int make_log(node *n, const run_state *r) {
+  n->log = (log_rules){ .level = MSUB_LOG_ERROR };
+  n->log_given = r->log_levels.n > 0;
+  for (size_t i = 0; i < r->log_levels.n; i++) {
+    const char *text = r->log_levels.v[i], *equals = strchr(text, '=');
+    int level = log_level_named(equals ? equals + 1 : text);
+    if (level == -2) return usage_error(n->cmd, "--log %s: the levels are off, error, warn, info, debug and trace", quoted(text));
+    if (!equals) {
+      n->log.level = level;
+      continue;
+    }
+    size_t m = 0, len = (size_t)(equals - text);
+    while (m < N_LOG_MODULES && (strlen(log_module_names[m]) != len || strncmp(log_module_names[m], text, len) != 0)) m++;
+    if (m == N_LOG_MODULES) {
+      char name[64];
+      snprintf(name, sizeof name, "%.*s", (int)(len < 63 ? len : 63), text);
+      const char *meant = nearest(name, module_name, NULL);
+      return usage_error(n->cmd, "--log %s: no such module%s%s%s", quoted(text), meant ? "; did you mean " : "; docs/cli.md has their names", meant ? meant : "",
+                         meant ? "?" : "");
+    }
+    n->log.has[m] = true;
+    n->log.of[m] = level;
+  }
+  if (r->log_format && strcmp(r->log_format, "text") != 0 && strcmp(r->log_format, "json") != 0)
+    return usage_error(n->cmd, "--log-format %s: there are text and json", quoted(r->log_format));
+  n->log.json = r->log_format && strcmp(r->log_format, "json") == 0;
+  return -1;
+}
+
+/* File and command line, checked. -1, or an exit code with the error said. `k`: NULL, there is no file. */
+static int read_all(node *n, run_state *r, const option_row *rows, const config *k) {
+  text_list args = { 0 };
+  int code = k ? config_apply(k, n->cmd, rows) : -1;
+  if (code < 0) code = options_read(n->cmd, rows, r->argc, r->argv, &args);
+  if (code < 0 && args.n)
+    code = usage_error(n->cmd, "%s is no option; topics are named by --topic", quoted(args.v[0]));
+  free(args.v);
+  if (code < 0 && r->publish) list_add(&r->topics, r->publish);
+  if (code < 0 && !node_has_way(n)) list_add(&n->listen, "/ip4/127.0.0.1/tcp/0");
+  if (code < 0) code = make_log(n, r);
+  return code < 0 ? node_check(n, &r->topics) : code;
+}
+
+/* ---- SIGHUP ---- */
+
+static const char *const reloadable[] = { "--topic", "--relay", "--connect", "--log", "--log-format", NULL };
+
+static void needs_restart(void *ud, const char *key, unsigned line) {
+  const run_state *r = ud;
+  if (line) say_error(node_command.program, "%s, line %u: %s has changed; that takes a restart", quoted(r->config_path), line, key);
+  else say_error(node_command.program, "%s: %s is gone; that takes a restart", quoted(r->config_path), key);
+}
+
+static bool contains(const text_list *l, const char *text) {
+  size_t i = 0;
+  while (i < l->n && strcmp(l->v[i], text) != 0) i++;
+  return i < l->n;
+}
+
+static void reconnect(node *n, const text_list *now) {
+  for (size_t i = 0; i < now->n; i++) {
+    int err = contains(&n->connect, now->v[i]) ? MSUB_OK : msub_host_keep(n->host, now->v[i]);
+    if (err != MSUB_OK) say_error(n->cmd->program, "--connect %s: %s", quoted(now->v[i]), msub_err_text(err));
+  }
+  for (size_t i = 0; i < n->connect.n; i++) {
+    msub_multiaddr binary;
+    msub_addr a;
+    if (contains(now, n->connect.v[i]) || msub_multiaddr_parse(n->connect.v[i], &binary) != MSUB_OK ||
+        msub_multiaddr_split((msub_bytes){ binary.bytes, binary.n }, &a) != MSUB_OK)
+      continue;
+    if (a.peer_id.n) (void)msub_host_disconnect(n->host, a.peer_id);
+    else say_error(n->cmd->program, "connect %s is gone, but has no /p2p/ID to be known by; a restart ends it", quoted(n->connect.v[i]));
+  }
+}
+
+static void reload(node *n, run_state *r) {
+  node next = { .cmd = n->cmd };
+  run_state wanted = { .argc = r->argc, .argv = r->argv };
+  option_row *rows = make_rows(&next, &wanted);
+  config *k = config_read(n->cmd, r->config_path);
+  bool good = k && read_all(&next, &wanted, rows, k) < 0;
+  origins_begin(NULL);
+  if (good) {
+    config_compare(r->latest, k, reloadable, needs_restart, r);
+    node_retopic(n, &wanted.topics, &next.relay);
+    reconnect(n, &next.connect);
+    free(n->connect.v);
+    n->connect = next.connect;
+    next.connect = (text_list){ NULL, 0 };
+    n->log = next.log;
+    n->log_given = next.log_given;
+    if (n->verbose || !n->log_given) n->log.level = n->verbose < 4 ? (int)n->verbose : 4;
+    for (size_t i = 0; r->publish && i < n->n_topics; i++)
+      if (strcmp(n->names[i], r->publish) == 0) r->publish_topic = i;
+    if (r->latest != r->base) config_free(r->latest);
+    r->latest = k;
+    say_error(n->cmd->program, "%s was read again", quoted(r->config_path));
+  } else {
+    config_free(k);
+    say_error(n->cmd->program, "%s: nothing was changed", quoted(r->config_path));
+  }
+  node_close(&next);
+  free(wanted.topics.v);
+  free(wanted.log_levels.v);
+  free(rows);
+}
+
 /* ---- running ---- */
 
 /* Publishes what is in hand, at most a batch. false: more is there, or the peers have to take something
@@ -201,13 +385,19 @@ static bool publish_some(node *n, run_state *r) {
   return false;
 }
 
+static bool took_byte(int fd) {
+  char bytes[64];
+  return read(fd, bytes, sizeof bytes) > 0; /* several signals are one */
+}
+
 static uint64_t next_time(const node *n, uint64_t until) {
   uint64_t at = n->local ? server_deadline(local_server(n->local)) : MSUB_NEVER;
   return at < until ? at : until;
 }
 
 static int run(node *n, run_state *r) {
-  struct pollfd fds[3 + SERVER_FDS] = { { 0 }, { .fd = n->stop_fd, .events = POLLIN }, { .fd = -1, .events = POLLIN } };
+  struct pollfd fds[4 + SERVER_FDS] = { { 0 }, { .fd = n->stop_fd, .events = POLLIN }, { .fd = -1, .events = POLLIN },
+                                         { .fd = r->reload_fd, .events = POLLIN } };
   uint64_t until = r->limited ? mono_ns() + r->seconds * 1000000000 : MSUB_NEVER;
   for (;;) {
     bool all_out = true;
@@ -221,10 +411,11 @@ static int run(node *n, run_state *r) {
       }
       fds[2].fd = all_out && !r->in.end ? STDIN_FILENO : -1;
     }
-    size_t n_local = n->local ? server_fds(local_server(n->local), fds + 3) : 0;
-    wait_and_turn(n->host, fds, 3 + n_local, !all_out && node_queued(n) < QUEUED_MAX ? 0 : next_time(n, until));
-    if (n->local) server_turn(local_server(n->local), fds + 3, n_local);
+    size_t n_local = n->local ? server_fds(local_server(n->local), fds + 4) : 0;
+    wait_and_turn(n->host, fds, 4 + n_local, !all_out && node_queued(n) < QUEUED_MAX ? 0 : next_time(n, until));
+    if (n->local) server_turn(local_server(n->local), fds + 4, n_local);
     if (r->trace_peer) msub_trace_peer_turn(r->trace_peer);
+    if (fds[3].revents && took_byte(r->reload_fd)) reload(n, r);
     if (!flush_out(n->cmd->program, stdout)) {
       n->broken = true;
       return EXIT_FAILED;
@@ -238,7 +429,6 @@ static int run(node *n, run_state *r) {
 }
 
 static int open_and_run(node *n, run_state *r) {
-  n->log_changes = r->socket_path != NULL;
   int code = node_open(n, &r->topics, false);
   if (code < 0 && r->socket_path) code = local_open(n, r->socket_path, &n->local);
   if (code >= 0) return code;
@@ -248,6 +438,7 @@ static int open_and_run(node *n, run_state *r) {
   if (!flush_out(n->cmd->program, stdout)) return EXIT_FAILED;
   code = node_connect(n, true);
   if (code >= 0) return code;
+  origins_begin(NULL); /* what is wrong with the options has been said */
   lines_init(&r->in, STDIN_FILENO, LINE_MAX_BYTES);
   code = run(n, r);
   collector_finish(n, r);
@@ -256,68 +447,32 @@ static int open_and_run(node *n, run_state *r) {
 }
 
 int cmd_node(int argc, char **argv) {
-  static const command c = {
-    "meshsub node", "[options]",
-    "Runs a node until SIGTERM or SIGINT. Prints its addresses first, one a line, then what\n"
-    "happens: connections, subscriptions of peers, messages. It forwards the messages of the\n"
-    "topics that it subscribes to. Without --listen and --connect it listens on loopback.",
-    "JSON: {\"ev\":…} with ev listening, connected, disconnected, dial_failed, identified, pubsub,\n"
-    "topic_join, topic_leave, message (as \"meshsub sub\" prints it); with --trace graft, prune\n(docs/tracing.md has what --trace=FILE writes).\n\n"
-    "Exit codes: 0 stopped by a signal or by --seconds, 1 failed, 2 wrong usage."
-  };
-  run_state r = { 0 };
-  node n = { .cmd = &c, .ud = &r, .on_message = heard, .on_event = happened };
-  const option_row rows[] = {
-    { "--topic", 0, OPT_LIST, "TOPIC", "Subscribe to it. Repeatable.", &r.topics, 0, 0, NULL },
-    { "--publish", 0, OPT_TEXT, "TOPIC",
-      "Subscribe to it and publish every line of stdin on it. The end\n"
-      "of stdin does not end the node.",
-      &r.publish, 0, 0, NULL },
-    { "--relay", 0, OPT_LIST, "TOPIC", "Forward its messages without printing them. Repeatable.", &n.relay, 0, 0,
-      NULL },
-    { "--topics-allow", 0, OPT_LIST, "TOPIC",
-      "Take only this topic from peers: what they announce of others is\n"
-      "not kept. Repeatable; with --topics-regex, either will do.",
-      &n.allow, 0, 0, NULL },
-    { "--topics-regex", 0, OPT_TEXT, "RE", "The same for names that match as a whole (POSIX extended).",
-      &n.pattern_text, 0, 0, NULL },
-    { "--seconds", 0, OPT_NUMBER, "N", "Stop by itself after N seconds.", &r.seconds, 1, 1000000000,
-      &r.limited },
-    { "--quiet", 'q', OPT_FLAG, NULL, "Print the addresses only (and what --trace asks for).", &r.quiet, 0, 0,
-      NULL },
-    { "--trace", 0, OPT_MAYBE, "FILE",
-      "Print who comes into the mesh of a topic and who leaves it; with\n"
-      "=FILE write all that happens into it instead: .pb and .json as\n"
-      "go-libp2p-pubsub does, .jsonl for people; .gz behind compresses.",
-      &r.trace_path, 0, 0, &r.trace },
-    { "--socket", 0, OPT_TEXT, "PATH",
-      "Serve programs on this machine there (mode 0600): meshsub pub,\n"
-      "sub, peers, topics, mesh, connect, disconnect, log, state.",
-      &r.socket_path, 0, 0, NULL },
-    { "--trace-to", 0, OPT_TEXT, "ADDR",
-      "Send all that happens to a collector, with /p2p/ID, as\n"
-      "go-libp2p-pubsub's remote tracer does.",
-      &r.collector, 0, 0, NULL },
-    MESH_OPTIONS(&n.router),
-    NODE_OPTIONS(&n),
-    { 0 },
-  };
-  text_list args = { 0 };
-  int code = options_read(&c, rows, argc, argv, &args);
-  if (code < 0 && args.n)
-    code = usage_error(&c, "%s is no option; topics are named by --topic", quoted(args.v[0]));
-  if (code < 0 && r.publish) list_add(&r.topics, r.publish);
+  run_state r = { .argc = argc, .argv = argv, .reload_fd = -1 };
+  node n = { .cmd = &node_command, .ud = &r, .on_message = heard, .on_event = happened };
+  option_row *rows = make_rows(&n, &r);
+  const char *file = option_value(rows, argc, argv, "--config");
+  int code = -1;
+  if (file && !(r.base = r.latest = config_read(n.cmd, file))) code = EXIT_FAILED;
+  if (code < 0) code = read_all(&n, &r, rows, r.base);
+  if (code < 0 && r.print_config) {
+    config_print(rows);
+    code = flush_out(n.cmd->program, stdout) ? EXIT_OK : EXIT_FAILED;
+  }
   if (r.trace || r.collector) n.on_trace = traced;
   if (r.collector) n.on_host = collector_open;
-  if (code < 0 && !node_has_way(&n)) list_add(&n.listen, "/ip4/127.0.0.1/tcp/0");
-  if (code < 0) code = node_check(&n, &r.topics);
   if (code < 0 && r.trace_path) code = trace_open(&n, &r);
+  if (code < 0 && r.base && (r.reload_fd = reload_signals()) < 0) code = EXIT_FAILED;
+  n.log_changes = r.socket_path || r.base || n.log_given;
   if (code < 0) code = open_and_run(&n, &r);
   node_close(&n);
   collector_close(&n, &r);
   int trace_code = trace_close(&n, &r);
   if (code == EXIT_OK && trace_code >= 0) code = trace_code;
-  free(args.v);
   free(r.topics.v);
+  free(r.log_levels.v);
+  origins_begin(NULL);
+  if (r.latest != r.base) config_free(r.latest);
+  config_free(r.base);
+  free(rows);
   return code;
 }

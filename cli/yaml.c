@@ -226,6 +226,36 @@ bool doc_read(msub_bytes text, const cyaml_schema_value_t *schema, void **data, 
   return false;
 }
 
+/* In a mapping that was entered. */
+static unsigned find_line(reader *r, const char *path, size_t item) {
+  size_t len = strcspn(path, ".");
+  while (next(r) && r->ev.type == YAML_SCALAR_EVENT) {
+    bool here = r->ev.data.scalar.length == len && memcmp(scalar(r), path, len) == 0;
+    if (!next(r)) return 0;
+    if (!here) {
+      if (!skip(r)) return 0;
+      continue;
+    }
+    if (path[len]) return r->ev.type == YAML_MAPPING_START_EVENT ? find_line(r, path + len + 1, item) : 0;
+    if (r->ev.type != YAML_SEQUENCE_START_EVENT) return line_of(r);
+    while (next(r) && r->ev.type != YAML_SEQUENCE_END_EVENT) {
+      if (item-- == 0) return line_of(r);
+      if (!skip(r)) return 0;
+    }
+    return 0;
+  }
+  return 0;
+}
+
+unsigned doc_line(msub_bytes text, const char *path, size_t item) {
+  doc_fault f = { 0 };
+  reader r;
+  if (!reader_open(&r, text, &f)) return 0;
+  unsigned line = enter(&r) ? find_line(&r, path, item) : 0;
+  reader_close(&r);
+  return line;
+}
+
 void doc_free(const cyaml_schema_value_t *schema, void *data) {
   cyaml_config_t config = { .mem_fn = cyaml_mem };
   (void)cyaml_free(&config, schema, data, 0);

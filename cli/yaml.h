@@ -25,6 +25,8 @@ bool doc_keys(msub_bytes text, const char *under, size_t max, char ***names, siz
 
 /* Reads the one document. `schema`: a mapping with CYAML_FLAG_POINTER. *data: to be freed by doc_free(). */
 bool doc_read(msub_bytes text, const cyaml_schema_value_t *schema, void **data, doc_fault *f);
+/* The line of a value: path "mesh.heartbeat", or "listen" with the number of the item. 0: there is no such value. */
+unsigned doc_line(msub_bytes text, const char *path, size_t item);
 void doc_free(const cyaml_schema_value_t *schema, void *data);
 
 #endif
