@@ -54,7 +54,8 @@ BAD = [
     ("log:\n  level: loud\n", 2, f'log.level "loud": {LEVELS}'),
     ("log:\n  modules:\n    stream: debug\n    host: loud\n", 4, f'log.modules.host "host=loud": {LEVELS}'),
     ("log: {format: xml}\n", 1, 'log.format "xml": there are text and json'),
-    ("filter: [deny 10.0.0.0/8, permit 10.0.0.0/8]\n", 1, None),
+    ("quiet: true\nfilter: [deny 10.0.0.0/8, permit 10.0.0.0/8]\n", 2,
+     'filter "permit 10.0.0.0/8": a rule begins with allow or deny; write "deny accept 192.0.2.0/24", "allow dial 2001:db8::/32"'),
     ("", 1, "empty; a map of keys and values is wanted"),
 ]
 
