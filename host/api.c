@@ -3,6 +3,7 @@
 #include <string.h>
 #include "host/addrs.h"
 #include "host/dialer.h"
+#include "host/identify.h"
 #include "host/manager.h"
 #include "host/named.h"
 #include "host/observed.h"
@@ -43,6 +44,7 @@ int msub_host_listen(msub_host *h, const char *multiaddr, const char **why) {
   h->record_seq = (uint64_t)h->now.wall_ns;
   msub__addr_multi(&at, h->self, &whole);
   msub_host_event ev = { .kind = MSUB_EV_LISTENING, .addr = { whole.bytes, whole.n } };
+  msub__identify_changed(h);
   msub__emit(h, &ev);
   return MSUB_OK;
 }

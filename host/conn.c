@@ -80,11 +80,16 @@ void msub__conn_rearm(msub__conn *c) {
   if (c->failed || c->over) return;
   uint64_t at = msub__deadline(c->begun, c->host->o.handshake_timeout_ns);
   if (c->state == MSUB__CONN_OPEN) at = msub__yamux_next_deadline(c->yamux);
+  if (c->spare) at = msub__sooner(at, c->spare_at);
   if (c->sending) at = msub__sooner(at, msub__deadline(c->sent_at, c->host->o.write_timeout_ns));
   /* Most deadlines move back with every byte: the timer is moved only forward, and looks again when it fires.
    */
   if (!msub__timer_running(&c->timer) || at < c->timer.deadline)
     msub__timer_start(c->host->wheel, &c->timer, at);
+}
+
+static void look_later(msub__conn *c) {
+  c->spare_at = msub__deadline(c->host->now.mono_ns, c->outbound ? MSUB__HOST_SPARE_NS : 10 * MSUB__HOST_SPARE_NS);
 }
 
 static void timer_fired(msub__timer *t) {
@@ -101,6 +106,9 @@ static void timer_fired(msub__timer *t) {
   } else if (c->sending && msub__passed(msub__deadline(c->sent_at, h->o.write_timeout_ns), now)) {
     h->counts.slow_closed++;
     msub__conn_fail(c, MSUB_ERR_TIMEOUT, "the peer does not read");
+  } else if (c->spare && msub__passed(c->spare_at, now)) {
+    if (c->n_streams == 0 && msub__conn_idle(c)) msub__conn_fail(c, MSUB_OK, "the peer has another connection");
+    look_later(c);
   } else if (msub__passed(msub__yamux_next_deadline(c->yamux), now)) {
     int err = msub__yamux_advance(c->yamux, now);
     if (err != MSUB_OK) msub__conn_fail(c, err, "the peer does not answer");
@@ -132,6 +140,26 @@ static void emit_connected(msub__conn *c, uint64_t cookie) {
   msub__emit(c->host, &ev);
 }
 
+/* Two peers that dial each other at once have two connections, and need one. Both sides choose the same: the one that the
+ * lesser peer id dialled. Nothing is lost by it: streams of ours move as they do to any newer connection, the peer's are its own business,
+ * and what is left without any is closed. */
+static void choose(msub__conn *c) {
+  const msub_host *h = c->host;
+  msub_bytes id = msub__peer_bytes(c->peer);
+  for (msub__node *n = c->peer->conns.next; n != &c->peer->conns; n = n->next) {
+    msub__conn *other = MSUB__OF(n, msub__conn, of_peer);
+    if (other == c || other->failed || other->outbound == c->outbound || h->now.mono_ns - other->opened >= MSUB__HOST_AT_ONCE_NS) continue;
+    size_t least = h->self.n < id.n ? h->self.n : id.n;
+    int order = memcmp(h->self.p, id.p, least);
+    bool we_are_lesser = order != 0 ? order < 0 : h->self.n < id.n;
+    msub__conn *spare = c->outbound == we_are_lesser ? other : c;
+    spare->spare = true;
+    look_later(spare);
+    msub__conn_rearm(spare);
+    return;
+  }
+}
+
 void msub__conn_open(msub__conn *c) {
   msub_host *h = c->host;
   msub_bytes id = msub__noise_peer_id(c->noise);
@@ -155,15 +183,16 @@ void msub__conn_open(msub__conn *c) {
   msub__peer *p = c->peer;
   if (p->n_conns > h->o.max_per_peer)
     msub__conn_fail(msub__peer_oldest(p), MSUB_ERR_LIMIT, "replaced by a newer connection");
+  choose(c);
   if (c->outbound) msub__book_worked(h, id, &c->remote);
   msub__manager_changed(h);
   uint64_t cookie = c->dial ? c->dial->cookie : 0;
   if (c->dial) msub__dialer_connected(c);
   emit_connected(c, cookie);
   /* Our hello leaves with the first bytes of the session; what the peer speaks is learnt on the way. */
-  for (size_t i = 0; i < p->n_sess && !c->failed; i++)
+  for (size_t i = 0; i < p->n_sess && !c->failed && !c->spare; i++)
     msub__sess_start(&p->sess[i], c, (msub_bytes){ NULL, 0 });
-  if (!c->failed) msub__identify_ask(c);
+  if (!c->failed && !c->spare) msub__identify_ask(c);
   msub__conn_dirty(c);
 }
 

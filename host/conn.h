@@ -40,6 +40,7 @@ struct msub__conn {
   bool outbound, failed;
   bool admitted; /* inbound: its handshake is under way (gate.h) */
   bool hinted;   /* dialled on a hint */
+  bool spare;    /* both dialled at once, and the other connection is the one that stays: closed when no stream is left on it */
   bool credit;   /* a recv is outstanding */
   bool sending;
   bool over;     /* CLOSED was fetched: nothing goes in or out any more, what has come is still handled */
@@ -47,7 +48,7 @@ struct msub__conn {
   msub__peer *peer;                          /* once OPEN */
   struct msub__dial *dial;                   /* while it is the outcome of one */
   struct msub__keep *keep;                   /* kept by msub_host_keep */
-  uint64_t begun, heard_at, opened, sent_at; /* heard_at 0: nothing has come */
+  uint64_t begun, heard_at, opened, sent_at, spare_at; /* heard_at 0: nothing has come; spare_at: when a spare one is looked at */
   msub__timer timer; /* the handshake's deadline, later yamux's and the write timeout */
 
   struct msub__upgrade *up; /* until OPEN */

@@ -2,6 +2,7 @@
 #include <string.h>
 #include "host/exchange_state.h"
 #include "host/handlers.h"
+#include "host/identify.h"
 
 /* A handler of an older header is shorter: what it lacks is NULL. */
 static bool take_handler(const msub_stream_handler *from, msub_stream_handler *to) {
@@ -44,6 +45,7 @@ static int op_serve(void *x, const char *protocol, const msub_stream_handler *ha
     memmove(e->protos + at, e->protos + at + 1, (--e->n_protos - at) * sizeof *e->protos);
     unserve(h, p);
     msub__free(&h->mem, p, sizeof *p + p->n + 1);
+    msub__identify_changed(h);
     return MSUB_OK;
   }
   if (p || msub__handlers_own(h, id)) return MSUB_ERR_CLAIMED;
@@ -56,6 +58,7 @@ static int op_serve(void *x, const char *protocol, const msub_stream_handler *ha
   p->n = id.n;
   memcpy(p->text, id.p, id.n);
   e->protos[e->n_protos++] = p;
+  msub__identify_changed(h);
   return MSUB_OK;
 }
 

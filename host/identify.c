@@ -172,6 +172,42 @@ const msub__stream_ops msub__identify_push_ops = { .name = "identify push",
                                                    .on_fin = reading_fin,
                                                    .on_end = reading_end };
 
+static void tell_agreed(msub__stream *s, msub_bytes protocol) {
+  (void)protocol;
+  int err = answer(s);
+  if (err != MSUB_OK) {
+    msub__stream_reset(s, err);
+    return;
+  }
+  msub__stream_finish(s);
+  msub__stream_deadline(s, MSUB__IDENTIFY_NS);
+}
+
+static const msub__stream_ops tell_ops = { .name = "identify push", .on_agreed = tell_agreed };
+
+static void tell_all(msub__timer *t) {
+  msub_host *h = MSUB__OF(t, msub_host, push.timer);
+  h->push.told_at = h->now.mono_ns;
+  h->record_seq = (uint64_t)h->now.wall_ns > h->record_seq ? (uint64_t)h->now.wall_ns : h->record_seq + 1;
+  for (size_t i = 0; i < h->n_peers && !h->stopping; i++) {
+    const msub__peer *p = h->peers[i];
+    msub__conn *c = msub__peer_newest(p);
+    msub__stream *s;
+    if (!c || !p->known || !msub__identify_supports(p->known, msub_str(MSUB__IDENTIFY_PUSH_ID))) continue;
+    if (msub__stream_dial(c, msub_str(MSUB__IDENTIFY_PUSH_ID), &tell_ops, NULL, &s) == MSUB_OK) h->counts.pushes++;
+  }
+}
+
+/* After a pause for what changes together; not sooner after the last one than we would listen ourselves. */
+void msub__identify_changed(msub_host *h) {
+  if (h->n_peers == 0 || h->stopping || msub__timer_running(&h->push.timer)) return;
+  uint64_t at = msub__deadline(h->now.mono_ns, MSUB__HOST_PUSH_WAIT_NS);
+  uint64_t soonest = h->push.told_at ? msub__deadline(h->push.told_at, MSUB__IDENTIFY_PUSH_NS) : 0;
+  msub__timer_start(h->wheel, &h->push.timer, at > soonest ? at : soonest);
+}
+
+void msub__identify_init(msub_host *h) { msub__timer_init(&h->push.timer, tell_all); }
+
 /* ---- asking ---- */
 
 static void ask_agreed(msub__stream *s, msub_bytes protocol) {

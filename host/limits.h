@@ -13,6 +13,7 @@
 #define MSUB__HOST_IDENTIFY_INBOUND 4u    /* wire: identify requests of a connection answered at a time */
 #define MSUB__HOST_PUSH_INBOUND 4u        /* wire: pushes of a connection read at a time … */
 #define MSUB__HOST_PUSH_BURST 4u          /* … and in a row; then one per MSUB__IDENTIFY_PUSH_NS */
+#define MSUB__HOST_PUSH_WAIT_NS (1 * MSUB__S) /* work: before we push what changed; at most once per MSUB__IDENTIFY_PUSH_NS */
 #define MSUB__HOST_PING_INBOUND 2u        /* wire: the ping specification's figure */
 #define MSUB__HOST_PING_NS (10 * MSUB__S) /* work: our ping is given up */
 #define MSUB__HOST_PING_IDLE_NS (60 * MSUB__S) /* wire: a ping stream without a ping */
@@ -48,6 +49,8 @@
 #define MSUB__HOST_SPARE_BLOCKS 8u    /* work: record buffers kept for the next send */
 #define MSUB__HOST_LIVED_NS                                                                                  \
   (60 * MSUB__S) /* work: a connection that lived so long resets the back-off of its address */
+#define MSUB__HOST_AT_ONCE_NS (5 * MSUB__S) /* work: connections of both directions that open within it are one too many */
+#define MSUB__HOST_SPARE_NS (1 * MSUB__S)  /* work: then the spare one is looked at in these steps, ten times as long by who did not dial it */
 #define MSUB__HOST_WAITING                                                                                   \
   16u /* work: connections that wait for their handshake, times max_pending_inbound */
 #define MSUB__HOST_STALLED_NS                                                                                \

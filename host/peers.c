@@ -113,11 +113,13 @@ bool msub__peers_detach(msub__conn *c) {
 }
 
 msub__conn *msub__peer_newest(const msub__peer *p) {
+  msub__conn *spare = NULL;
   for (msub__node *n = p->conns.prev; n != &p->conns; n = n->prev) {
     msub__conn *c = MSUB__OF(n, msub__conn, of_peer);
-    if (!c->failed) return c;
+    if (!c->failed && !c->spare) return c;
+    if (!c->failed && !spare) spare = c;
   }
-  return NULL;
+  return spare;
 }
 
 msub__conn *msub__peer_oldest(const msub__peer *p) {

@@ -39,7 +39,7 @@ MSUB_MUST int msub__peers_attach(msub_host *h, msub__conn *c, msub_bytes id);
 /* The connection is gone, its streams have ended. Frees the peer with its last. Returns whether it was the
  * last. */
 bool msub__peers_detach(msub__conn *c);
-msub__conn *msub__peer_newest(const msub__peer *p); /* that has not failed; NULL: none */
+msub__conn *msub__peer_newest(const msub__peer *p); /* that has not failed, a spare one only if there is no other; NULL: none */
 msub__conn *msub__peer_oldest(const msub__peer *p);
 /* Ends all its connections. text: static. */
 void msub__peer_close(msub__peer *p, int err, const char *text);

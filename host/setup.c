@@ -11,6 +11,7 @@
 #include "host/filter.h"
 #include "host/gate.h"
 #include "host/hints.h"
+#include "host/identify.h"
 #include "host/lookup.h"
 #include "host/manager.h"
 #include "host/named.h"
@@ -232,6 +233,7 @@ int msub_host_new(const msub_host_opts *o, msub_host **out, const char **why) {
   msub__timer_init(&h->gate, msub__gate_fired);
   msub__exchange_init(h);
   msub__manager_init(h);
+  msub__identify_init(h);
   msub__tick(h);
   h->record_seq = (uint64_t)h->now.wall_ns;
   int err = make_parts(h, w);
@@ -278,6 +280,7 @@ static void release_conns(msub_host *h) {
   msub__dialer_fini(h);
   msub__manager_fini(h);
   msub__named_fini(h);
+  if (h->wheel) msub__timer_stop(h->wheel, &h->push.timer);
   msub__race_fini(h);
   msub__hints_fini(h);
   msub__peers_fini(h);

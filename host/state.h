@@ -181,6 +181,7 @@ struct msub_host {
   unsigned n_spare;
   uint64_t stream_seq;
   uint64_t record_seq;      /* of our signed peer record */
+  struct { msub__timer timer; uint64_t told_at; } push; /* identify.h */
   msub_multiaddr addr_view; /* of msub_host_peer_at */
   msub_host_counts counts;
 };

@@ -225,7 +225,7 @@ MSUB_API void msub_topic_pattern_free(msub_topic_pattern *p); /* NULL is fine */
   X(lane_dropped) X(slow_closed) X(verify_jobs) X(verify_full)                                                     \
   X(exchange_opened) X(exchange_served) X(exchange_waited) X(exchange_late) X(withdrawn)                                    \
   X(lookups) X(lookups_failed) X(dials_filtered) X(accepts_filtered)                                               \
-  X(hints) X(hints_dropped) X(hints_dialled) X(hints_connected) X(sought) X(found) X(trimmed)
+  X(hints) X(hints_dropped) X(hints_dialled) X(hints_connected) X(sought) X(found) X(trimmed) X(pushes)
 typedef struct msub_host_counts {
 #define MSUB_X(name) uint64_t name;
   MSUB_HOST_COUNTS(MSUB_X)

@@ -39,7 +39,7 @@ if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
     resets finish finished_early unserve freed inside no_memory)
   msub_host_cases(unit.found found CASES withdraw records foreign_record hint hints_off hint_of_dialled hint_addresses hint_flood star direct
     protect_inbound protect_outbound grace discovery trace metrics)
-  msub_host_cases(unit.manager manager CASES race race_flying race_addrs order rest tags trim trim_mesh trim_off min_peers)
+  msub_host_cases(unit.manager manager CASES race race_flying race_addrs order rest push at_once spare tags trim trim_mesh trim_off min_peers)
   msub_host_cases(unit.names names SOURCES ../support/dns_server.c CASES look_up spoilt hosts dial keep freed limits_answers limits_names
     limits_message limits_many limits_threads servers filter observed observed_wire)
   msub_host_cases(unit.host-bad host_bad CASES budget lengths multistream noise records yamux identify rpc)
