@@ -254,6 +254,27 @@ size_t world_plain_rpc(uint8_t *out, size_t cap, const char *topic, msub_bytes d
   msub_msg_view v = { .data = data, .topic = msub_str(topic), .present = MSUB_HAS_DATA | MSUB_HAS_TOPIC };
   return as_rpc(out, cap, &v);
 }
+void world_start_plain(world *w, const msub_router_ops *router) {
+  world_init(w, 1);
+  w->opts.sign = MSUB_STRICT_NO_SIGN;
+  world_start(w, router);
+}
+int world_plain(world *w, msub_session s, const char *topic, const char *data) {
+  static uint8_t frame[1 << 16];
+  return world_receive(w, s, (msub_bytes){ frame, world_plain_rpc(frame, sizeof frame, topic, msub_str(data)) });
+}
+void world_pass(world *w, uint64_t ns) {
+  for (uint64_t end = w->now.mono_ns + ns;;) {
+    uint64_t next = msub_next_deadline(w->e);
+    if (next > end) next = end;
+    if (next > w->now.mono_ns) {
+      w->now.wall_ns += (int64_t)(next - w->now.mono_ns);
+      w->now.mono_ns = next;
+    }
+    MUST(msub_advance(w->e, &w->now) == MSUB_OK);
+    if (w->now.mono_ns >= end && msub_next_deadline(w->e) > end) return;
+  }
+}
 size_t world_id_of_data(const msub_msg *m, uint8_t out[MSUB_MAX_ID]) {
   msub_bytes d = msub_data(m);
   size_t n = d.n < MSUB_MAX_ID ? d.n : MSUB_MAX_ID;

@@ -84,6 +84,11 @@ int world_subscribe(world *w, msub_session s, const char *topic, bool on);
 /* A signed message of the author with this seed, as an RPC; returns its length. */
 size_t world_signed_rpc(uint8_t *out, size_t cap, uint8_t author, uint64_t seqno, const char *topic, msub_bytes data);
 size_t world_plain_rpc(uint8_t *out, size_t cap, const char *topic, msub_bytes data);
+/* Anonymous messages, with this router (NULL: the default one). */
+void world_start_plain(world *w, const msub_router_ops *router);
+int world_plain(world *w, msub_session s, const char *topic, const char *data); /* one of them, received */
+/* So much time passes, both clocks, with a stop at each deadline. */
+void world_pass(world *w, uint64_t ns);
 size_t world_id_of_data(const msub_msg *m, uint8_t out[MSUB_MAX_ID]); /* the data, cut at 128 */
 extern const msub_channel_policy world_data_ids;
 #endif

@@ -149,18 +149,7 @@ static size_t sent_messages(msub_session s, const char *data) {
   }
   return n;
 }
-static void pass(uint64_t ns) {
-  for (uint64_t end_at = w.now.mono_ns + ns;;) {
-    uint64_t next = msub_next_deadline(w.e);
-    if (next > end_at) next = end_at;
-    if (next > w.now.mono_ns) {
-      w.now.wall_ns += (int64_t)(next - w.now.mono_ns);
-      w.now.mono_ns = next;
-    }
-    cr_assert_eq(msub_advance(w.e, &w.now), MSUB_OK);
-    if (w.now.mono_ns >= end_at && msub_next_deadline(w.e) > end_at) return;
-  }
-}
+static void pass(uint64_t ns) { world_pass(&w, ns); }
 
 Test(channel, admit) {
   msub_channel_policy p = base_policy();

@@ -11,25 +11,11 @@
 #define SEC 1000000000ull
 
 static world w;
+static void begin(const msub_router_ops *router) { world_start_plain(&w, router); }
+static int receive(msub_session s, const char *topic, const char *data) { return world_plain(&w, s, topic, data); }
+static void pass(uint64_t ns) { world_pass(&w, ns); }
 static uint8_t buf[1 << 16];
 
-static void begin(const msub_router_ops *router) {
-  world_init(&w, 1);
-  w.opts.sign = MSUB_STRICT_NO_SIGN;
-  world_start(&w, router);
-}
-static int receive(msub_session s, const char *topic, const char *data) {
-  return world_receive(&w, s, (msub_bytes){ buf, world_plain_rpc(buf, sizeof buf, topic, msub_str(data)) });
-}
-static void pass(uint64_t ns) {
-  for (uint64_t end = w.now.mono_ns + ns;;) {
-    uint64_t next = msub_next_deadline(w.e);
-    if (next > end) next = end;
-    if (next > w.now.mono_ns) w.now.mono_ns = next;
-    cr_assert_eq(msub_advance(w.e, &w.now), MSUB_OK);
-    if (w.now.mono_ns >= end && msub_next_deadline(w.e) > end) return;
-  }
-}
 static msub_bytes id_of(uint8_t seed) {
   static msub_peer_id ids[256];
   ids[seed] = world_peer_id(seed);
