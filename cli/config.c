@@ -37,6 +37,10 @@
   X(TEXT, heartbeat, "mesh.heartbeat", "--heartbeat")                                                              \
   X(BOOL, px, "mesh.px", "--px")                                                                                   \
   X(TEXT, gater, "mesh.gater", "--gater")
+#define METRICS(X)                                                                                                 \
+  X(TEXT, listen, "metrics.listen", "--metrics")                                                                   \
+  X(LIST, hosts, "metrics.hosts", "--metrics-host")                                                                \
+  X(BOOL, open_to_network, "metrics.open_to_network", "--metrics-open-to-network")
 #define LOG(X)                                                                                                     \
   X(TEXT, level, "log.level", "--log")                                                                             \
   X(TEXT, format, "log.format", "--log-format")
@@ -48,6 +52,9 @@ typedef struct file_mesh {
 #define X(kind, m, k, o) MEMBER_##kind(m)
   MESH(X)
 } file_mesh;
+typedef struct file_metrics {
+  METRICS(X)
+} file_metrics;
 typedef struct file_modules {
 #define M(m) char *m;
   LOG_MODULES(M)
@@ -60,6 +67,7 @@ typedef struct file_log {
 typedef struct file_config {
   TOP(X)
   file_mesh *mesh;
+  file_metrics *metrics;
   file_log *log;
 } file_config;
 #undef X
@@ -74,6 +82,9 @@ static const cyaml_schema_value_t item = { CYAML_VALUE_STRING(CYAML_FLAG_POINTER
 #define X(kind, m, k, o) FIELD_##kind(file_mesh, m, &k[sizeof "mesh." - 1])
 static const cyaml_schema_field_t mesh_fields[] = { MESH(X) CYAML_FIELD_END };
 #undef X
+#define X(kind, m, k, o) FIELD_##kind(file_metrics, m, &k[sizeof "metrics." - 1])
+static const cyaml_schema_field_t metrics_fields[] = { METRICS(X) CYAML_FIELD_END };
+#undef X
 #define X(m) CYAML_FIELD_STRING_PTR(#m, MAYBE, file_modules, m, 0, VALUE_BYTES),
 static const cyaml_schema_field_t module_fields[] = { LOG_MODULES(X) CYAML_FIELD_END };
 #undef X
@@ -82,6 +93,7 @@ static const cyaml_schema_field_t log_fields[] = { LOG(X) CYAML_FIELD_MAPPING_PT
 #undef X
 #define X(kind, m, k, o) FIELD_##kind(file_config, m, k)
 static const cyaml_schema_field_t top_fields[] = { TOP(X) CYAML_FIELD_MAPPING_PTR("mesh", MAYBE, file_config, mesh, mesh_fields),
+                                                   CYAML_FIELD_MAPPING_PTR("metrics", MAYBE, file_config, metrics, metrics_fields),
                                                    CYAML_FIELD_MAPPING_PTR("log", MAYBE, file_config, log, log_fields), CYAML_FIELD_END };
 #undef X
 static const cyaml_schema_value_t schema = { CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, file_config, top_fields) };
@@ -130,6 +142,9 @@ static void collect(config *k) {
 #undef X
 #define X(kind, m, key, option) ENTRY_##kind(f->mesh, m, key, option)
   MESH(X)
+#undef X
+#define X(kind, m, key, option) ENTRY_##kind(f->metrics, m, key, option)
+  METRICS(X)
 #undef X
 #define X(kind, m, key, option) ENTRY_##kind(f->log, m, key, option)
   LOG(X)
@@ -295,7 +310,7 @@ static void print_log(shown *s, const option_row *rows) {
 void config_print(const option_row *rows) {
   shown s = { 0 };
 #define X(kind, m, key, option) if (strcmp(option, "--log") != 0) print_entry(&s, rows, key, option);
-  TOP(X) MESH(X) LOG(X)
+  TOP(X) MESH(X) METRICS(X) LOG(X)
 #undef X
   print_log(&s, rows);
 }

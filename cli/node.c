@@ -322,6 +322,7 @@ int node_open(node *n, const text_list *topics, bool publish_only) {
   o.transport = n->transport;
   o.dns.server = n->dns_server;
   o.engine.sign = n->sign;
+  o.engine.topic_counts = n->topic_counts;
   o.ud = n;
   o.on_message = heard;
   o.on_event = happened;

@@ -14,7 +14,7 @@ struct node {
   const char *key_file;
   const char *sign_name, *transport;
   msub_sign_policy sign; /* of sign_name and anonymous, by node_check */
-  bool anonymous, json;
+  bool anonymous, json, topic_counts;
   unsigned verbose;
   log_rules log;    /* the level is that of verbose, unless log_given */
   bool log_given, log_changes; /* log_changes: rules may change, or clients of the socket ask for lines */

@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/config.h"
 #include "cli/events.h"
+#include "cli/http.h"
 #include "cli/local.h"
 #include "cli/node.h"
 #include <errno.h>
@@ -35,6 +36,8 @@ typedef struct run_state {
   char **argv;
   config *base, *latest; /* of the start, whose values are used as long as the node runs; of the last SIGHUP */
   int reload_fd;
+  http_options metrics;
+  http *http;
 } run_state;
 
 static bool heard(node *n, size_t topic, const msub_msg *m, msub_bytes from) {
@@ -244,6 +247,12 @@ static option_row *make_rows(node *n, run_state *r) {
       "Serve programs on this machine there (mode 0600): meshsub pub,\n"
       "sub, peers, topics, mesh, connect, disconnect, log, state.",
       &r->socket_path, 0, 0, NULL },
+    { "--metrics", 0, OPT_TEXT, "IP:PORT", "Serve metrics for Prometheus there: GET /metrics. On loopback,\n"
+      "unless --metrics-open-to-network.", &r->metrics.listen, 0, 0, NULL },
+    { "--metrics-host", 0, OPT_LIST, "NAME", "A name that a request may have for its Host, besides the address\n"
+      "and localhost. Repeatable.", &r->metrics.hosts, 0, 0, NULL },
+    { "--metrics-open-to-network", 0, OPT_FLAG, NULL, "Let --metrics be reached from other machines, by anybody.",
+      &r->metrics.open_to_network, 0, 0, NULL },
     { "--trace-to", 0, OPT_TEXT, "ADDR",
       "Send all that happens to a collector, with /p2p/ID, as\n"
       "go-libp2p-pubsub's remote tracer does.",
@@ -302,6 +311,7 @@ static int read_all(node *n, run_state *r, const option_row *rows, const config 
   if (code < 0 && r->publish) list_add(&r->topics, r->publish);
   if (code < 0 && !node_has_way(n)) list_add(&n->listen, "/ip4/127.0.0.1/tcp/0");
   if (code < 0) code = make_log(n, r);
+  if (code < 0) code = http_check(n->cmd, &r->metrics);
   return code < 0 ? node_check(n, &r->topics) : code;
 }
 
@@ -366,6 +376,7 @@ static void reload(node *n, run_state *r) {
   node_close(&next);
   free(wanted.topics.v);
   free(wanted.log_levels.v);
+  free(wanted.metrics.hosts.v);
   free(rows);
 }
 
@@ -390,13 +401,14 @@ static bool took_byte(int fd) {
   return read(fd, bytes, sizeof bytes) > 0; /* several signals are one */
 }
 
-static uint64_t next_time(const node *n, uint64_t until) {
-  uint64_t at = n->local ? server_deadline(local_server(n->local)) : MSUB_NEVER;
+static uint64_t next_time(const node *n, const run_state *r, uint64_t until) {
+  uint64_t at = n->local ? server_deadline(local_server(n->local)) : MSUB_NEVER, of_http = r->http ? server_deadline(http_server(r->http)) : MSUB_NEVER;
+  if (of_http < at) at = of_http;
   return at < until ? at : until;
 }
 
 static int run(node *n, run_state *r) {
-  struct pollfd fds[4 + SERVER_FDS] = { { 0 }, { .fd = n->stop_fd, .events = POLLIN }, { .fd = -1, .events = POLLIN },
+  struct pollfd fds[4 + 2 * SERVER_FDS] = { { 0 }, { .fd = n->stop_fd, .events = POLLIN }, { .fd = -1, .events = POLLIN },
                                          { .fd = r->reload_fd, .events = POLLIN } };
   uint64_t until = r->limited ? mono_ns() + r->seconds * 1000000000 : MSUB_NEVER;
   for (;;) {
@@ -412,8 +424,10 @@ static int run(node *n, run_state *r) {
       fds[2].fd = all_out && !r->in.end ? STDIN_FILENO : -1;
     }
     size_t n_local = n->local ? server_fds(local_server(n->local), fds + 4) : 0;
-    wait_and_turn(n->host, fds, 4 + n_local, !all_out && node_queued(n) < QUEUED_MAX ? 0 : next_time(n, until));
+    size_t n_http = r->http ? server_fds(http_server(r->http), fds + 4 + n_local) : 0;
+    wait_and_turn(n->host, fds, 4 + n_local + n_http, !all_out && node_queued(n) < QUEUED_MAX ? 0 : next_time(n, r, until));
     if (n->local) server_turn(local_server(n->local), fds + 4, n_local);
+    if (r->http) server_turn(http_server(r->http), fds + 4 + n_local, n_http);
     if (r->trace_peer) msub_trace_peer_turn(r->trace_peer);
     if (fds[3].revents && took_byte(r->reload_fd)) reload(n, r);
     if (!flush_out(n->cmd->program, stdout)) {
@@ -431,6 +445,7 @@ static int run(node *n, run_state *r) {
 static int open_and_run(node *n, run_state *r) {
   int code = node_open(n, &r->topics, false);
   if (code < 0 && r->socket_path) code = local_open(n, r->socket_path, &n->local);
+  if (code < 0 && r->metrics.listen) code = http_open(n, &r->metrics, &r->http);
   if (code >= 0) return code;
   for (size_t i = 0; r->publish && i < n->n_topics; i++)
     if (strcmp(n->names[i], r->publish) == 0) r->publish_topic = i;
@@ -462,14 +477,17 @@ int cmd_node(int argc, char **argv) {
   if (r.collector) n.on_host = collector_open;
   if (code < 0 && r.trace_path) code = trace_open(&n, &r);
   if (code < 0 && r.base && (r.reload_fd = reload_signals()) < 0) code = EXIT_FAILED;
+  n.topic_counts = r.metrics.listen != NULL;
   n.log_changes = r.socket_path || r.base || n.log_given;
   if (code < 0) code = open_and_run(&n, &r);
+  http_close(r.http);
   node_close(&n);
   collector_close(&n, &r);
   int trace_code = trace_close(&n, &r);
   if (code == EXIT_OK && trace_code >= 0) code = trace_code;
   free(r.topics.v);
   free(r.log_levels.v);
+  free(r.metrics.hosts.v);
   origins_begin(NULL);
   if (r.latest != r.base) config_free(r.latest);
   config_free(r.base);

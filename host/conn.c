@@ -228,6 +228,7 @@ static void close_open(msub__conn *c) {
   *(c->outbound ? &h->outbound : &h->inbound) -= 1;
   (void)msub__yamux_close(c->yamux, MSUB_ERR_CLOSED);
   h->counts.connections_closed++;
+  msub__count_by(h->counts.closed_by, c->why);
   msub__keep *keep = c->keep;
   msub__peer *p = c->peer;
   bool last = msub__peers_detach(c);
@@ -248,6 +249,7 @@ static void close_pending(msub__conn *c) {
   if (c->state == MSUB__CONN_DIALING && c->why == MSUB_OK) c->why = MSUB_ERR_CLOSED;
   if (c->state != MSUB__CONN_DIALING) {
     h->counts.handshakes_failed++;
+    msub__count_by(h->counts.handshakes_failed_by, c->why);
     MSUB__LOG(h->log, MSUB_LOG_DEBUG, "host", "a handshake failed: %s", c->text);
     bool blames = c->why == MSUB_ERR_CRYPTO || c->why == MSUB_ERR_MALFORMED || c->why == MSUB_ERR_UNSUPPORTED;
     if (blames)

@@ -13,6 +13,7 @@
 
 static void tell_failed(msub_host *h, const msub__dial *d, int err, const char *text) {
   h->counts.dial_failed++;
+  msub__count_by(h->counts.dial_failed_by, err);
   msub_host_event ev = { .kind = MSUB_EV_DIAL_FAILED,
                          .peer_id = msub_peer_id_bytes(&d->expect),
                          .addr = { d->addr.bytes, d->addr.n },
@@ -217,6 +218,7 @@ void msub__dialer_over(msub_host *h, const msub__dial *d, int err, const char *t
 static void failed(msub_host *h, msub__dial *d, int err, const char *text) {
   if (d->race) {
     h->counts.dial_failed++;
+    msub__count_by(h->counts.dial_failed_by, err);
     MSUB__LOG(h->log, MSUB_LOG_DEBUG, "host", "an address of a peer cannot be reached: %s", text);
     msub__race_failed(d->race, &d->at, err, text);
   }

@@ -29,12 +29,29 @@ static tally count(const msub_host *h, msub_bytes ip) {
   return t;
 }
 
+/* Why a connection is refused: one of MSUB_HOST_REFUSALS each. */
+static const char why_stopping[] = "the host is stopping";
+static const char why_inbound[] = "too many inbound connections";
+static const char why_address[] = "too many connections from this address";
+static const char why_network[] = "too many connections from this network";
+static const char why_unfinished_network[] = "too many unfinished connections from this network";
+static const char why_cooldown[] = "the address is in cool-down";
+static const char why_unfinished[] = "too many unfinished connections";
+static const char why_filter[] = MSUB__FILTER_WHY;
+
+void msub__gate_refused(msub_host *h, const char *why) {
+  static const char *const why_memory = NULL;
+#define MSUB_X(name) if (why == why_##name) h->counts.refused.name++;
+  MSUB_HOST_REFUSALS(MSUB_X)
+#undef MSUB_X
+}
+
 static const char *by_address(const msub_host *h, msub_bytes ip) {
   if (ip.n == 0 || (!h->o.count_loopback && msub__ip_loopback(ip))) return NULL;
   tally t = count(h, ip);
-  if (t.ip >= h->o.max_per_ip) return "too many connections from this address";
-  if (t.net >= h->o.max_per_net) return "too many connections from this network";
-  if (t.pending_net >= PENDING_PER_NET) return "too many unfinished connections from this network";
+  if (t.ip >= h->o.max_per_ip) return why_address;
+  if (t.net >= h->o.max_per_net) return why_network;
+  if (t.pending_net >= PENDING_PER_NET) return why_unfinished_network;
   return NULL;
 }
 
@@ -77,14 +94,14 @@ void msub__gate_fired(msub__timer *t) {
 const char *msub__gate_accept(msub_host *h, const msub__tr_addr *remote) {
   msub_bytes ip = msub__ip(remote);
   uint64_t most = msub__sat_mul_u64(h->o.max_pending_inbound, MSUB__HOST_WAITING);
-  if (h->stopping) return "the host is stopping";
-  if (h->inbound >= h->o.max_inbound && !msub__protect_spare(h, false)) return "too many inbound connections";
-  if (!msub__ipfilter_allows(h, remote, MSUB__FILTER_ACCEPT)) return MSUB__FILTER_WHY;
+  if (h->stopping) return why_stopping;
+  if (h->inbound >= h->o.max_inbound && !msub__protect_spare(h, false)) return why_inbound;
+  if (!msub__ipfilter_allows(h, remote, MSUB__FILTER_ACCEPT)) return why_filter;
   const char *why = by_address(h, ip);
   if (why) return why;
   if (msub_allows(h->engine, (msub_bytes){ NULL, 0 }, ip, &h->now, NULL) == MSUB_ERR_REFUSED)
-    return "the address is in cool-down";
-  if (h->pending_in >= most && !evict_silent(h)) return "too many unfinished connections";
+    return why_cooldown;
+  if (h->pending_in >= most && !evict_silent(h)) return why_unfinished;
   return NULL;
 }
 

@@ -11,6 +11,8 @@
 
 /* A connection was accepted. NULL: it may stay; else why not (static). */
 const char *msub__gate_accept(msub_host *h, const msub__tr_addr *remote);
+/* Counts, by the rule, what it answered; NULL: the connection was let in, and there was no memory for it. */
+void msub__gate_refused(msub_host *h, const char *why);
 /* Bytes of c came. false: it is parked, and is read later. */
 bool msub__gate_handshake(msub__conn *c);
 /* c is not pending any more. */

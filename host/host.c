@@ -87,6 +87,7 @@ static void accepted(msub_host *h, const msub__tr_event *ev) {
   const char *why = msub__gate_accept(h, &ev->remote);
   if (why || msub__conn_new(h, ev->conn, false, &c) != MSUB_OK) {
     h->counts.accept_refused++;
+    msub__gate_refused(h, why);
     MSUB__LOG(h->log, MSUB_LOG_DEBUG, "host", "a connection was refused: %s", why ? why : "out of memory");
     h->tr->close(h->tr_self, ev->conn);
     return;

@@ -198,6 +198,9 @@ static inline void msub__leave(msub_host *h) { h->in_engine--; }
 /* The time argument of a deferred call that may come from either side. */
 static inline const msub_now *msub__engine_now(const msub_host *h) { return h->in_engine ? NULL : &h->now; }
 
+/* One more of this error (any int). */
+static inline void msub__count_by(uint64_t counts[MSUB_HOST_ERRORS], int err) { counts[err <= 0 && err > -MSUB_HOST_ERRORS ? -err : -MSUB_ERR_INVAL]++; }
+
 void msub__emit(msub_host *h, const msub_host_event *ev);
 /* A fault below the engine. Not from inside the engine. */
 void msub__report(msub_host *h, msub_bytes peer_id, const msub__tr_addr *at, int reason, unsigned weight);

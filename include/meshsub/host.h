@@ -226,11 +226,21 @@ MSUB_API void msub_topic_pattern_free(msub_topic_pattern *p); /* NULL is fine */
   X(exchange_opened) X(exchange_served) X(exchange_waited) X(exchange_late) X(withdrawn)                                    \
   X(lookups) X(lookups_failed) X(dials_filtered) X(accepts_filtered)                                               \
   X(hints) X(hints_dropped) X(hints_dialled) X(hints_connected) X(sought) X(found) X(trimmed) X(pushes)
+/* Which rule refused an accepted connection; accept_refused is their sum. */
+#define MSUB_HOST_REFUSALS(X) X(stopping) X(inbound) X(filter) X(address) X(network) X(unfinished_network) X(cooldown) X(unfinished) X(memory)
+#define MSUB_HOST_ERRORS 16 /* MSUB_OK … MSUB_ERR_IO, as -err */
 typedef struct msub_host_counts {
 #define MSUB_X(name) uint64_t name;
   MSUB_HOST_COUNTS(MSUB_X)
 #undef MSUB_X
   uint64_t connections, half_open, streams; /* now */
+  struct {
+#define MSUB_X(name) uint64_t name;
+    MSUB_HOST_REFUSALS(MSUB_X)
+#undef MSUB_X
+  } refused;
+  /* connections_closed, handshakes_failed and dial_failed by the error, [-err]; [0]: this side ended it in order. */
+  uint64_t closed_by[MSUB_HOST_ERRORS], handshakes_failed_by[MSUB_HOST_ERRORS], dial_failed_by[MSUB_HOST_ERRORS];
 } msub_host_counts;
 MSUB_API const msub_host_counts *msub_host_count(msub_host *h);
 

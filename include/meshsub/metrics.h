@@ -12,7 +12,9 @@
  *   TOPICS   {topic}: topic_subscription_status, topic_peers_counts, mesh_peer_counts, topic_cached; with msub_engine_opts.topic_counts
  *            those of MSUB_TOPIC_COUNTS as well
  *   HOST     host_<name>_total for every name of MSUB_HOST_COUNTS; host_connections, host_half_open, host_streams;
- *            gossipsub_queue_bytes{lane}
+ *            gossipsub_queue_bytes{lane}; host_accepts_refused_total{reason} for every name of MSUB_HOST_REFUSALS;
+ *            host_disconnects_total{reason}, host_handshake_failures_total{reason}, host_dial_failures_total{reason} by error: the names of
+ *            base.h in lower case without MSUB_ERR_, and "ok"
  *
  * Threads: the engine's. Re-entry: also from a callback, except for TOPICS. */
 #ifndef MESHSUB_METRICS_H

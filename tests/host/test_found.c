@@ -679,6 +679,9 @@ static void on_state_session(void *ud, const msub_state_session *s) {
   for (unsigned l = 0; l < MSUB_LANES; l++) state_queued += s->queued[l];
 }
 
+static bool dial_is_over(void *ud) { return msub_host_count(((node *)ud)->host)->dial_failed == 1; }
+static bool alone(void *ud) { return msub_host_count(((node *)ud)->host)->connections == 0; }
+
 /* Every counter of the host has a metric, and what waits in lanes is the same in metrics, state and peer list. */
 static void test_metrics(void) {
   node a, b, *pair[2] = { &a, &b };
@@ -698,6 +701,10 @@ static void test_metrics(void) {
   counters++;
   MSUB_HOST_COUNTS(MSUB_X)
 #undef MSUB_X
+#define MSUB_X(name) counters++;
+  MSUB_HOST_REFUSALS(MSUB_X)
+#undef MSUB_X
+  counters += 3 * MSUB_HOST_ERRORS;
   CHECK(metric_named(&a, MSUB_METRICS_HOST, NULL, &v) == counters + 3 + MSUB_LANES && strcmp(last_name, "gossipsub_queue_bytes") == 0);
   metric_named(&a, MSUB_METRICS_HOST, "host_bytes_out_total", &v);
   CHECK(v > 0 && v == c->bytes_out);
@@ -712,6 +719,16 @@ static void test_metrics(void) {
   msub_host_peer p;
   MUST(msub_host_peer_at(a.host, 0, &p));
   CHECK(p.queued_bytes == v);
+  /* A dial that fails, a connection that ends: each has its reason, and the reasons add up. */
+  MUST(msub_host_dial(a.host, "/ip4/127.0.0.1/tcp/1", 1));
+  WAIT(pair, dial_is_over, &a);
+  CHECK(c->dial_failed == 1 && c->dial_failed_by[-MSUB_ERR_REFUSED] == 1);
+  MUST(msub_host_disconnect(a.host, msub_host_peer_id(b.host)));
+  WAIT(pair, alone, &a);
+  metric_named(&a, MSUB_METRICS_HOST, "host_disconnects_total", &v);
+  CHECK(v == 1 && c->connections_closed == 1);
+  metric_named(&a, MSUB_METRICS_HOST, "host_dial_failures_total", &v);
+  CHECK(v == 1);
   node_free(&a);
   node_free(&b);
 }

@@ -13,6 +13,9 @@ if(MSUB_BUILD_TESTS AND MSUB_PYTHON3 AND TARGET meshsub-cli)
   add_test(NAME unit.cli-config
     COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_config.py" $<TARGET_FILE:meshsub-cli> "${CMAKE_SOURCE_DIR}/docs/cli.md")
   set_tests_properties(unit.cli-config PROPERTIES LABELS "quick;unit" TIMEOUT 120 RESOURCE_LOCK net ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+  add_test(NAME unit.cli-http
+    COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_http.py" $<TARGET_FILE:meshsub-cli> "${CMAKE_SOURCE_DIR}/docs/operations.md")
+  set_tests_properties(unit.cli-http PROPERTIES LABELS "quick;unit" TIMEOUT 120 RESOURCE_LOCK net ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
   add_test(NAME unit.cli-params
     COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_params.py" $<TARGET_FILE:meshsub-cli> "${CMAKE_SOURCE_DIR}/examples/profiles")
   set_tests_properties(unit.cli-params PROPERTIES LABELS "quick;unit" TIMEOUT 120 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
