@@ -15,7 +15,10 @@ static void back_off(msub_router *r, msub_session s, msub_topic t, uint64_t seco
 }
 
 void msub__gs_pruned(msub_router *r, msub_session s, const msub_ctl *c) {
-  bool parity = msub__gs_of(r)->parity;
+  bool parity = msub__gs_of(r)->parity, px = false;
+  for (uint32_t i = 0; i < c->n && !px; i++) px = c->e[i].kind == MSUB_C_PRUNE && c->e[i].n_px;
+  /* By the score that it has before the PRUNE: what it owes to the mesh when it leaves does not count yet. */
+  px = px && msub__gs_score_is(r, s, msub__gs_thresholds_of(r)->accept_px);
   for (uint32_t i = 0; i < c->n; i++) {
     const msub_ctl_entry *e = &c->e[i];
     if (e->kind != MSUB_C_PRUNE) continue;
@@ -27,6 +30,6 @@ void msub__gs_pruned(msub_router *r, msub_session s, const msub_ctl *c) {
       msub__gs_score_prune(r, s, t);
     }
     back_off(r, s, t, e->backoff_s);
-    if (e->n_px && msub__gs_score_is(r, s, msub__gs_thresholds_of(r)->accept_px)) msub__gs_px_take(r, e);
+    if (px && e->n_px) msub__gs_px_take(r, e);
   }
 }

@@ -140,6 +140,8 @@ class Script:
         self.peers = self.make_peers()
         self.names = [n for group in self.peers for n in group[0]]
         self.up, self.deaf, self.blocked = set(), set(), {}  # connected; without a stream to us; until when
+        self.older = {n for group in self.peers if group[1] != "/meshsub/1.3.0" for n in group[0]}
+        self.met, self.back, self.extended = set(), set(), set()  # connected before; again; announced extensions
         self.gone = {}  # the heartbeat in which a peer went
         self.direct = set(self.config.get("direct", []))
 
@@ -302,6 +304,15 @@ class Script:
     def add(self, *step):
         self.steps.append([self.t, *step])
 
+    def keep_ext(self, names, rpc):
+        """The reference keeps what a peer older than v1.3 announced in its first RPC, even if nothing, for ever, and blames the same in
+        a later connection; here it ends with the stream. Such a peer announces extensions in its first connection or comes back."""
+        if rpc and "ext" in rpc:
+            if self.older & self.back & set(names):
+                del rpc["ext"]
+            else:
+                self.extended.update(names)
+
     def listening(self):
         return sorted(self.up - self.deaf)
 
@@ -309,13 +320,17 @@ class Script:
         for n in names:
             self.up.add(n)
             self.deaf.discard(n)
+        self.back |= self.met & set(names)
+        self.met.update(names)
         rpc = self.rpc(first=True)
+        self.keep_ext(names, rpc)
         self.add("connect", names, *([rpc] if rpc else []))
 
     def step(self):
         d = self.d
         # What was counted of a peer in a heartbeat is the connection's here, the peer's there: who goes comes back after the next.
-        down = [n for n in self.names if n not in self.up and self.gone.get(n, -1) < (self.t - 100) // 1000]
+        down = [n for n in self.names if n not in self.up and self.gone.get(n, -1) < (self.t - 100) // 1000
+                and n not in self.older & self.extended]
         talk = self.listening()
         may = [("state", 1.5), ("publish", 3)]
         if down:
@@ -346,6 +361,9 @@ class Script:
                 rpc["prune"] = [[t, s, px[:most]] for t, s, px in rpc.get("prune", [])]
                 if not rpc["prune"]:
                     del rpc["prune"]
+            self.keep_ext(names, rpc)
+            if not rpc:
+                rpc["subs"] = [["t", True]]
             self.add("rpc", names if len(names) > 1 else names[0], rpc)
         elif op == "publish":
             topic = d.weighted([("t", 5), ("u", 4), ("v", 2)])

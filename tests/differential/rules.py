@@ -109,19 +109,6 @@ def published_to_nobody(case, why):
     return now == [(found[2] == "unexpected", True)] and fanout_of_nobody(case, t, topic)
 
 
-def old_extensions(case, why):
-    """A peer older than v1.3 that announces extensions, and has been here before: both sides know different ones of it."""
-    found = re.match(r"at (\d+): (?:(?:unexpected|missing): (?:test_ext_received|partial_received) (\w+)\b|(\w+) has score )", why)
-    if not found:
-        return False
-    peer = found[2] or found[3]
-    if not any(peer in names and protocol != "/meshsub/1.3.0" for names, protocol, *_ in case["peers"]):
-        return False
-    before = [s for s in case["script"] if s[0] <= int(found[1]) and len(s) > 2 and peer in (s[2] if isinstance(s[2], list) else [s[2]])]
-    said = any(len(s) > 3 and isinstance(s[3], dict) and "ext" in s[3] for s in before)
-    return said and sum(s[1] == "connect" for s in before) > 1
-
-
 def partial_without_joining(case, why):
     """A partial message of a topic that the node has a handle of, and has not joined."""
     found = re.match(r"at (\d+): missing: partial_received \w+ (\w+) ", why)
@@ -144,9 +131,6 @@ RULES = [
     Rule("message to the fanout of nobody", None, published_to_nobody,
          "nor is anything sent to such a fanout when the topic is announced again before the heartbeat: it is filled anew",
          "gossipsub.md 5.2, 'a topic entry without peers and without local interest does not exist'"),
-    Rule("old extensions", None, old_extensions,
-         "what a peer announced ends with the stream that carried it; the reference keeps it for ever if the protocol is older than v1.3",
-         "include/meshsub/gossipsub.h, msub_gossipsub_extensions; OnClosedIncomingStream in gossipsub.go v0.19.0"),
     Rule("partial without joining", None, partial_without_joining, "partial messages are for those who joined the topic",
          "include/meshsub/partial.h"),
     Rule("fanout of nobody", None, nobody_left, "a topic that no peer has announced any more has no fanout, without waiting for the heartbeat",

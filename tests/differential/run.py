@@ -132,9 +132,20 @@ def valid(case):
         return False
     if not (p["Dout"] < p["Dlo"] and p["Dout"] < p["D"] // 2 or p["D"] == p["Dhi"] == 0):
         return False
+    older = {n for group in case["peers"] if group[1] != "/meshsub/1.3.0" for n in group[0]}
+    met, back, extended = set(), set(), set()
     for step in case["script"]:
         op, what = step[1], step[2] if len(step) > 2 else None
         names = what if isinstance(what, list) else [what]
+        if op == "connect":
+            back |= met & set(names)
+            met.update(names)
+        if op == "connect" and older & extended & set(names):
+            return False
+        if op in ("connect", "rpc") and len(step) > 3 and "ext" in step[3]:
+            if older & back & set(names):
+                return False
+            extended.update(names)
         if op == "connect":
             if any(n in up for n in names):
                 return False
