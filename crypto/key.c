@@ -105,6 +105,21 @@ static int import_other(msub_key_type type, msub_bytes data, msub_key **out) {
   return rc;
 }
 
+int msub_key_generate_type(msub_key_type type, unsigned rsa_bits, msub_key **out) {
+  *out = NULL;
+  if (type == MSUB_KEY_ED25519) return msub_key_generate(out);
+  if (type != MSUB_KEY_RSA && type != MSUB_KEY_SECP256K1 && type != MSUB_KEY_ECDSA) return MSUB_ERR_INVAL;
+  if (rsa_bits == 0) rsa_bits = MSUB_RSA_BITS_MIN;
+  if (type == MSUB_KEY_RSA && (rsa_bits < MSUB_RSA_BITS_MIN || rsa_bits > MSUB_RSA_BITS_MAX || rsa_bits % 8)) return MSUB_ERR_INVAL;
+  if (sodium_init() < 0) return MSUB_ERR_IO;
+  uint8_t data[PRIVATE_KEY_MAX];
+  size_t n = sizeof data;
+  int rc = msub__private_generate(type, rsa_bits, data, &n);
+  if (rc == MSUB_OK) rc = import_other(type, (msub_bytes){ data, n }, out);
+  sodium_memzero(data, sizeof data);
+  return rc;
+}
+
 int msub_key_import(msub_bytes private_protobuf, msub_key **out) {
   uint64_t memory[(PRIVATE_KEY_MAX + 512) / 8];
   msub__arena arena;

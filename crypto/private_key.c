@@ -3,7 +3,9 @@
 #include "crypto/private_key.h"
 #include <limits.h>
 #include <openssl/err.h>
+#include <openssl/ec.h>
 #include <openssl/evp.h>
+#include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <secp256k1.h>
 #include <sodium.h>
@@ -52,6 +54,23 @@ int msub__private_import(msub_key_type type, msub_bytes data, msub__private *out
                                       : import_pkey(type == MSUB_KEY_RSA ? EVP_PKEY_RSA : EVP_PKEY_EC, type, data, out, public_data, n);
   ERR_clear_error();
   if (rc != MSUB_OK) msub__private_free(out);
+  return rc;
+}
+
+int msub__private_generate(msub_key_type type, unsigned rsa_bits, uint8_t *data, size_t *n) {
+  if (type == MSUB_KEY_SECP256K1) {
+    if (*n < 32) return MSUB_ERR_LIMIT;
+    do randombytes_buf(data, 32);
+    while (!secp256k1_ec_seckey_verify(secp256k1_context_static, data)); /* one in 2^127 is none */
+    *n = 32;
+    return MSUB_OK;
+  }
+  EVP_PKEY *pkey = type == MSUB_KEY_RSA ? EVP_RSA_gen(rsa_bits) : EVP_EC_gen("P-256");
+  int len = pkey ? i2d_PrivateKey(pkey, NULL) : 0, rc = len > 0 ? MSUB_OK : MSUB_ERR_CRYPTO;
+  if (rc == MSUB_OK && (size_t)len > *n) rc = MSUB_ERR_LIMIT;
+  if (rc == MSUB_OK) *n = (size_t)i2d_PrivateKey(pkey, &data);
+  EVP_PKEY_free(pkey);
+  ERR_clear_error();
   return rc;
 }
 

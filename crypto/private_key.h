@@ -12,6 +12,8 @@ typedef struct msub__private {
 /* From the data of a PrivateKey. secret (32 bytes): filled for secp256k1. public_data: the data of its PublicKey, *n on entry its room.
  * MALFORMED, UNSUPPORTED (length or curve), CRYPTO (its halves do not belong together), NOMEM. */
 MSUB_MUST int msub__private_import(msub_key_type type, msub_bytes data, msub__private *out, uint8_t secret[32], uint8_t *public_data, size_t *n);
+/* The data of a PrivateKey of a new key: RSA of that many bits, ECDSA on P-256, secp256k1. *n on entry the room. NOMEM, CRYPTO, LIMIT: too little room. */
+MSUB_MUST int msub__private_generate(msub_key_type type, unsigned rsa_bits, uint8_t *data, size_t *n);
 void msub__private_free(msub__private *k);
 /* The data again; length, writes when cap suffices. 0: no memory. */
 size_t msub__private_export(const msub__private *k, const uint8_t secret[32], uint8_t *out, size_t cap);

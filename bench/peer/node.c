@@ -57,8 +57,11 @@ const char *node_config(config *c, const json_t *q) {
   *c = (config){ .listen = "/ip4/127.0.0.1/tcp/0", .transport = text_of(q, "transport", NULL) };
   const char *why = config_policy(c, q);
   if (why) return why;
-  if (strcmp(text_of(q, "key_type", "ed25519"), "ed25519") != 0 && !json_object_get(q, "key"))
-    return "key_type: only ed25519 keys are made; give another one as key";
+  static const char *const types[] = { "rsa", "ed25519", "secp256k1", "ecdsa" }; /* in the order of msub_key_type */
+  size_t type = 0;
+  while (type < sizeof types / sizeof *types && strcmp(text_of(q, "key_type", "ed25519"), types[type]) != 0) type++;
+  if (type == sizeof types / sizeof *types) return "key_type: ed25519, secp256k1, ecdsa and rsa are made";
+  c->key_type = (msub_key_type)type;
   if (json_object_get(q, "listen")) c->listen = text_of(q, "listen", NULL);
   c->key_hex = text_of(q, "key", NULL);
   c->queue = number_of(q, "queue", 4096);
@@ -133,7 +136,7 @@ static void log_line(void *ud, msub_log_level level, const char *module, const c
 /* ---- starting ---- */
 
 static const char *make_key(peer_node *n, const config *c) {
-  if (!c->key_hex) return msub_key_generate(&n->key) == MSUB_OK ? NULL : "no key can be made";
+  if (!c->key_hex) return msub_key_generate_type(c->key_type, 0, &n->key) == MSUB_OK ? NULL : "no key can be made";
   uint8_t *bytes;
   size_t len;
   if (!read_hex(c->key_hex, &bytes, &len)) return "key: not hex";

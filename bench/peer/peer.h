@@ -14,6 +14,7 @@
 #include "cli/loop.h"
 #include "cli/options.h"
 #include "cli/text.h"
+#include <meshsub/crypto.h>
 #include <meshsub/gossipsub.h>
 #include <meshsub/partial.h>
 #include <meshsub/randomsub.h>
@@ -209,6 +210,7 @@ typedef struct config {
   const msub_channel_policy *policy;
   const char **protocols; /* NULL: all */
   const char *key_hex;
+  msub_key_type key_type; /* of the keys that are made */
   size_t queue, max_message, nodes, threads, inbox, rpc_log;
   uint64_t seen_ns;
   bool trace;

@@ -23,6 +23,9 @@ typedef struct msub_key msub_key; /* a private key with its public half; memory 
 
 /* Makes a new Ed25519 key from the system's random source. NOMEM, IO. (Else only RSA and ECDSA signatures draw randomness, OpenSSL's own.) */
 MSUB_API int msub_key_generate(msub_key **out);
+/* The same of any type; rsa_bits is read for RSA only: a multiple of 8 within MSUB_RSA_BITS_MIN … MSUB_RSA_BITS_MAX, 0: 2,048. ECDSA is on P-256. RSA
+ * takes some 100 ms, of 8,192 bits many seconds. INVAL: no such type or size; NOMEM, IO, CRYPTO: OpenSSL made none. */
+MSUB_API int msub_key_generate_type(msub_key_type type, unsigned rsa_bits, msub_key **out);
 /* From a libp2p PrivateKey protobuf. Ed25519: 64 bytes (seed, public) or 96 (public twice); secp256k1: 32 bytes; RSA: PKCS#1, 2,048 … 8,192
  * bits; ECDSA: ECPrivateKey on P-256, P-384 or P-521. The secrets of the last two are kept by OpenSSL, in memory that is wiped but not locked.
  * MALFORMED; UNSUPPORTED: another curve or length; CRYPTO: the public half does not match; NOMEM. */

@@ -1,4 +1,4 @@
-"""Where the Go peer comes from: built once into the cache, or a reason why it cannot be had."""
+"""Where the {kind} peer comes from: built once into the cache, or a reason why it cannot be had."""
 
 import pathlib
 import subprocess
@@ -9,17 +9,21 @@ WITHIN = 1700  # seconds; less than the build's own test has
 
 
 def go_peer():
+    return peer("go")
+
+
+def peer(kind):
     """Path of the binary. Ends the program with 77 where no toolchain is to be had, else with 1."""
-    script = pathlib.Path(__file__).parent / "go" / "build.sh"
+    script = pathlib.Path(__file__).parent / "peers" / kind / "build.sh"
     try:
         done = subprocess.run([str(script)], stdout=subprocess.PIPE, text=True, timeout=WITHIN)
     except subprocess.TimeoutExpired:
-        print(f"not ok: the Go peer was not built within {WITHIN} s", flush=True)
+        print(f"not ok: the {kind} peer was not built within {WITHIN} s", flush=True)
         sys.exit(1)
     if done.returncode == SKIP:
-        print("skipped: the Go peer cannot be built here", flush=True)
+        print(f"skipped: the {kind} peer cannot be built here", flush=True)
         sys.exit(SKIP)
     if done.returncode != 0:
-        print("not ok build of the Go peer", flush=True)
+        print(f"not ok build of the {kind} peer", flush=True)
         sys.exit(1)
     return done.stdout.strip()

@@ -200,6 +200,38 @@ Test(crypto, private_keys) {
   for (int i = 0; i < MANY; i++) msub_key_free(many[i]);
 }
 
+Test(crypto, keys_of_each_type_are_made) {
+  static const struct { msub_key_type type; unsigned bits; size_t id; } made[] = {
+    { MSUB_KEY_ED25519, 0, 38 }, { MSUB_KEY_SECP256K1, 0, 39 }, { MSUB_KEY_ECDSA, 0, 34 }, { MSUB_KEY_RSA, 0, 34 }, { MSUB_KEY_RSA, 2056, 34 },
+  };
+  msub_key *k = NULL;
+  for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
+    msub_key *one = NULL, *two = NULL, *again = NULL;
+    uint8_t exported[6000], signature[MSUB_SIG_MAX];
+    cr_assert_eq(msub_key_generate_type(made[i].type, made[i].bits, &one), MSUB_OK, "%zu", i);
+    cr_assert_eq(msub_key_generate_type(made[i].type, made[i].bits, &two), MSUB_OK, "%zu", i);
+    cr_assert_eq(msub_key_type_of(one), made[i].type);
+    cr_assert_eq(msub_key_peer_id(one).n, made[i].id, "%zu: %zu", i, msub_key_peer_id(one).n);
+    cr_assert_not(msub_bytes_eq(msub_key_peer_id(one), msub_key_peer_id(two)), "%zu", i);
+    msub_bytes text = { (const uint8_t *)"a text", 6 };
+    int n = msub_key_sign(one, text, signature, sizeof signature);
+    cr_assert_gt(n, 0);
+    if (made[i].type == MSUB_KEY_RSA) cr_assert_eq(n, made[i].bits ? 257 : 256);
+    cr_assert_eq(msub_verify(msub_key_public(one), text, (msub_bytes){ signature, (size_t)n }), MSUB_OK, "%zu", i);
+    cr_assert_eq(msub_verify(msub_key_public(two), text, (msub_bytes){ signature, (size_t)n }), MSUB_ERR_CRYPTO, "%zu", i);
+    size_t len = msub_key_export(one, exported, sizeof exported);
+    cr_assert(len > 0 && len <= sizeof exported);
+    cr_assert_eq(msub_key_import((msub_bytes){ exported, len }, &again), MSUB_OK, "%zu", i);
+    cr_assert(msub_bytes_eq(msub_key_peer_id(one), msub_key_peer_id(again)), "%zu", i);
+    msub_key_free(one), msub_key_free(two), msub_key_free(again);
+  }
+  static const unsigned refused[] = { 1024, MSUB_RSA_BITS_MIN - 8, MSUB_RSA_BITS_MIN + 1, MSUB_RSA_BITS_MAX + 8, 0xffffffffu };
+  for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+    cr_assert_eq(msub_key_generate_type(MSUB_KEY_RSA, refused[i], &k), MSUB_ERR_INVAL, "%u", refused[i]);
+  cr_assert_eq(msub_key_generate_type((msub_key_type)4, 0, &k), MSUB_ERR_INVAL);
+  cr_assert_null(k);
+}
+
 Test(crypto, sign_and_verify) {
   msub_key *k = spec_key(), *other = other_key();
   static uint8_t text[5000];

@@ -6,7 +6,7 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 module=github.com/libp2p/go-libp2p-pubsub
-program=go-differential pinned=$here/../../interop/go # the go.mod there pins the module's version
+program=go-differential pinned=$here/../../interop/peers/go # the go.mod there pins the module's version
 . "$pinned/toolchain.sh"
 
 bin=$(cached go-differential/differential.test "$pinned/go.mod" "$pinned/go.sum" "$here"/*.go "$here/build.sh")

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 )
 
 // config is the cfg of `start`, beside the request's own fields or inside "cfg".
@@ -37,6 +39,8 @@ type config struct {
 	Key       string   `json:"key"`
 	Policy    string   `json:"policy"`
 	Direct    []string `json:"direct"`
+	Security  string   `json:"security"` // "noise" or "tls": the only one that is offered
+	Muxer     string   `json:"muxer"`    // the id under which yamux is offered, and no other
 
 	// Messages the inbox keeps (0: none) and the network size told to randomsub.
 	Inbox       int `json:"inbox"`
@@ -59,7 +63,7 @@ func parseConfig(line []byte) (*config, error) {
 		D: 8, Dlo: 6, Dhi: 12, Dout: 2, Dscore: 4, Dlazy: 6,
 		HeartbeatMs: 1000, History: 5, GossipHistory: 3, SeenMs: 120000,
 		IDontWantMin: 1000, MaxMsg: 1 << 20, Queue: 4096, Nodes: 1,
-		Router: "gossipsub", KeyType: "ed25519", Inbox: 4096, NetworkSize: 16,
+		Router: "gossipsub", KeyType: "ed25519", Security: "noise", Muxer: yamux.ID, Inbox: 4096, NetworkSize: 16,
 	}
 	var nested struct {
 		Cfg json.RawMessage `json:"cfg"`

@@ -81,6 +81,11 @@ func (n *node) disconnect(id string) error {
 	return n.host.Network().ClosePeer(p)
 }
 
+// handle serves a further protocol, on which nothing is to be had: the peers hear of it by identify's push.
+func (n *node) handle(id string) {
+	n.host.SetStreamHandler(protocol.ID(id), func(s network.Stream) { _ = s.Reset() })
+}
+
 func (n *node) peers() []object {
 	list := []object{}
 	net := n.host.Network()

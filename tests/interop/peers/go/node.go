@@ -22,6 +22,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	tls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 )
 
@@ -133,12 +134,16 @@ func newHost(cfg *config, key crypto.PrivKey) (host.Host, error) {
 	if cfg.Listen != nil {
 		listen = libp2p.ListenAddrStrings(*cfg.Listen)
 	}
+	security := libp2p.Security(noise.ID, noise.New)
+	if cfg.Security == "tls" {
+		security = libp2p.Security(tls.ID, tls.New)
+	}
 	return libp2p.New(
 		libp2p.Identity(key),
 		listen,
 		libp2p.Transport(tcp.NewTCPTransport),
-		libp2p.Security(noise.ID, noise.New),
-		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
+		security,
+		libp2p.Muxer(cfg.Muxer, yamux.DefaultTransport),
 		libp2p.DisableRelay(),
 		libp2p.DisableMetrics(),
 		libp2p.ConnectionManager(connmgr.NullConnMgr{}),

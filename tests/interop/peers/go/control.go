@@ -54,6 +54,7 @@ func (d *driver) run(op string, line []byte) (object, error) {
 	}
 	var r struct {
 		Addr     string   `json:"addr"`
+		Protocol string   `json:"protocol"`
 		Peer     string   `json:"peer"`
 		Topic    string   `json:"topic"`
 		Topics   []string `json:"topics"`
@@ -105,6 +106,9 @@ func (d *driver) run(op string, line []byte) (object, error) {
 		return nil, n.disconnect(r.Peer)
 	case "connect_direct":
 		return nil, n.connectDirect(r.Addr)
+	case "handle":
+		n.handle(r.Protocol)
+		return nil, nil
 	case "peers":
 		return object{"peers": n.peers()}, nil
 	case "topics":
