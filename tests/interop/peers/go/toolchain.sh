@@ -1,4 +1,4 @@
-# tests/interop/go/toolchain.sh: what the builds in Go share; to be read by a script that runs under `set -eu` and has defined
+# tests/interop/peers/go/toolchain.sh: what the builds in Go share; to be read by a script that runs under `set -eu` and has defined
 #   program   whose messages these are
 #   pinned    the folder of the go.mod that pins the modules
 # Afterwards: $go is a toolchain that is new enough, $cache the folder of what was built, $work one that goes with the script.
