@@ -15,6 +15,7 @@ export function parse (q) {
   cfg.policy ??= cfg.signed ? 'strict_sign' : 'strict_no_sign'
   if (!['strict_sign', 'strict_no_sign'].includes(cfg.policy)) throw new Error(`policy ${cfg.policy}: the library has none such`)
   if (!['gossipsub', 'floodsub'].includes(cfg.router)) throw new Error(`router ${cfg.router}: the library has none such`)
+  if (cfg.protocols?.length) throw new Error('protocols: the library offers all it knows')
   if (cfg.score) throw new Error('score: not supported')
   if (!Object.hasOwn(KEYS, cfg.key_type)) throw new Error(`unknown key_type ${cfg.key_type}`)
   if (!(cfg.msgid in ids)) throw new Error(`unknown msgid ${cfg.msgid}`)
@@ -52,7 +53,6 @@ export function gossipOptions (cfg) {
     floodPublish: cfg.flood_publish,
     doPX: cfg.px,
     fallbackToFloodsub: cfg.router === 'floodsub',
-    ...(cfg.protocols?.length ? { protocols: cfg.protocols } : {}),
     idontwantMinDataSize: cfg.idontwant_min,
     idontwantMaxMessages: cfg.queue,
     globalSignaturePolicy: signs ? 'StrictSign' : 'StrictNoSign',
