@@ -39,6 +39,24 @@ static int help(void) {
   return flush_out("meshsub", stdout) ? EXIT_OK : EXIT_FAILED;
 }
 
+static int man(void) {
+  man_begin("meshsub", "publish/subscribe between libp2p nodes");
+  man_section("SYNOPSIS");
+  puts("\\fBmeshsub\\fR COMMAND [arguments and options]");
+  man_section("DESCRIPTION");
+  man_text("Runs nodes that speak libp2p's pubsub protocols (gossipsub, randomsub, floodsub), and looks into running ones. Each command has a page of "
+           "its own, meshsub-COMMAND(1). Options may stand anywhere behind the command.");
+  man_section("COMMANDS");
+  for (size_t i = 0; i < SUBCOMMANDS; i++) man_item(subcommands[i].name, subcommands[i].about);
+  man_section("EXIT STATUS");
+  man_text("0 done, 1 failed, 2 wrong usage, 3 not what was waited for or asked about: peers or messages did not come in time, parameters were refused.");
+  man_section("ENVIRONMENT");
+  man_item("MESHSUB_SOCKET", "The socket of a running node, for the commands that use one and get no --socket.");
+  man_section("SEE ALSO");
+  for (size_t i = 0; i < SUBCOMMANDS; i++) printf("\\fBmeshsub-%s\\fR(1)%s\n", subcommands[i].name, i + 1 < SUBCOMMANDS ? "," : "");
+  return flush_out("meshsub", stdout) ? EXIT_OK : EXIT_FAILED;
+}
+
 int main(int argc, char **argv) {
   const char *name = argc > 1 ? argv[1] : NULL;
   if (!name) {
@@ -46,6 +64,7 @@ int main(int argc, char **argv) {
     return EXIT_USAGE;
   }
   if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) return help();
+  if (strcmp(name, "--man") == 0) return man();
   if (strcmp(name, "--version") == 0) {
     puts("meshsub " MSUB_VERSION);
     return flush_out("meshsub", stdout) ? EXIT_OK : EXIT_FAILED;

@@ -188,10 +188,14 @@ static const char *row_name(const void *rows, size_t i) { return ((const option_
 
 /* ---- help ---- */
 
+static void option_left(const option_row *r, char *left, size_t cap) {
+  snprintf(left, cap, "%s%s%s%s%s", r->name, r->letter ? (char[]){ ',', ' ', '-', r->letter, 0 } : "",
+           r->kind == OPT_MAYBE ? "[=" : r->value ? " " : "", r->value ? r->value : "", r->kind == OPT_MAYBE ? "]" : "");
+}
+
 static void print_row(const option_row *r) {
   char left[64];
-  snprintf(left, sizeof left, "%s%s%s%s%s", r->name, r->letter ? (char[]){ ',', ' ', '-', r->letter, 0 } : "",
-           r->kind == OPT_MAYBE ? "[=" : r->value ? " " : "", r->value ? r->value : "", r->kind == OPT_MAYBE ? "]" : "");
+  option_left(r, left, sizeof left);
   printf("  %-22s", left);
   if (strlen(left) > 21) printf("\n  %-22s", "");
   for (const char *p = r->help; *p; p++) {
@@ -208,6 +212,91 @@ static int print_help(const command *c, const option_row *rows) {
   for (const option_row *r = rows; r->name; r++) print_row(r);
   printf("  %-22s%s\n", "--help, -h", "Print this text.");
   if (c->after) printf("\n%s\n", c->after);
+  return flush_out(c->program, stdout) ? EXIT_OK : EXIT_FAILED;
+}
+
+/* ---- manual pages ---- */
+
+/* One line of text at most; a dot or a quote at its beginning is no request. */
+static void man_words(const char *text, size_t n) {
+  if (n && (*text == '.' || *text == '\'')) fputs("\\&", stdout);
+  for (size_t i = 0; i < n; i++) {
+    unsigned char c = (unsigned char)text[i];
+    if (c == '\\') fputs("\\e", stdout);
+    else if (c == '-') fputs("\\-", stdout);
+    else if (c == 0xe2 && i + 2 < n && (unsigned char)text[i + 1] == 0x80 && (unsigned char)text[i + 2] == 0xa6) {
+      fputs("\\&...", stdout); /* … */
+      i += 2;
+    } else putchar(c);
+  }
+}
+
+void man_begin(const char *program, const char *name_line) {
+  char name[64];
+  size_t n = 0;
+  for (; program[n] && n + 1 < sizeof name; n++) name[n] = program[n] == ' ' ? '-' : program[n];
+  name[n] = 0;
+  fputs(".TH \"", stdout);
+  for (size_t i = 0; i < n; i++) putchar(name[i] >= 'a' && name[i] <= 'z' ? name[i] - 32 : name[i]);
+  puts("\" 1 \"\" \"meshsub " MSUB_VERSION "\" \"meshsub\"");
+  man_section("NAME");
+  man_words(name, n);
+  fputs(" \\- ", stdout);
+  man_words(name_line, strlen(name_line));
+  putchar('\n');
+}
+
+void man_section(const char *name) { printf(".SH \"%s\"\n", name); }
+
+void man_text(const char *text) {
+  while (*text) {
+    size_t n = strcspn(text, "\n");
+    if (n == 0) puts(".PP");
+    else {
+      size_t blanks = strspn(text, " ");
+      man_words(text + blanks, n - blanks);
+      putchar('\n');
+    }
+    text += n + (text[n] == '\n');
+  }
+}
+
+void man_item(const char *left, const char *text) {
+  fputs(".TP\n\\fB", stdout);
+  man_words(left, strlen(left));
+  fputs("\\fR\n", stdout);
+  man_text(text);
+}
+
+static int print_man(const command *c, const option_row *rows) {
+  char line[256];
+  size_t n = strcspn(c->about, ".:");
+  snprintf(line, sizeof line, "%.*s", (int)n, c->about);
+  for (char *p = line; *p; p++)
+    if (*p == '\n') *p = ' ';
+  if (line[0] >= 'A' && line[0] <= 'Z') line[0] = (char)(line[0] + 32);
+  man_begin(c->program, line);
+  man_section("SYNOPSIS");
+  fputs("\\fB", stdout);
+  man_words(c->program, strlen(c->program));
+  fputs("\\fR ", stdout);
+  man_words(c->usage, strlen(c->usage));
+  putchar('\n');
+  man_section("DESCRIPTION");
+  man_text(c->about);
+  if (c->after) {
+    puts(".PP");
+    man_text(c->after);
+  }
+  man_section("OPTIONS");
+  for (const option_row *r = rows; r->name; r++) {
+    char left[96];
+    option_left(r, left, sizeof left);
+    man_item(left, r->help);
+  }
+  man_item("--help, -h", "Print a text like this one.");
+  man_section("SEE ALSO");
+  puts("\\fBmeshsub\\fR(1)");
   return flush_out(c->program, stdout) ? EXIT_OK : EXIT_FAILED;
 }
 
@@ -269,6 +358,7 @@ static int read_long(const command *c, const option_row *rows, const char *word,
   const char *equals = strchr(word, '=');
   size_t n = equals ? (size_t)(equals - word) : strlen(word);
   if (n == 6 && strncmp(word, "--help", 6) == 0) return print_help(c, rows);
+  if (n == 5 && strncmp(word, "--man", 5) == 0) return print_man(c, rows);
   const option_row *r = find_row(rows, word, n);
   if (!r) {
     char *name = take(n + 1);

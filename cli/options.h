@@ -37,7 +37,13 @@ typedef struct command {
   const char *after;   /* and behind; may be NULL */
 } command;
 
-/* The rest of the command line (argv[0] is skipped). -1: go on, else the exit code: --help was served, or an
+/* A manual page in man(7), as --man of each command prints it: the same texts as --help. Not in --help: it is for the build. */
+void man_begin(const char *program, const char *name_line);
+void man_text(const char *text); /* paragraphs, separated by empty lines */
+void man_section(const char *name);
+void man_item(const char *left, const char *text);
+
+/* The rest of the command line (argv[0] is skipped). -1: go on, else the exit code: --help or --man was served, or an
  * error said. */
 int options_read(const command *c, const option_row *rows, int argc, char **argv, text_list *arguments);
 void list_add(text_list *l, const char *text);
