@@ -112,7 +112,7 @@ static void use_input(client *c) {
     c->in_n = all;
     at += used;
   }
-  memmove(c->in, c->in + at, c->in_n - at);
+  if (at) memmove(c->in, c->in + at, c->in_n - at);
   c->in_n -= at;
   if (c->in_n == 0 && c->in_cap > KEPT_BYTES) {
     free(c->in);

@@ -117,10 +117,11 @@ static void shown(void *ud, json_t *j) {
 }
 
 static int give_credit(sub *s, remote *r) {
-  json_t *q = remote_request("credit"), *reply;
+  json_t *q, *reply;
   uint64_t n = CREDIT - s->credit;
   if (s->counts && s->count - s->printed - s->credit < n) n = s->count - s->printed - s->credit;
   if (n == 0) return -1;
+  q = remote_request("credit");
   json_object_set_new(q, "n", json_integer((json_int_t)n));
   s->credit += n;
   int code = remote_ask(r, q, "", NULL, &reply);

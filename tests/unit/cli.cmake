@@ -9,7 +9,8 @@ if(MSUB_BUILD_TESTS AND MSUB_PYTHON3 AND TARGET meshsub-cli)
   endforeach()
   add_test(NAME unit.cli-socket
     COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_socket.py" $<TARGET_FILE:meshsub-cli> "${CMAKE_SOURCE_DIR}/examples")
-  set_tests_properties(unit.cli-socket PROPERTIES LABELS "quick;unit" TIMEOUT 120 RESOURCE_LOCK net ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+  set_tests_properties(unit.cli-socket PROPERTIES LABELS "quick;unit" TIMEOUT 120 RESOURCE_LOCK net
+    ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;MESHSUB_SANITIZE=${MSUB_SANITIZE}")
   add_test(NAME unit.cli-config
     COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_config.py" $<TARGET_FILE:meshsub-cli> "${CMAKE_SOURCE_DIR}/docs/cli.md")
   set_tests_properties(unit.cli-config PROPERTIES LABELS "quick;unit" TIMEOUT 120 RESOURCE_LOCK net ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)

@@ -238,7 +238,7 @@ class Socket(cli_flow.Flow):
                 with contextlib.suppress(socket.timeout):
                     slow.send(b'{"op":"state","pad":"' + b"y" * 20000 + b'"}')
             rss = int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{node.process.pid}/status").read())[1])
-            assert rss < 60000, f"{rss} KiB"
+            assert rss < 60000 or os.environ.get("MESHSUB_SANITIZE"), f"{rss} KiB"  # sanitizers keep what was freed
             assert good.ask({"op": "credit", "n": 0})["dropped"] == 0
             slow.socket.settimeout(WITHIN)
             got = 0
