@@ -7,7 +7,7 @@
 #include "crypto/public_key.h"
 #include "keys.pb-c.h"
 
-#define PRIVATE_KEY_MAX 6000u /* bytes of an encoded PrivateKey: RSA of 8192 bits fits */
+#define PRIVATE_KEY_MAX MSUB__PRIVATE_DATA_MAX /* bytes of an encoded PrivateKey: RSA of 8192 bits fits */
 
 _Static_assert(crypto_sign_SECRETKEYBYTES == 64, "seed, then public key");
 
@@ -120,6 +120,11 @@ int msub_key_generate_type(msub_key_type type, unsigned rsa_bits, msub_key **out
   return rc;
 }
 
+int msub__key_from_data(msub_key_type type, msub_bytes data, msub_key **out) {
+  *out = NULL;
+  return type == MSUB_KEY_ED25519 ? import_ed25519(data, out) : import_other(type, data, out);
+}
+
 int msub_key_import(msub_bytes private_protobuf, msub_key **out) {
   uint64_t memory[(PRIVATE_KEY_MAX + 512) / 8];
   msub__arena arena;
@@ -132,25 +137,28 @@ int msub_key_import(msub_bytes private_protobuf, msub_key **out) {
       msub__pb__private_key__unpack(&allocator, private_protobuf.n, private_protobuf.p);
   if (!m || (int)m->type < 0 || (int)m->type > MSUB_KEY_ECDSA)
     rc = MSUB_ERR_MALFORMED;
-  else if (m->type == MSUB__PB__KEY_TYPE__Ed25519)
-    rc = import_ed25519(msub__pbc_view(m->data), out);
   else
-    rc = import_other((msub_key_type)m->type, msub__pbc_view(m->data), out);
+    rc = msub__key_from_data((msub_key_type)m->type, msub__pbc_view(m->data), out);
   sodium_memzero(memory, arena.used);
   return rc;
+}
+
+size_t msub__key_data(const msub_key *k, uint8_t *out, size_t cap) {
+  if (k->type != MSUB_KEY_ED25519) return msub__private_export(&k->other, k->secret, out, cap);
+  if (cap >= sizeof k->secret) memcpy(out, k->secret, sizeof k->secret);
+  return sizeof k->secret;
 }
 
 size_t msub_key_export(const msub_key *k, uint8_t *out, size_t cap) {
   Msub__Pb__PrivateKey m = MSUB__PB__PRIVATE_KEY__INIT;
   uint8_t data[PRIVATE_KEY_MAX];
-  msub_bytes secret = { k->secret, sizeof k->secret };
-  if (k->type != MSUB_KEY_ED25519) secret = (msub_bytes){ data, msub__private_export(&k->other, k->secret, data, sizeof data) };
+  msub_bytes secret = { data, msub__key_data(k, data, sizeof data) };
   if (secret.n == 0 || secret.n > sizeof data) return 0;
   m.type = (Msub__Pb__KeyType)k->type;
   m.data = msub__pbc_data(secret);
   size_t n = msub__pb__private_key__get_packed_size(&m);
   if (n <= cap) n = msub__pb__private_key__pack(&m, out);
-  if (secret.p == data) sodium_memzero(data, secret.n);
+  sodium_memzero(data, secret.n);
   return n;
 }
 

@@ -19,4 +19,9 @@ void msub__private_free(msub__private *k);
 size_t msub__private_export(const msub__private *k, const uint8_t secret[32], uint8_t *out, size_t cap);
 /* Length, or LIMIT, CRYPTO, NOMEM. */
 int msub__private_sign(const msub__private *k, const uint8_t secret[32], msub_bytes what, uint8_t *out, size_t cap);
+
+/* key.c, by the data of a PrivateKey (6,000 bytes hold any). */
+#define MSUB__PRIVATE_DATA_MAX 6000u
+MSUB_MUST int msub__key_from_data(msub_key_type type, msub_bytes data, msub_key **out);
+size_t msub__key_data(const msub_key *k, uint8_t *out, size_t cap); /* the length; 0: no memory */
 #endif

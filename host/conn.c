@@ -251,7 +251,7 @@ static void close_pending(msub__conn *c) {
     h->counts.handshakes_failed++;
     msub__count_by(h->counts.handshakes_failed_by, c->why);
     MSUB__LOG(h->log, MSUB_LOG_DEBUG, "host", "a handshake failed: %s", c->text);
-    bool blames = c->why == MSUB_ERR_CRYPTO || c->why == MSUB_ERR_MALFORMED || c->why == MSUB_ERR_UNSUPPORTED;
+    bool blames = c->why == MSUB_ERR_CRYPTO || c->why == MSUB_ERR_MALFORMED;
     if (blames)
       msub__report(h, (msub_bytes){ NULL, 0 }, &c->remote, MSUB_R_HANDSHAKE, MSUB__HOST_BLAME_HANDSHAKE);
   }

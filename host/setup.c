@@ -81,6 +81,8 @@ static const char *bad_options(const msub_host_opts *o) {
     return "max_per_peer, max_dials, max_pending_inbound and verify_queue must not be 0";
   if (o->handshake_timeout_ns == 0 || o->negotiate_timeout_ns == 0 || o->write_timeout_ns == 0)
     return "a timeout must not be 0";
+  if (o->key_types >= 1u << (MSUB_KEY_ECDSA + 1)) return "key_types names a type that there is not";
+  if (o->rsa_bits && (o->rsa_bits < MSUB_RSA_BITS_MIN || o->rsa_bits > MSUB_RSA_BITS_MAX)) return "rsa_bits is 0, or 2048 to 8192";
   if (o->low_water > o->high_water) return "low_water must not be above high_water";
   msub__tr_addr server;
   if (o->dns.server && !msub__dns_server_parse(o->dns.server, &server)) return "dns.server is IP:PORT, or [IP6]:PORT";
@@ -149,7 +151,8 @@ static int make_engine(msub_host *h, const char **why) {
   o->seed = h->o.seed;
   o->self_id = h->self;
   o->log = h->log;
-  if (!o->verify) o->verify = msub_signature_verify; /* a topic may be signed though the others are not */
+  /* a topic may be signed though the others are not */
+  if (!o->verify) o->verify = h->o.rsa_bits > MSUB_RSA_BITS ? msub_signature_verify_rsa8192 : msub_signature_verify;
   o->key_field = (msub_bytes){ NULL, 0 };
   if (msub_peer_id_public_key(h->self).n == 0) o->key_field = msub_key_public(h->o.key);
   *why = "the engine refused its options";

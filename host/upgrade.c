@@ -70,6 +70,8 @@ static int noise_new(msub__conn *c) {
                             .muxers = &c->up->muxer,
                             .n_muxers = 1,
                             .initiator = c->outbound,
+                            .key_types = c->host->o.key_types,
+                            .rsa_bits = c->host->o.rsa_bits,
                             .static_secret = secrets[0],
                             .ephemeral_secret = secrets[1] };
   err = msub__noise_new(&o, &c->noise);
@@ -94,7 +96,7 @@ static void fail(msub__conn *c, int err) {
   else if (err == MSUB_ERR_NOMEM)
     text = "out of memory";
   else if (err == MSUB_ERR_UNSUPPORTED)
-    text = "the peer's key is of a kind that cannot be checked";
+    text = "the peer's key is of a kind that is not taken here";
   msub__conn_fail(c, err, text);
 }
 

@@ -29,6 +29,8 @@ int msub__noise_new(const msub__noise_options *o, msub__noise **out) {
   hs->muxers = o->muxers;
   hs->n_muxers = o->n_muxers;
   hs->initiator = o->initiator;
+  hs->key_types = o->key_types ? o->key_types : ~0u;
+  hs->rsa_bits = o->rsa_bits ? o->rsa_bits : MSUB_RSA_BITS;
   hs->expect.n = (uint8_t)o->expect.n;
   if (o->expect.n > 0) memcpy(hs->expect.bytes, o->expect.p, o->expect.n);
   n->mem = mem;
@@ -143,8 +145,12 @@ static int prove(msub__noise *n, msub_bytes payload) {
   msub__noise_payload p;
   const msub__noise_hs *hs = n->hs;
   int err = msub__noise_payload_parse(payload, memory, &p);
+  msub_key_type type;
+  msub_bytes data;
+  if (!err) err = msub_public_key_split(p.key, &type, &data);
+  if (!err && !(hs->key_types & 1u << type)) err = MSUB_ERR_UNSUPPORTED; /* before it costs a verification */
   if (!err) err = msub_public_key_peer_id(p.key, &n->peer);
-  if (!err) err = msub__noise_check_static(&p, hs->xx.rs);
+  if (!err) err = msub__noise_check_static(&p, hs->xx.rs, hs->rsa_bits);
   if (err) return err;
   msub_bytes id = msub_peer_id_bytes(&n->peer);
   if (hs->expect.n > 0 && !msub_bytes_eq(id, msub_peer_id_bytes(&hs->expect))) return MSUB_ERR_MISMATCH;

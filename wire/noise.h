@@ -31,6 +31,8 @@ typedef struct msub__noise_options {
   bool initiator;
   /* 32 bytes each from the system's random source, fresh for every connection; copied, wipe yours. */
   const uint8_t *static_secret, *ephemeral_secret;
+  unsigned key_types; /* bit 1 << msub_key_type: whose keys are taken; 0: all */
+  unsigned rsa_bits;  /* of the largest RSA key that is taken; 0: MSUB_RSA_BITS */
 } msub__noise_options;
 
 /* NOMEM; INVAL: something is missing; CRYPTO: the secrets yield no key. */

@@ -51,8 +51,8 @@ int msub__noise_sign_static(const msub_key *identity, const uint8_t static_key[3
   return msub_key_sign_parts(identity, parts, 2, out, MSUB_SIG_MAX);
 }
 
-int msub__noise_check_static(const msub__noise_payload *p, const uint8_t static_key[32]) {
+int msub__noise_check_static(const msub__noise_payload *p, const uint8_t static_key[32], unsigned rsa_bits) {
   msub_bytes parts[2];
   signed_parts(static_key, parts);
-  return msub_verify_parts(p->key, parts, 2, p->signature);
+  return msub_verify_parts_rsa(p->key, parts, 2, p->signature, rsa_bits);
 }

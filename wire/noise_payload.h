@@ -23,5 +23,5 @@ size_t msub__noise_payload_encode(const msub__noise_payload *p, uint8_t *out, si
  * error. */
 MSUB_MUST int msub__noise_sign_static(const msub_key *identity, const uint8_t static_key[32],
                                       uint8_t out[MSUB_SIG_MAX]);
-MSUB_MUST int msub__noise_check_static(const msub__noise_payload *p, const uint8_t static_key[32]);
+MSUB_MUST int msub__noise_check_static(const msub__noise_payload *p, const uint8_t static_key[32], unsigned rsa_bits);
 #endif

@@ -12,6 +12,7 @@ typedef struct msub__noise_hs {
   size_t n_muxers;
   msub_peer_id expect; /* n 0: anyone */
   bool initiator;
+  unsigned key_types, rsa_bits;
 } msub__noise_hs;
 
 struct msub__noise {

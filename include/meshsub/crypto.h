@@ -33,6 +33,13 @@ MSUB_API int msub_key_import(msub_bytes private_protobuf, msub_key **out);
 MSUB_API int msub_key_from_seed(const uint8_t seed[32], msub_key **out); /* Ed25519 */
 /* The PrivateKey protobuf; returns the length needed, writes when cap suffices. Wipe it after use. */
 MSUB_API size_t msub_key_export(const msub_key *k, uint8_t *out, size_t cap);
+/* From PEM: PKCS#8 (what `openssl genpkey` writes and `ipfs key export --format=pem-pkcs8-cleartext`), plain or encrypted, PKCS#1, or
+ * an EC key; of secp256k1 too. passphrase: empty when there is none. Bytes behind the key are left out. MALFORMED: no private key in PEM; NOTFOUND: it is encrypted and
+ * no passphrase was given; CRYPTO: another passphrase, or the halves of the key do not match; UNSUPPORTED: another kind or length; NOMEM. */
+MSUB_API int msub_key_from_pem(msub_bytes pem, msub_bytes passphrase, msub_key **out);
+/* As PKCS#8 in PEM, without a NUL; with a passphrase (at most 1,024 bytes) encrypted by AES-256-CBC under PBKDF2-HMAC-SHA-256, 600,000 rounds.
+ * Length needed, writes when cap suffices (16 KiB always does); 0: no memory, or a longer passphrase. Wipe it after use. */
+MSUB_API size_t msub_key_to_pem(const msub_key *k, msub_bytes passphrase, char *out, size_t cap);
 MSUB_API void msub_key_free(msub_key *k); /* wipes; NULL is fine */
 MSUB_API msub_key_type msub_key_type_of(const msub_key *k);
 MSUB_API msub_bytes msub_key_public(const msub_key *k);  /* encoded PublicKey, lives as long as k */

@@ -106,6 +106,9 @@ typedef struct msub_host_opts {
    * high_water. Spared are kept addresses (msub_host_keep), protected peers (msub_host_protect), connections younger than grace_ns. 112, 144;
    * low_water <= high_water; high_water 0: none is closed. */
   unsigned low_water, high_water;
+  /* Whose connections are taken, by the type of their key: bits 1 << msub_key_type; 0: all. rsa_bits: of the largest RSA key, 2,048 … 8,192, of
+   * connections and (unless engine.verify is set) of messages; 0: 4,096. Another key ends the handshake, and nobody is to blame. */
+  unsigned key_types, rsa_bits;
   /* With fewer peers than this, known ones are dialled (those of the book: they were connected once, or the program named them). 0 */
   unsigned min_peers;
   /* Names in addresses (/dns, /dns4, /dns6, /dnsaddr) are looked up on threads of the host's own. */

@@ -19,9 +19,11 @@ USAGES = {
     "pub": "meshsub pub TOPIC TEXT | - [options]",
     "sub": "meshsub sub TOPIC... [options]",
     "node": "meshsub node [options]",
-    "key": "meshsub key new FILE | show FILE",
+    "key": "meshsub key new FILE | show FILE | import PEM FILE | export FILE PEM",
     "key new": "meshsub key new FILE [options]",
     "key show": "meshsub key show FILE [options]",
+    "key import": "meshsub key import PEM FILE [options]",
+    "key export": "meshsub key export FILE PEM | - [options]",
 }
 ADDRESS = "write /ip4/HOST/tcp/PORT"
 
@@ -125,9 +127,14 @@ def static_cases():
     yield ["pub", "t", "x", "--batch", "3"], USAGE, usage("pub", "--batch is for the lines of stdin; write - for TEXT")
     yield ["pub", "t", "-", "--batch", "4097"], USAGE, usage("pub", '--batch "4097": not a number from 1 to 4096')
     yield ["node", "topic"], USAGE, usage("node", '"topic" is no option; topics are named by --topic')
-    yield ["key"], USAGE, usage("key", "what to do is missing; say new or show")
-    yield ["key", "make"], USAGE, usage("key", 'unknown command "make"; there are new and show')
+    yield ["key"], USAGE, usage("key", "what to do is missing; say new, show, import or export")
+    yield ["key", "make"], USAGE, usage("key", 'unknown command "make"; there are new, show, import and export')
     yield ["key", "new"], USAGE, usage("key new", "FILE is missing; name the file to make")
+    yield ["key", "new", "--type", "rsb", "x"], USAGE, usage(
+        "key new", '--type "rsb": there are ed25519, secp256k1, ecdsa and rsa; did you mean rsa?')
+    yield ["key", "import", "a"], USAGE, usage("key import", "PEM and FILE are wanted; name the key to read and the file to make")
+    yield ["key", "export"], USAGE, usage(
+        "key export", "FILE and PEM are wanted; name the key and the file to make, or - for standard output")
     yield ["key", "show", "a", "b"], USAGE, usage("key show", "one FILE only")
 
 

@@ -141,6 +141,20 @@ class Flow:
         raw = subprocess.run([self.binary, "key", "new", "--stdout"], capture_output=True, check=True,
                              timeout=WITHIN).stdout
         assert raw.startswith(b"\x08\x01\x12\x40") and len(raw) == 68, raw
+        with open("secret", "w") as f:
+            f.write("a passphrase\nand more\n")
+        for kind in ("ed25519", "secp256k1", "ecdsa", "rsa"):
+            peer = self.run("key", "new", "--type", kind, "--bits", "2048", f"{kind}.key").strip()
+            pem = self.run("key", "export", f"{kind}.key", "-")
+            assert pem.startswith("-----BEGIN PRIVATE KEY-----\n"), pem
+            self.run("key", "export", f"{kind}.key", f"{kind}.pem", "--passphrase", "secret")
+            assert stat.S_IMODE(os.stat(f"{kind}.pem").st_mode) == 0o600
+            self.run("key", "export", f"{kind}.key", f"{kind}.pem", code=1)  # never overwritten
+            self.run("key", "import", f"{kind}.pem", f"{kind}-2.key", code=1)  # no passphrase
+            again = json.loads(self.run("key", "import", f"{kind}.pem", f"{kind}-2.key", "--passphrase", "secret", "--json"))
+            assert again["peer"] == peer and again["type"] == kind, again
+            with open(f"{kind}.key", "rb") as a, open(f"{kind}-2.key", "rb") as b:
+                assert a.read() == b.read()
 
     def text(self):
         with self.start("sub", "news", "--listen", LOOPBACK, "--count", "2") as sub:

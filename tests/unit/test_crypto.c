@@ -230,6 +230,93 @@ Test(crypto, keys_of_each_type_are_made) {
     cr_assert_eq(msub_key_generate_type(MSUB_KEY_RSA, refused[i], &k), MSUB_ERR_INVAL, "%u", refused[i]);
   cr_assert_eq(msub_key_generate_type((msub_key_type)4, 0, &k), MSUB_ERR_INVAL);
   cr_assert_null(k);
+/* Made by openssl 3.0: genpkey, pkcs8 -topk8 -v2 aes-128-cbc -iter 1000 -passout pass:secret, ecparam -genkey. */
+#define PEM_ED "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIG5UAEwK7Ea/EgLZzRiE2/7lsif1nFba5j/Rew9IDEwm\n-----END PRIVATE KEY-----\n"
+#define PEM_ED_ENCRYPTED                                                                                                        \
+  "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIGbMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAgCTjMRQZynTwICA+gw\n"                   \
+  "DAYIKoZIhvcNAgkFADAdBglghkgBZQMEAQIEENYAqThv82J3RX9jYC89dK0EQOnf\nhiGRGxoVhgPLVY3at3aRK34UQaeAxkLv2ZrfGgNpDJOO8dSA2fmXTz0MWwso6BjH\n" \
+  "vjA2t70g4KOc9/jCnfg=\n-----END ENCRYPTED PRIVATE KEY-----\n"
+#define PEM_SECP                                                                                                                \
+  "-----BEGIN EC PRIVATE KEY-----\nMHQCAQEEICTUTzuXSH/z72xSNKCYCi895jjHOcR8au7avlzehekToAcGBSuBBAAK\n"                          \
+  "oUQDQgAE4E1spBA5RxZDPsTnkoCUBSuIxeeRfY5PX49z/KCdsMIzK0Bhqba1vhqM\nZjQyVG9FnuB9Ii44VIhLH2JC3Rn7EQ==\n-----END EC PRIVATE KEY-----\n"
+#define PEM_P256                                                                                                                \
+  "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgR3f5EkLXAe7FGvYy\n"                             \
+  "p2hYW7f6Cl9JehJWT9yrV94NavihRANCAARNkXcv/vGORl+q0NxV5E9RBaHhuarx\nBCQ8gfme1zlEpccs5FgZc4Zxqam2FC5wSsI3uIXz4e8TNZkmGUK1L22z\n"   \
+  "-----END PRIVATE KEY-----\n"
+
+static int from_pem(const char *pem, const char *passphrase, msub_key **out) { return msub_key_from_pem(msub_str(pem), msub_str(passphrase), out); }
+
+Test(crypto, from_pem) {
+  static const struct {
+    const char *pem, *passphrase, *public_end;
+    msub_key_type type;
+  } good[] = {
+    { PEM_ED, "", "be0f8ad57f276426", MSUB_KEY_ED25519 },
+    { PEM_ED, "not asked for", "be0f8ad57f276426", MSUB_KEY_ED25519 },
+    { PEM_ED_ENCRYPTED, "secret", "be0f8ad57f276426", MSUB_KEY_ED25519 },
+    { "text before it\n" PEM_SECP "and behind", "", "e04d6ca410394716", MSUB_KEY_SECP256K1 },
+    { PEM_P256, "", "4d91772ffef18e46", MSUB_KEY_ECDSA },
+  };
+  msub_key *k;
+  for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+    cr_assert_eq(from_pem(good[i].pem, good[i].passphrase, &k), MSUB_OK, "%zu", i);
+    cr_assert_eq(msub_key_type_of(k), good[i].type);
+    cr_assert_neq(strstr(test_unhex(msub_key_public(k)), good[i].public_end), NULL, "%zu", i);
+    msub_key_free(k);
+  }
+  static const struct {
+    const char *pem, *passphrase;
+    int err;
+  } bad[] = {
+    { "", "", MSUB_ERR_MALFORMED },
+    { "-----BEGIN PRIVATE KEY-----\n", "", MSUB_ERR_MALFORMED },
+    { "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIG5U\n-----END PRIVATE KEY-----\n", "", MSUB_ERR_MALFORMED },
+    { PEM_ED_ENCRYPTED, "", MSUB_ERR_NOTFOUND },
+    { PEM_ED_ENCRYPTED, "Secret", MSUB_ERR_CRYPTO },
+    /* X25519 is no signature key */
+    { "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VuBCIEIG5UAEwK7Ea/EgLZzRiE2/7lsif1nFba5j/Rew9IDEwm\n-----END PRIVATE KEY-----\n", "",
+      MSUB_ERR_UNSUPPORTED },
+  };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) cr_assert_eq(from_pem(bad[i].pem, bad[i].passphrase, &k), bad[i].err, "%zu", i);
+  char *large = malloc(16385);
+  memset(large, '\n', 16385);
+  memcpy(large, PEM_ED, strlen(PEM_ED));
+  for (size_t n = 16383; n <= 16385; n++)
+    cr_assert_eq(msub_key_from_pem((msub_bytes){ (const uint8_t *)large, n }, msub_str(""), &k), n > 16384 ? MSUB_ERR_MALFORMED : MSUB_OK);
+  free(large);
+}
+
+/* There and back: the same key; encrypted it opens with its passphrase only. */
+Test(crypto, to_pem) {
+  const char *const private_keys[] = { ED_PRIVATE, SECP_PRIVATE, EC_PRIVATE, RSA_PRIVATE };
+  char text[16384];
+  for (size_t i = 0; i < 4; i++) {
+    msub_key *k, *again;
+    cr_assert_eq(msub_key_import(test_hex(private_keys[i]), &k), MSUB_OK);
+    for (unsigned sealed = 0; sealed < 2; sealed++) {
+      msub_bytes passphrase = msub_str(sealed ? "a b" : "");
+      size_t n = msub_key_to_pem(k, passphrase, text, sizeof text);
+      cr_assert(n > 0 && n <= sizeof text);
+      cr_assert_eq(msub_key_to_pem(k, passphrase, text, 1) > 1, true);
+      text[n < sizeof text ? n : 0] = '\0';
+      cr_assert_eq(strstr(text, "ENCRYPTED") != NULL, sealed);
+      cr_assert_eq(msub_key_from_pem((msub_bytes){ (const uint8_t *)text, n }, passphrase, &again), MSUB_OK, "%zu", i);
+      cr_assert(msub_bytes_eq(msub_key_public(k), msub_key_public(again)));
+      uint8_t first[6000], second[6000];
+      size_t a = msub_key_export(k, first, sizeof first), b = msub_key_export(again, second, sizeof second);
+      cr_assert(msub_bytes_eq((msub_bytes){ first, a }, (msub_bytes){ second, b }), "%zu", i);
+      msub_key_free(again);
+      if (sealed) cr_assert_eq(msub_key_from_pem((msub_bytes){ (const uint8_t *)text, n }, msub_str("a c"), &again), MSUB_ERR_CRYPTO);
+    }
+    msub_key_free(k);
+  }
+  msub_key *k = spec_key();
+  char *long_one = calloc(1, 1026);
+  memset(long_one, 'x', 1025);
+  cr_assert(msub_key_to_pem(k, (msub_bytes){ (const uint8_t *)long_one, 1024 }, text, sizeof text) > 0);
+  cr_assert_eq(msub_key_to_pem(k, (msub_bytes){ (const uint8_t *)long_one, 1025 }, text, sizeof text), 0);
+  free(long_one);
+  msub_key_free(k);
 }
 
 Test(crypto, sign_and_verify) {

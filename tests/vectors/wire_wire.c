@@ -40,7 +40,7 @@ static bool payload(const json_t *hex, msub_bytes static_key, msub_bytes signatu
   msub_bytes in = vec_bytes(hex);
   bool ok = msub__noise_payload_parse(in, memory, &p) == MSUB_OK && p.n_muxers == (muxer ? 1u : 0u);
   ok = ok && (!muxer || msub_bytes_eq(p.muxers[0], msub_str("/yamux/1.0.0")));
-  ok = ok && msub_bytes_eq(p.signature, signature) && msub__noise_check_static(&p, static_key.p) == MSUB_OK;
+  ok = ok && msub_bytes_eq(p.signature, signature) && msub__noise_check_static(&p, static_key.p, MSUB_RSA_BITS) == MSUB_OK;
   size_t n = msub__noise_payload_encode(&p, out, sizeof out);
   ok = ok && n <= sizeof out && msub_bytes_eq((msub_bytes){ out, n }, in);
   vec_free(in);
