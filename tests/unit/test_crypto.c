@@ -230,6 +230,8 @@ Test(crypto, keys_of_each_type_are_made) {
     cr_assert_eq(msub_key_generate_type(MSUB_KEY_RSA, refused[i], &k), MSUB_ERR_INVAL, "%u", refused[i]);
   cr_assert_eq(msub_key_generate_type((msub_key_type)4, 0, &k), MSUB_ERR_INVAL);
   cr_assert_null(k);
+}
+
 /* Made by openssl 3.0: genpkey, pkcs8 -topk8 -v2 aes-128-cbc -iter 1000 -passout pass:secret, ecparam -genkey. */
 #define PEM_ED "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIG5UAEwK7Ea/EgLZzRiE2/7lsif1nFba5j/Rew9IDEwm\n-----END PRIVATE KEY-----\n"
 #define PEM_ED_ENCRYPTED                                                                                                        \
