@@ -37,6 +37,14 @@
   X(TEXT, heartbeat, "mesh.heartbeat", "--heartbeat")                                                              \
   X(BOOL, px, "mesh.px", "--px")                                                                                   \
   X(TEXT, gater, "mesh.gater", "--gater")
+#define CONNECTIONS(X)                                                                                             \
+  X(TEXT, max_inbound, "connections.max_inbound", "--max-inbound")                                                 \
+  X(TEXT, max_outbound, "connections.max_outbound", "--max-outbound")                                              \
+  X(TEXT, max_per_ip, "connections.max_per_ip", "--max-per-ip")                                                    \
+  X(TEXT, max_per_net, "connections.max_per_net", "--max-per-net")                                                 \
+  X(TEXT, low_water, "connections.low_water", "--low-water")                                                       \
+  X(TEXT, high_water, "connections.high_water", "--high-water")                                                    \
+  X(TEXT, min_peers, "connections.min_peers", "--min-peers")
 #define METRICS(X)                                                                                                 \
   X(TEXT, listen, "metrics.listen", "--metrics")                                                                   \
   X(LIST, hosts, "metrics.hosts", "--metrics-host")                                                                \
@@ -52,6 +60,9 @@ typedef struct file_mesh {
 #define X(kind, m, k, o) MEMBER_##kind(m)
   MESH(X)
 } file_mesh;
+typedef struct file_connections {
+  CONNECTIONS(X)
+} file_connections;
 typedef struct file_metrics {
   METRICS(X)
 } file_metrics;
@@ -67,6 +78,7 @@ typedef struct file_log {
 typedef struct file_config {
   TOP(X)
   file_mesh *mesh;
+  file_connections *connections;
   file_metrics *metrics;
   file_log *log;
 } file_config;
@@ -82,6 +94,9 @@ static const cyaml_schema_value_t item = { CYAML_VALUE_STRING(CYAML_FLAG_POINTER
 #define X(kind, m, k, o) FIELD_##kind(file_mesh, m, &k[sizeof "mesh." - 1])
 static const cyaml_schema_field_t mesh_fields[] = { MESH(X) CYAML_FIELD_END };
 #undef X
+#define X(kind, m, k, o) FIELD_##kind(file_connections, m, &k[sizeof "connections." - 1])
+static const cyaml_schema_field_t connection_fields[] = { CONNECTIONS(X) CYAML_FIELD_END };
+#undef X
 #define X(kind, m, k, o) FIELD_##kind(file_metrics, m, &k[sizeof "metrics." - 1])
 static const cyaml_schema_field_t metrics_fields[] = { METRICS(X) CYAML_FIELD_END };
 #undef X
@@ -93,6 +108,7 @@ static const cyaml_schema_field_t log_fields[] = { LOG(X) CYAML_FIELD_MAPPING_PT
 #undef X
 #define X(kind, m, k, o) FIELD_##kind(file_config, m, k)
 static const cyaml_schema_field_t top_fields[] = { TOP(X) CYAML_FIELD_MAPPING_PTR("mesh", MAYBE, file_config, mesh, mesh_fields),
+                                                   CYAML_FIELD_MAPPING_PTR("connections", MAYBE, file_config, connections, connection_fields),
                                                    CYAML_FIELD_MAPPING_PTR("metrics", MAYBE, file_config, metrics, metrics_fields),
                                                    CYAML_FIELD_MAPPING_PTR("log", MAYBE, file_config, log, log_fields), CYAML_FIELD_END };
 #undef X
@@ -142,6 +158,9 @@ static void collect(config *k) {
 #undef X
 #define X(kind, m, key, option) ENTRY_##kind(f->mesh, m, key, option)
   MESH(X)
+#undef X
+#define X(kind, m, key, option) ENTRY_##kind(f->connections, m, key, option)
+  CONNECTIONS(X)
 #undef X
 #define X(kind, m, key, option) ENTRY_##kind(f->metrics, m, key, option)
   METRICS(X)
@@ -310,7 +329,7 @@ static void print_log(shown *s, const option_row *rows) {
 void config_print(const option_row *rows) {
   shown s = { 0 };
 #define X(kind, m, key, option) if (strcmp(option, "--log") != 0) print_entry(&s, rows, key, option);
-  TOP(X) MESH(X) METRICS(X) LOG(X)
+  TOP(X) MESH(X) CONNECTIONS(X) METRICS(X) LOG(X)
 #undef X
   print_log(&s, rows);
 }

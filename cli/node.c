@@ -122,6 +122,20 @@ static int check_transport(const node *n) {
 #endif
 }
 
+static void set_limits(const node_limits *l, msub_host_opts *o) {
+#define X(member, option, help) if (l->member##_given) o->member = (unsigned)l->member;
+  NODE_LIMITS(X)
+#undef X
+}
+
+static int check_limits(const node *n) {
+  msub_host_opts o;
+  msub_host_opts_init(&o);
+  set_limits(&n->limits, &o);
+  if (o.low_water <= o.high_water || o.high_water == 0) return -1;
+  return usage_error(n->cmd, "--low-water %u, --high-water %u: the first must not be above the second", o.low_water, o.high_water);
+}
+
 int node_check(node *n, const text_list *topics) {
   int code = check_sign(n);
   if (code < 0) code = check_transport(n);
@@ -132,6 +146,7 @@ int node_check(node *n, const text_list *topics) {
   for (size_t i = 0; i < topics->n && code < 0; i++) code = check_topic(n, topics->v[i]);
   for (size_t i = 0; i < n->relay.n && code < 0; i++) code = check_topic(n, n->relay.v[i]);
   if (code < 0) code = check_filter(n, topics);
+  if (code < 0) code = check_limits(n);
   return code < 0 ? router_make(&n->router, n->cmd) : code;
 }
 
@@ -322,6 +337,8 @@ int node_open(node *n, const text_list *topics, bool publish_only) {
   o.transport = n->transport;
   o.dns.server = n->dns_server;
   o.engine.sign = n->sign;
+  set_limits(&n->limits, &o);
+  if (o.high_water == 0) o.low_water = 0;
   o.engine.topic_counts = n->topic_counts;
   o.ud = n;
   o.on_message = heard;

@@ -6,6 +6,21 @@
 #include "cli/options.h"
 #include "cli/router.h"
 
+/* X(member of msub_host_opts, option, help): how many connections. */
+#define NODE_LIMITS(X)                                                                                            \
+  X(max_inbound, "--max-inbound", "Connections that came in. Default 128.")                                       \
+  X(max_outbound, "--max-outbound", "Connections that were dialled. Default 32.")                                 \
+  X(max_per_ip, "--max-per-ip", "Of these from one address (IPv6: one /64). Default 8.")                          \
+  X(max_per_net, "--max-per-net", "From one /24 (IPv6: one /48). Default 32.")                                    \
+  X(low_water, "--low-water", "How many are left when there were too many. Default 112.")                         \
+  X(high_water, "--high-water", "With more, the least valuable are closed; 0: none. Default 144.")                \
+  X(min_peers, "--min-peers", "With fewer, known peers are dialled. Default 0.")
+typedef struct node_limits {
+#define X(member, option, help) uint64_t member; bool member##_given;
+  NODE_LIMITS(X)
+#undef X
+} node_limits;
+
 typedef struct node node;
 struct node {
   const command *cmd;
@@ -19,6 +34,7 @@ struct node {
   log_rules log;    /* the level is that of verbose, unless log_given */
   bool log_given, log_changes; /* log_changes: rules may change, or clients of the socket ask for lines */
   router_options router;
+  node_limits limits;
   text_list relay, allow; /* topics */
   text_list filter;       /* of addresses */
   const char *dns_server;

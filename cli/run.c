@@ -258,6 +258,9 @@ static option_row *make_rows(node *n, run_state *r) {
       "go-libp2p-pubsub's remote tracer does.",
       &r->collector, 0, 0, NULL },
     MESH_OPTIONS(&n->router),
+#define X(member, option, help) { option, 0, OPT_NUMBER, "N", help, &n->limits.member, 0, 100000, &n->limits.member##_given },
+    NODE_LIMITS(X)
+#undef X
     NODE_OPTIONS(n),
     { 0 },
   };

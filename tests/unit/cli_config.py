@@ -7,12 +7,14 @@ usage: cli_config.py PATH OF meshsub, PATH OF docs/cli.md
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cli_flow  # noqa: E402
@@ -56,6 +58,8 @@ BAD = [
     ("log: {format: xml}\n", 1, 'log.format "xml": there are text and json'),
     ("quiet: true\nfilter: [deny 10.0.0.0/8, permit 10.0.0.0/8]\n", 2,
      'filter "permit 10.0.0.0/8": a rule begins with allow or deny; write "deny accept 192.0.2.0/24", "allow dial 2001:db8::/32"'),
+    ("connections:\n  low_water: 9\n  high_water: 8\n", 2, "connections.low_water 9, connections.high_water 8: the first must not be above the second"),
+    ("connections: {max_inbound: -1}\n", 1, 'connections.max_inbound "-1": not a number from 0 to 100000'),
     ("", 1, "empty; a map of keys and values is wanted"),
 ]
 
@@ -214,11 +218,29 @@ log:
                     assert text.startswith("meshsub node: debug host: "), text
 
 
+    def connections(self):
+        """A node that lets one in closes the door to the next, and counts why."""
+        write("connections: {max_inbound: 1}\nsocket: n.sock\nmetrics: {listen: '127.0.0.1:0'}\n")
+        with contextlib.ExitStack() as stack:
+            node = stack.enter_context(self.start("node", "--config", "n.yaml"))
+            at = node.err.line("address of the metrics").decode().split()[-1]
+            to = node.line("address")
+            first = stack.enter_context(self.start("node", "--connect", to, "--quiet", "--seconds", "20"))
+            end = time.monotonic() + WITHIN
+            while not self.run("peers", "--socket", "n.sock"):
+                assert time.monotonic() < end, "it did not connect"
+                time.sleep(0.05)
+            self.run("pub", "t", "x", "--connect", to, code=1)
+            text = urllib.request.urlopen(at, timeout=WITHIN).read().decode()
+            assert re.search(r'\nhost_accepts_refused_total\{reason="inbound"\} [1-9]', text), re.findall("\nhost_acc.*", text)
+            assert first.process.poll() is None and len(self.run("peers", "--socket", "n.sock").splitlines()) == 1
+
+
 def main():
     c = Config(os.path.abspath(sys.argv[1]))
     c.manual = os.path.abspath(sys.argv[2])
     failed = 0
-    for part in [c.refused, c.together, c.documented, c.reload, c.log]:
+    for part in [c.refused, c.together, c.documented, c.reload, c.log, c.connections]:
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             began = time.monotonic()

@@ -194,6 +194,20 @@ class Socket(cli_flow.Flow):
                 assert len(other.ask({"op": "topics"})["topics"]) == 256
             self.until("the end of its topics", lambda: not any(t["joins"] or t["opens"] for t in other.ask({"op": "topics"})["topics"]))
 
+    def bursts(self):
+        """Many requests in one write, more than are answered in a turn, come back in order; 16 dials are under way, and no more."""
+        with self.node(), Raw() as c:
+            c.socket.sendall(b"".join(struct.pack(">I", len(t)) + t for t in (b'{"id":%d,"op":"credit","n":0}' % i for i in range(1000))))
+            assert [c.frame()["id"] for _ in range(1000)] == list(range(1000))
+            with socket.create_server(("127.0.0.1", 0), backlog=64) as mute:
+                addr = f"/ip4/127.0.0.1/tcp/{mute.getsockname()[1]}"
+                for i in range(18):
+                    c.send(json.dumps({"id": i, "op": "connect", "addr": addr}).encode())
+                assert c.ask({"op": "credit", "n": 0}, early := []) and sorted(e["id"] for e in early) == [16, 17], early
+                assert all(e["code"] == "limit" for e in early), early
+            with Raw() as other:
+                assert other.ask({"op": "peers"})["peers"] == []
+
     def credit(self):
         """Messages come as far as credit goes; what does not is counted, and told."""
         with self.node(), Raw() as pub, Raw() as sub:
@@ -331,7 +345,7 @@ class Socket(cli_flow.Flow):
 
 def main():
     s = Socket(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
-    parts = [s.one_holder, s.other_things_there, s.greeting_and_errors, s.topics_of_a_client, s.credit, s.does_not_read, s.many_clients, s.commands,
+    parts = [s.one_holder, s.other_things_there, s.greeting_and_errors, s.topics_of_a_client, s.bursts, s.credit, s.does_not_read, s.many_clients, s.commands,
              s.example]
     failed = 0
     os.environ.pop("MESHSUB_SOCKET", None)
