@@ -51,7 +51,7 @@ static int check_address(const node *n, const char *option, const char *text) {
   if (err == MSUB_OK && a.host == MSUB_ADDR_UNIX) err = MSUB_ERR_UNSUPPORTED;
   if (err != MSUB_OK && !strstr(text, "/tcp/") && !strstr(text, "/udp/"))
     return usage_error(n->cmd, "%s %s: no /tcp part; write %.200s/tcp/PORT", option, quoted(text), text);
-  if (err != MSUB_OK || a.ws)
+  if (err != MSUB_OK)
     return usage_error(n->cmd, "%s %s: only TCP over IP is spoken here; write /ip4/HOST/tcp/PORT", option,
                        quoted(text));
   if (!listen && a.tcp == 0 && a.host != MSUB_ADDR_DNSADDR)

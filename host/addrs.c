@@ -5,6 +5,7 @@
 #include <string.h>
 #include "host/addrs.h"
 #include "host/observed.h"
+#include "multiformats/multiaddr.h"
 
 static const uint8_t v4_in_v6[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
 
@@ -35,6 +36,7 @@ void msub__addr_multi(const msub__tr_addr *a, msub_bytes peer_id, msub_multiaddr
     out->n = 0;
     return;
   }
+  if (a->ws) out->n = (uint16_t)(out->n + msub_varint_put(out->bytes + out->n, MSUB__MA_CODE_WS)); /* no value; there is room */
   if (peer_id.n > 0) (void)msub_multiaddr_with_peer(out, peer_id);
 }
 
@@ -47,10 +49,6 @@ static int take_apart(const char *text, msub_multiaddr *whole, msub_addr *a, msu
   err = msub_multiaddr_split((msub_bytes){ whole->bytes, whole->n }, a);
   if (err != MSUB_OK) return err;
   if (a->host == MSUB_ADDR_UNIX) return MSUB_ERR_UNSUPPORTED;
-  if (a->ws) {
-    *why = "this host has no WebSocket transport";
-    return MSUB_ERR_UNSUPPORTED;
-  }
   id->n = 0;
   if (a->peer_id.n > 0) {
     *why = "the /p2p part is no peer id";
@@ -58,7 +56,7 @@ static int take_apart(const char *text, msub_multiaddr *whole, msub_addr *a, msu
     id->n = (uint8_t)a->peer_id.n;
     memcpy(id->bytes, a->peer_id.p, a->peer_id.n);
   }
-  *at = (msub__tr_addr){ .port = a->tcp };
+  *at = (msub__tr_addr){ .ws = a->ws, .port = a->tcp };
   if (a->host == MSUB_ADDR_IP4 || a->host == MSUB_ADDR_IP6) {
     at->n = (uint8_t)a->value.n;
     memcpy(at->ip, a->value.p, a->value.n);
@@ -106,7 +104,7 @@ static void add_interfaces(const msub__listener *l, msub_multiaddr *out, size_t 
   if (getifaddrs(&all) != 0) return;
   for (struct ifaddrs *i = all; i; i = i->ifa_next) {
     if (!i->ifa_addr || !(i->ifa_flags & IFF_UP)) continue;
-    msub__tr_addr a = { .port = l->at.port };
+    msub__tr_addr a = { .ws = l->at.ws, .port = l->at.port };
     if (i->ifa_addr->sa_family == AF_INET) {
       struct sockaddr_in in;
       memcpy(&in, i->ifa_addr, sizeof in);

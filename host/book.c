@@ -55,7 +55,7 @@ static msub__book_entry *entry_for(msub_host *h, msub_bytes id) {
 }
 
 static bool same_addr(const msub__tr_addr *a, const msub__tr_addr *b) {
-  return a->n == b->n && a->port == b->port && memcmp(a->ip, b->ip, a->n) == 0;
+  return a->n == b->n && a->ws == b->ws && a->port == b->port && memcmp(a->ip, b->ip, a->n) == 0;
 }
 
 /* Which one makes room: what a peer says of itself does not push out what has worked. n: none. */
@@ -119,9 +119,9 @@ const msub__book_entry *msub__book_find(msub_host *h, msub_bytes peer_id) {
 bool msub__book_parse(msub_bytes multiaddr, msub_bytes peer_id, msub__tr_addr *out) {
   msub_addr a;
   if (msub_multiaddr_check(multiaddr) != MSUB_OK || msub_multiaddr_split(multiaddr, &a) != MSUB_OK) return false;
-  if (a.ws || a.tcp == 0 || (a.host != MSUB_ADDR_IP4 && a.host != MSUB_ADDR_IP6)) return false;
+  if (a.tcp == 0 || (a.host != MSUB_ADDR_IP4 && a.host != MSUB_ADDR_IP6)) return false;
   if (a.peer_id.n > 0 && !msub_bytes_eq(a.peer_id, peer_id)) return false;
-  *out = (msub__tr_addr){ .n = (uint8_t)a.value.n, .port = a.tcp };
+  *out = (msub__tr_addr){ .n = (uint8_t)a.value.n, .ws = a.ws, .port = a.tcp };
   memcpy(out->ip, a.value.p, a.value.n);
   return true;
 }

@@ -105,7 +105,7 @@ static int expand(msub__lookup *l, msub_bytes multiaddr, unsigned depth) {
   if (err != MSUB_OK) return err;
   if (a.peer_id.n > MSUB_PEER_ID_MAX || a.host == MSUB_ADDR_UNIX) return MSUB_ERR_UNSUPPORTED;
   if (a.host != MSUB_ADDR_IP4 && a.host != MSUB_ADDR_IP6) return ask_name(l, &a, a.host == MSUB_ADDR_DNSADDR ? depth + 1 : depth);
-  msub__tr_addr at = { .n = (uint8_t)a.value.n, .port = a.tcp };
+  msub__tr_addr at = { .n = (uint8_t)a.value.n, .ws = a.ws, .port = a.tcp };
   msub_peer_id id = { .n = (uint8_t)a.peer_id.n };
   memcpy(at.ip, a.value.p, a.value.n);
   if (a.peer_id.n > 0) memcpy(id.bytes, a.peer_id.p, a.peer_id.n);
@@ -151,6 +151,7 @@ static void answered(void *own, const msub__dns_answer *a) {
     for (unsigned i = 0; i < a->n; i++) {
       msub__tr_addr at = a->ips[i];
       at.port = copy.tcp;
+      at.ws = copy.ws;
       add_place(l, &at, &copy.id);
     }
   }

@@ -6,7 +6,7 @@
 static unsigned net_bits(msub_bytes ip) { return ip.n == 4 ? 24 : 48; }
 static bool same_net(const msub__tr_addr *a, const msub__tr_addr *b) { return msub__ip_same(msub__ip(a), msub__ip(b), net_bits(msub__ip(a))); }
 static bool same_addr(const msub__tr_addr *a, const msub__tr_addr *b) {
-  return a->n == b->n && a->port == b->port && memcmp(a->ip, b->ip, a->n) == 0;
+  return a->n == b->n && a->ws == b->ws && a->port == b->port && memcmp(a->ip, b->ip, a->n) == 0;
 }
 static bool fresh(const msub_host *h, const msub__observation *o) {
   return !msub__passed(msub__deadline(o->when, MSUB__HOST_OBSERVED_NS), h->now.mono_ns);
@@ -29,7 +29,7 @@ static bool plausible(msub_bytes ip, msub_bytes by) {
 /* The port that a peer sees when we dialled it is the system's choice. */
 static bool set_port(const msub_host *h, msub__tr_addr *at) {
   for (size_t i = 0; i < h->n_listeners; i++) {
-    if (h->listeners[i].at.n != at->n) continue;
+    if (h->listeners[i].at.n != at->n || h->listeners[i].at.ws != at->ws) continue;
     at->port = h->listeners[i].at.port;
     return true;
   }

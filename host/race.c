@@ -5,7 +5,7 @@
 #include "host/race.h"
 
 static bool same_addr(const msub__tr_addr *a, const msub__tr_addr *b) {
-  return a->n == b->n && a->port == b->port && memcmp(a->ip, b->ip, a->n) == 0;
+  return a->n == b->n && a->ws == b->ws && a->port == b->port && memcmp(a->ip, b->ip, a->n) == 0;
 }
 
 void msub__race_add(msub__race *like, const msub__tr_addr *at) {

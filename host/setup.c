@@ -59,7 +59,7 @@ void msub_host_opts_init(msub_host_opts *o) {
 
 static const msub_transport_ops *const transports[] = { /* the default first */
 #ifdef __linux__
-  &msub__transport_epoll,
+  &msub__transport_split,
 #endif
   &msub__transport_nng
 };

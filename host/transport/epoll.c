@@ -328,6 +328,8 @@ static int op_listen(void *self, const msub__tr_addr *at, uint32_t *id, uint16_t
   socklen_t n = 0;
   *why = "invalid address";
   if (!to_system(at, &s, &n)) return MSUB_ERR_INVAL;
+  *why = "no WebSocket here";
+  if (at->ws) return MSUB_ERR_UNSUPPORTED;
   unsigned i = 0;
   while (i < MAX_LISTENERS && t->listeners[i]) i++;
   *why = "too many listeners";
@@ -377,6 +379,7 @@ static int op_dial(void *self, const msub__tr_addr *to, uint64_t cookie, uint32_
   socklen_t n = 0;
   conn *c;
   if (to->port == 0 || !to_system(to, &s, &n)) return MSUB_ERR_INVAL;
+  if (to->ws) return MSUB_ERR_UNSUPPORTED;
   int err = conn_new(t, -1, &c);
   if (err) return err;
   c->state = DIALING;

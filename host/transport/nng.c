@@ -1,4 +1,4 @@
-/* host/transport/nng.c: TCP over NNG's byte streams.
+/* host/transport/nng.c: TCP and WebSocket over NNG's byte streams.
  *
  *     loop's thread                    NNG's threads                       closer's thread
  *   ┌──────────────┐  send, recv   ┌────────────────────┐               ┌───────────────────────┐
@@ -51,6 +51,7 @@ typedef struct conn {
   transport *t;
   uint32_t id;
   conn_state state;
+  bool ws;
   bool dialed;       /* made by dial() */
   bool announced;    /* ACCEPTED or CONNECTED was fetched */
   bool result_unread;/* rx is, or was, a dial whose outcome the loop has not looked at */
@@ -72,7 +73,7 @@ typedef struct conn {
 typedef struct listener {
   transport *t;
   uint32_t id;
-  bool ending;
+  bool ending, ws;
   bool accepting; /* an accept is posted, or its outcome was not looked at */
   msub__accept_pause pause; /* not `accepting` during one */
   nng_stream_listener *nng;
@@ -114,6 +115,7 @@ static reason reason_of(int nng_err) {
   case NNG_EPERM: return (reason){ MSUB_ERR_IO, "permission denied" };
   case NNG_ENOFILES: return (reason){ MSUB_ERR_IO, "out of file descriptors" };
   case NNG_ENOMEM: return (reason){ MSUB_ERR_IO, "out of memory in the system" };
+  case NNG_EPROTO: return (reason){ MSUB_ERR_IO, "the other side does not speak WebSocket" };
   default: return (reason){ MSUB_ERR_IO, "input or output failed" };
   }
 }
@@ -122,14 +124,14 @@ static bool format_url(const msub__tr_addr *a, char *out, size_t cap) {
   char ip[INET6_ADDRSTRLEN];
   if ((a->n != 4 && a->n != 16) || !inet_ntop(a->n == 4 ? AF_INET : AF_INET6, a->ip, ip, sizeof ip)) return false;
   /* Not tcp4: and tcp6: — with a family given, the resolver refuses addresses of it when no interface but loopback is up. */
-  int n = snprintf(out, cap, a->n == 4 ? "tcp://%s:%" PRIu16 : "tcp://[%s]:%" PRIu16, ip, a->port);
+  int n = snprintf(out, cap, a->n == 4 ? "%s://%s:%" PRIu16 "%s" : "%s://[%s]:%" PRIu16 "%s", a->ws ? "ws" : "tcp", ip, a->port, a->ws ? "/" : "");
   return n > 0 && (size_t)n < cap;
 }
 
 /* An IPv4 peer of a dual-stack listener is an IPv4 peer: limits by prefix must not see two kinds of it. */
-static msub__tr_addr addr_of(nng_stream *s, const char *which) {
+static msub__tr_addr addr_of(nng_stream *s, const char *which, bool ws) {
   static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-  msub__tr_addr a = { 0 };
+  msub__tr_addr a = { .ws = ws };
   nng_sockaddr sa;
   memset(&sa, 0, sizeof sa);
   if (nng_stream_get_addr(s, which, &sa) != 0) return a;
@@ -300,16 +302,17 @@ static bool accepted(listener *l, msub__tr_event *out) {
     return pause_accept(l, reason_of(NNG_ENOFILES).text, out);
   }
   if (msub__accept_worked(&l->pause)) MSUB__LOG(&t->log, MSUB_LOG_INFO, MODULE, "accepting again");
-  msub__tr_addr remote = addr_of(s, NNG_OPT_REMADDR);
+  msub__tr_addr remote = addr_of(s, NNG_OPT_REMADDR, l->ws);
   conn *c = NULL;
   /* Without a remote address it was reset in the backlog. */
   bool ok = remote.n != 0 && conn_new(t, &c) == MSUB_OK;
   if (ok) {
     c->stream = s;
+    c->ws = l->ws;
     c->state = OPEN;
     c->announced = true;
     *out = (msub__tr_event){ .kind = MSUB__TR_ACCEPTED, .conn = c->id, .listener = l->id, .remote = remote,
-                             .local = addr_of(s, NNG_OPT_LOCADDR) };
+                             .local = addr_of(s, NNG_OPT_LOCADDR, l->ws) };
   } else {
     drop_stream(s);
   }
@@ -337,6 +340,7 @@ static int op_listen(void *self, const msub__tr_addr *at, uint32_t *id, uint16_t
   listener *l = msub__zalloc(&t->mem, 1, sizeof *l);
   if (!l) return MSUB_ERR_NOMEM;
   l->t = t;
+  l->ws = at->ws;
   l->id = i + 1;
   l->accept_node = (msub__hand){ .owner = l, .what = ACCEPT_DONE };
   l->end_node = (msub__hand){ .owner = l, .what = END_LISTENER };
@@ -390,6 +394,7 @@ static int op_dial(void *self, const msub__tr_addr *to, uint64_t cookie, uint32_
   c->dialed = true;
   c->cookie = cookie;
   c->dest = *to;
+  c->ws = to->ws;
   c->result_unread = true;
   *id = c->id;
   nng_stream_dialer_dial(c->dialer, c->rx);
@@ -399,9 +404,9 @@ static int op_dial(void *self, const msub__tr_addr *to, uint64_t cookie, uint32_
 static bool stands(conn *c, msub__tr_event *out) {
   c->state = OPEN;
   c->announced = true;
-  msub__tr_addr remote = addr_of(c->stream, NNG_OPT_REMADDR);
+  msub__tr_addr remote = addr_of(c->stream, NNG_OPT_REMADDR, c->ws);
   *out = (msub__tr_event){ .kind = MSUB__TR_CONNECTED, .conn = c->id, .cookie = c->cookie,
-                           .remote = remote.n ? remote : c->dest, .local = addr_of(c->stream, NNG_OPT_LOCADDR) };
+                           .remote = remote.n ? remote : c->dest, .local = addr_of(c->stream, NNG_OPT_LOCADDR, c->ws) };
   return true;
 }
 
@@ -419,7 +424,7 @@ static bool dialed(conn *c, msub__tr_event *out) {
   c->used_dialer = c->dialer;
   c->dialer = NULL;
   msub__handoff_put(&c->t->ends, &c->dialer_node);
-  if (addr_of(c->stream, NNG_OPT_REMADDR).n != 0) return stands(c, out);
+  if (addr_of(c->stream, NNG_OPT_REMADDR, c->ws).n != 0) return stands(c, out);
   (void)nng_aio_set_iov(c->tx, 0, NULL);
   nng_stream_send(c->stream, c->tx);
   return false;

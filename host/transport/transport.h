@@ -28,7 +28,9 @@
 
 typedef enum msub__tr_kind { MSUB__TR_ACCEPTED, MSUB__TR_CONNECTED, MSUB__TR_DIAL_FAILED, MSUB__TR_READABLE, MSUB__TR_SENT,
   MSUB__TR_CLOSED, MSUB__TR_ACCEPT_PAUSED } msub__tr_kind;
-typedef struct msub__tr_addr { uint8_t n; uint8_t ip[16]; uint16_t port; } msub__tr_addr; /* n: 4, 16, or 0: not known */
+/* n: 4, 16, or 0: not known. ws: the bytes go as WebSocket messages (RFC 6455), without TLS; whole frames mean nothing, only the bytes in
+ * them. A transport that has no WebSocket answers UNSUPPORTED. */
+typedef struct msub__tr_addr { uint8_t n; bool ws; uint8_t ip[16]; uint16_t port; } msub__tr_addr;
 /* conn, listener: small numbers of the transport, never 0, not reused before CLOSED was fetched. */
 typedef struct msub__tr_event {
   msub__tr_kind kind;
@@ -51,7 +53,7 @@ typedef struct msub_transport_ops {
   /* Listens on ip (n 4 or 16) and port (0: any); *listener and the real port. REFUSED: in use; IO. *why: static text. */
   int (*listen)(void *self, const msub__tr_addr *at, uint32_t *listener, uint16_t *port, const char **why);
   void (*unlisten)(void *self, uint32_t listener);
-  int (*dial)(void *self, const msub__tr_addr *to, uint64_t cookie, uint32_t *conn); /* LIMIT, NOMEM */
+  int (*dial)(void *self, const msub__tr_addr *to, uint64_t cookie, uint32_t *conn); /* LIMIT, NOMEM, UNSUPPORTED */
   /* Pieces of at most 4 MiB in all; they stay as they are until SENT or CLOSED. STATE, STALE. */
   int (*send)(void *self, uint32_t conn, const msub_bytes *iov, size_t n);
   int (*recv)(void *self, uint32_t conn);  /* credit for one READABLE; STATE when one is outstanding, STALE */
@@ -67,5 +69,6 @@ typedef struct msub_transport_ops {
 extern const msub_transport_ops msub__transport_nng;
 #ifdef __linux__
 extern const msub_transport_ops msub__transport_epoll;
+extern const msub_transport_ops msub__transport_split; /* epoll, and NNG for WebSocket */
 #endif
 #endif

@@ -129,7 +129,9 @@ MSUB_API msub_engine *msub_host_engine(msub_host *h);
 MSUB_API const msub_now *msub_host_now(msub_host *h);
 MSUB_API msub_bytes msub_host_peer_id(const msub_host *h);
 
-/* Listens on /ip4|ip6/…/tcp/PORT (0: any). MALFORMED, UNSUPPORTED, IO; *why says which system error. */
+/* Listens on /ip4|ip6/…/tcp/PORT (0: any), or /ip4|ip6/…/tcp/PORT/ws: WebSocket without TLS, at path "/". NNG answers the HTTP part and
+ * bounds neither the number of connections that have not asked for WebSocket yet nor their time: put a proxy in front of a port that
+ * strangers reach. MALFORMED, UNSUPPORTED, IO; *why says which system error. */
 MSUB_API int msub_host_listen(msub_host *h, const char *multiaddr, const char **why);
 /* The i-th listen address with the real port and /p2p/ID, as text. LIMIT: cap; NOTFOUND: past the end. */
 MSUB_API int msub_host_addr(const msub_host *h, size_t i, char *out, size_t cap);

@@ -18,7 +18,9 @@ endfunction()
 
 if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
   msub_host_test(unit.transport SECONDS 300 SOURCES test_transport.c transport_suite.c)
+  msub_host_test(unit.transport-ws SECONDS 300 SOURCES test_transport_ws.c transport_suite.c)
   if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
+    msub_host_test(unit.transport-split SECONDS 300 SOURCES test_transport_split.c transport_suite.c)
     msub_host_test(unit.transport-epoll SECONDS 300 SOURCES test_transport_epoll.c transport_suite.c)
   endif()
   msub_host_test(unit.handoff SOURCES test_handoff.c)
@@ -27,6 +29,8 @@ if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
   msub_host_test(unit.host-lanes SOURCES test_lanes.c)
   msub_host_cases(unit.host host_pair CASES connect unsigned signed big wrong_id reconnect superseded slow second_protocol own_protocols half_open
     no_descriptors stop idle stalled no_memory baseline two_routers)
+  msub_host_cases(unit.host-ws host_pair ENV MESHSUB_TEST_WS=1 CASES connect big reconnect slow superseded stop idle signed)
+  msub_host_cases(unit.host-ws-exchange exchange ENV MESHSUB_TEST_WS=1 CASES echo slow_reader many)
   # One row of each kind on the transport that is not the default.
   if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
     msub_host_cases(unit.host-nng host_pair ENV MESHSUB_TEST_TRANSPORT=nng CASES connect big reconnect slow half_open no_descriptors stop idle)

@@ -142,7 +142,7 @@ void node_start(node *n, bool listen, bool join) {
   int err = msub_host_new(&n->opts, &n->host, &why);
   if (err != MSUB_OK) fprintf(stderr, "%s: %s\n", n->name, why);
   MUST(err);
-  if (listen) MUST(msub_host_listen(n->host, "/ip4/127.0.0.1/tcp/0", &why));
+  if (listen) MUST(msub_host_listen(n->host, getenv("MESHSUB_TEST_WS") ? "/ip4/127.0.0.1/tcp/0/ws" : "/ip4/127.0.0.1/tcp/0", &why));
   if (!join) return;
   const msub_channel_policy *policy = n->opts.engine.sign == MSUB_STRICT_NO_SIGN ? &by_hash : NULL;
   MUST(msub_join(msub_host_engine(n->host), 0, msub_str("topic"), policy, NULL, msub_host_now(n->host), &n->topic));
