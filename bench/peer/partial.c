@@ -90,6 +90,10 @@ static void gossip(const msub_channel *c, msub_bytes id, msub_partial_peer *to, 
   out->metadata = (msub_bytes){ &metadata, 1 };
 }
 
+static void told_whole(peer *p, const part_group *g, uint8_t before) {
+  if (g->have == 0xff && before != 0xff && p->partials.whole) p->partials.whole(p, g->id);
+}
+
 static msub_verdict take_parts(const msub_channel *c, msub_bytes id, msub_partial_peer *from, msub_bytes message, msub_bytes metadata) {
   peer *p = c->ctx;
   known *k = from->state;
@@ -100,7 +104,7 @@ static msub_verdict take_parts(const msub_channel *c, msub_bytes id, msub_partia
     return MSUB_REJECT;
   }
   uint8_t before = g->have;
-  if (message.n) {
+  if (message.n) { /* merge first */
     const uint8_t *at = message.p + 1;
     for (unsigned i = 0; i < PARTS; i++) {
       if (!(message.p[0] >> i & 1)) continue;
@@ -114,6 +118,7 @@ static msub_verdict take_parts(const msub_channel *c, msub_bytes id, msub_partia
     k->has |= metadata.p[0];
     k->spoke = 1;
   }
+  if (g->have != before) told_whole(p, g, before);
   if (g->have != before || k->has != g->have) msub_partial_publish(c->engine, c->topic, id, NULL, NULL, 0, NULL);
   return MSUB_ACCEPT;
 }
@@ -161,7 +166,9 @@ const char *partial_add(peer *p, const json_t *q, json_t *out) {
   if (!g) return "parts: 0 to 255; at most so many groups";
   for (unsigned i = 0; i < PARTS; i++)
     if (parts >> i & 1) make_part(id, i, g->parts[i]);
+  uint8_t before = g->have;
   g->have |= (uint8_t)parts;
+  told_whole(p, g, before);
   return NULL;
 }
 

@@ -138,6 +138,7 @@ typedef struct partials {
   part_group *g;
   size_t n;
   uint64_t refused; /* RPCs that were none of ours */
+  void (*whole)(struct peer *p, uint64_t group); /* a group has its last part. NULL: nobody asks */
 } partials;
 /* cfg; sets the router's options. NULL, or why not. */
 const char *partial_read(partials *x, const json_t *request, msub_gossipsub_opts *o);

@@ -135,6 +135,15 @@ class Node:
             raise self._error(op, f"refused: {reply.get('error')}")
         return reply
 
+    def post(self, op, **fields):
+        """Sends a request and does not wait; its reply is passed over, whatever it says."""
+        line = json.dumps({"id": next(self._ids), "op": op, **fields}, separators=(",", ":")) + "\n"
+        try:
+            self.process.stdin.write(line.encode())
+            self.process.stdin.flush()
+        except (OSError, ValueError) as e:
+            raise self._error(op, f"cannot be sent: {e}") from e
+
     def event(self, kind, timeout=None, **match):
         """Waits for an event of that kind whose fields match; other events are kept for later."""
         def fits(message):
