@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """meshsub-interop as a node of the gossipsub-interop experiments, each node in a network namespace of its own with its own host name:
-eight of ours, and eight with go nodes among them, on the experiments' scripts and by their acceptance checks.
+eight of ours, and four of ours with four go nodes, on the experiments' scripts and by their acceptance checks.
 
 usage: shadow.py PATH OF meshsub-interop [WORD...]
 Exit status: 0 all passed, 1 a case failed, 77 namespaces cannot be made here (not root).
@@ -120,7 +120,7 @@ def main():
     except (OSError, subprocess.CalledProcessError) as e:
         print(f"skipped: network namespaces cannot be made: {getattr(e, 'stderr', '') or e}", flush=True)
         return 77
-    binaries = {"ours": sys.argv[1]}
+    binaries = {"ours": sys.argv[1], "go": peer("go")}
     words = sys.argv[2:]
     chosen = [(n, lambda f=f, a=a: f(binaries, *a)) for n, f, a in cases(set(binaries)) if not words or any(w in n for w in words)]
     return 0 if run_cases(chosen) else 1

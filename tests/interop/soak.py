@@ -81,7 +81,7 @@ class Soak:
         life.node.kill()
         self.ended[life] = time.monotonic()
         self.kills += 1
-        others = random.sample([self.addrs[n] for n in self.lives], 4)
+        others = random.sample([self.addrs[n] for n in self.lives], min(6, len(self.lives)))
         threading.Thread(target=self.back, args=(name, others), daemon=True).start()
 
     def back(self, name, addrs):
@@ -98,7 +98,7 @@ class Soak:
                 except Exception:
                     pass  # killed meanwhile
             end = time.monotonic() + 30
-            while node.request("mesh")["mesh"] < 2:
+            while node.request("mesh")["mesh"] < 1:  # full ones may refuse a GRAFT; then gossip brings the rest
                 check(time.monotonic() < end, f"{name} is in no mesh 30 s after its return")
                 time.sleep(0.1)
             self.coming.append((name, node, node.addr()))

@@ -82,6 +82,13 @@ func main() {
 		}
 		return
 	}
+	if len(os.Args) == 3 && os.Args[1] == "--params" {
+		if err := runExperiment(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	out := newOutput(os.Stdout)
 	out.event("hello", object{
 		"proto": 1, "impl": "go", "version": versions(),

@@ -219,6 +219,10 @@ func idFunction(name string) (pubsub.MsgIdFunction, error) {
 		return func(m *pb.Message) string {
 			return string(m.Data[:min(16, len(m.Data))])
 		}, nil
+	case "first8":
+		return func(m *pb.Message) string {
+			return string(m.Data[:min(8, len(m.Data))])
+		}, nil
 	case "sha256_20":
 		return func(m *pb.Message) string {
 			sum := sha256.Sum256(m.Data)

@@ -43,7 +43,8 @@ type partials struct {
 	parts map[partKey]*[groupParts][]byte
 	bad   int // RPCs that were none of ours
 
-	tests int // RPCs that the test extension told of
+	whole func(group uint64) // told when a group has its last part; nil: nobody asks
+	tests int                // RPCs that the test extension told of
 }
 
 func newPartials() *partials {
@@ -125,7 +126,15 @@ func (p *partials) add(topic string, group uint64, parts byte) {
 			g[i] = partOf(group, i)
 		}
 	}
+	before := p.have[key]
 	p.have[key] |= parts
+	p.tell(key, before)
+}
+
+func (p *partials) tell(key partKey, before byte) {
+	if p.have[key] == 0xff && before != 0xff && p.whole != nil {
+		p.whole(key.group)
+	}
 }
 
 // actions gives each peer what it lacks, as far as it has spoken, and our bitmap when it has not heard of it.
@@ -207,6 +216,7 @@ func (p *partials) incoming(from peer.ID, states map[peer.ID]partState, rpc *pb.
 		s.spoke = true
 	}
 	states[from] = s
+	p.tell(key, before)
 	if have := p.have[key]; have != before || s.has != have {
 		go pubsub.PublishPartial(p.ps, key.topic, groupID(key.group), p.actions(key, nil))
 	}

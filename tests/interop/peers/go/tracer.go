@@ -15,6 +15,7 @@ import (
 
 // tracer keeps what the library only tells tracers: mesh, agreed protocol, and the counters.
 type tracer struct {
+	arrived  func(*pubsub.RPC) // each RPC as it comes; nil: nobody asks
 	mu       sync.Mutex
 	mesh     map[string]map[peer.ID]struct{}
 	protocol map[peer.ID]protocol.ID
@@ -133,6 +134,9 @@ func (t *tracer) UndeliverableMessage(*pubsub.Message)                 { t.undel
 func (t *tracer) DropRPC(*pubsub.RPC, peer.ID)                         { t.droppedRPCs.Add(1) }
 
 func (t *tracer) RecvRPC(rpc *pubsub.RPC) {
+	if t.arrived != nil {
+		t.arrived(rpc)
+	}
 	t.received.add(&rpc.RPC)
 	t.log.add(true, rpc.From(), &rpc.RPC)
 }
