@@ -19,6 +19,7 @@
   X(LIST, topics_allow, "topics_allow", "--topics-allow")                                                          \
   X(TEXT, topics_regex, "topics_regex", "--topics-regex")                                                          \
   X(LIST, filter, "filter", "--filter")                                                                            \
+  X(LIST, discover, "discover", "--discover")                                                                      \
   X(TEXT, dns_server, "dns_server", "--dns-server")                                                                \
   X(TEXT, router, "router", "--router")                                                                            \
   X(TEXT, network, "network", "--network")                                                                         \

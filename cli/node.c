@@ -336,6 +336,8 @@ int node_open(node *n, const text_list *topics, bool publish_only) {
   o.key = n->key;
   o.transport = n->transport;
   o.dns.server = n->dns_server;
+  if (n->discover.n > 0) list_add(&n->discover, NULL), n->discover.n--; /* the end of the list; the host copies it */
+  o.find_at = n->discover.v;
   o.engine.sign = n->sign;
   set_limits(&n->limits, &o);
   if (o.high_water == 0) o.low_water = 0;
@@ -384,7 +386,7 @@ int node_connect(node *n, bool keep) {
   return code < 0 ? connect_all(n, "--direct", &n->router.direct, keep) : code;
 }
 
-bool node_has_way(const node *n) { return n->connect.n || n->listen.n || n->router.direct.n; }
+bool node_has_way(const node *n) { return n->connect.n || n->listen.n || n->router.direct.n || n->discover.n; }
 
 void node_close(node *n) {
   local_close(n->local);
@@ -401,6 +403,7 @@ void node_close(node *n) {
   free(n->relayed);
   free(n->allow.v);
   free(n->filter.v);
+  free(n->discover.v);
   msub_topic_pattern_free(n->pattern);
   router_free(&n->router);
 }

@@ -37,6 +37,7 @@ struct node {
   node_limits limits;
   text_list relay, allow; /* topics */
   text_list filter;       /* of addresses */
+  text_list discover;
   const char *dns_server;
   const char *pattern_text;
   msub_topic_pattern *pattern;
@@ -68,6 +69,8 @@ struct node {
     "Repeatable.", &(n)->listen, 0, 0, NULL },                                                               \
   { "--dns-server", 0, OPT_TEXT, "IP:PORT", "Look up the names of /dns, /dns4, /dns6 and /dnsaddr addresses\n"  \
     "there and nowhere else. Default: as the system does.", &(n)->dns_server, 0, 0, NULL },                   \
+  { "--discover", 0, OPT_LIST, "ADDR", "Find peers there when a topic has too few: /dnsaddr/NAME, or an\n"         \
+    "address with /p2p/ID. Repeatable.", &(n)->discover, 0, 0, NULL },                                        \
   { "--filter", 0, OPT_LIST, "RULE", "Which addresses are dialled and accepted: \"deny accept\n"              \
     "192.0.2.0/24\"; allow or deny, then dial or accept or neither for\n"                                     \
     "both, then a range. Repeatable; the first that matches decides.", &(n)->filter, 0, 0, NULL },            \

@@ -2,8 +2,11 @@
 #include "host/book.h"
 #include "host/discovery.h"
 #include "host/hints.h"
+#include "host/places.h"
 
 /* ---- the topics ---- */
+
+static bool is_on(const msub_host *h) { return h->seek.ops.find || h->find.n > 0; }
 
 static msub_bytes name_of(const msub__sought *s) { return (msub_bytes){ (const uint8_t *)s->name, s->n }; }
 
@@ -68,7 +71,7 @@ static void take_out(msub_host *h, msub__sought *s) {
 /* ---- the engine's side ---- */
 
 void msub__discovery_want(msub_host *h, msub_bytes topic, unsigned n) {
-  if (!h->seek.ops.find || n == 0) return;
+  if (!is_on(h) || n == 0) return;
   msub__sought *s = find(h, topic);
   if (!s && !(s = add(h, topic))) return;
   s->wanted = n;
@@ -77,7 +80,7 @@ void msub__discovery_want(msub_host *h, msub_bytes topic, unsigned n) {
 }
 
 void msub__discovery_joined(msub_host *h, msub_bytes topic, bool on) {
-  if (!h->seek.ops.find) return;
+  if (!is_on(h)) return;
   msub__sought *s = find(h, topic);
   if (!s && (!on || !(s = add(h, topic)))) return;
   if (on)
@@ -118,7 +121,8 @@ static void ask(msub_host *h, msub__sought *s) {
   s->asked = true;
   s->asked_at = h->now.mono_ns;
   h->counts.sought++;
-  h->seek.ops.find(h->seek.d, name_of(s), n, found, h);
+  msub__places_find(h, found);
+  if (h->seek.ops.find) h->seek.ops.find(h->seek.d, name_of(s), n, found, h);
 }
 
 /* When there is something to do again. */

@@ -73,6 +73,8 @@
 #define MSUB__HOST_MIN_DIALS 4u            /* work: known peers dialled at a time to have min_peers */
 #define MSUB__HOST_BOOK_PEERS 1024u        /* work: peers whose addresses are remembered … */
 #define MSUB__HOST_BOOK_ADDRS 8u           /* … so many of each */
+#define MSUB__HOST_FIND_AT 64u             /* work: addresses of find_at, asked … */
+#define MSUB__HOST_FIND_NS (10 * MSUB__S)  /* … not more often than this */
 #define MSUB__HOST_SEEK_NS (1 * MSUB__S)   /* work: discovery is asked for a topic once in this time */
 #define MSUB__HOST_SEEK_LAPSE_NS (10 * MSUB__S) /* work: and told when no router has wanted anybody for so long */
 

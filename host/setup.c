@@ -17,6 +17,7 @@
 #include "host/named.h"
 #include "host/race.h"
 #include "host/peers.h"
+#include "host/places.h"
 #include "host/protect.h"
 #include "host/world.h"
 #include "meshsub/gossipsub.h"
@@ -144,7 +145,7 @@ static int make_engine(msub_host *h, const char **why) {
   err = msub_shared_new(&h->mem, entropy, &h->shared);
   if (err != MSUB_OK || (err = make_plans(h, plans, &n, why)) != MSUB_OK) return err;
   msub_engine_opts *o = &h->o.engine;
-  o->world = h->o.on_trace || h->seek.ops.find ? &msub__host_world_traced : &msub__host_world;
+  o->world = h->o.on_trace || h->seek.ops.find || h->find.n > 0 ? &msub__host_world_traced : &msub__host_world;
   o->w = h;
   o->routers = plans;
   o->n_routers = n;
@@ -172,6 +173,8 @@ static int make_parts(msub_host *h, const char **why) {
   uint8_t entropy[32];
   *why = "discovery has no find, or is of another version";
   int err = msub__discovery_init(h);
+  if (err != MSUB_OK) return err;
+  err = msub__places_init(h, why);
   if (err != MSUB_OK) return err;
   *why = "no random source";
   err = msub__random(entropy, sizeof entropy);
@@ -306,6 +309,7 @@ static void release(msub_host *h) {
   }
   if (h->shared) (void)msub_shared_free(h->shared);
   msub__protect_fini(h);
+  msub__places_fini(h);
   msub__lookup_fini(h);
   msub__ipfilter_fini(h);
   msub__book_fini(h);

@@ -98,6 +98,12 @@ typedef struct msub__observed {
   msub__observation all[MSUB__HOST_OBSERVED];
   unsigned n;
 } msub__observed;
+struct msub__find_at;
+typedef struct msub__find { /* places.h */
+  struct msub__find_at *all;
+  size_t n;
+  uint64_t last; /* 0: never */
+} msub__find;
 struct msub__protected;
 typedef struct msub__guard {
   msub__table index;
@@ -168,6 +174,7 @@ struct msub_host {
   msub__book book;
   msub__hints hints;
   msub__seek seek;
+  msub__find find;
   msub__guard guard;
   struct { msub__timer timer; unsigned dialling; } manager; /* manager.h */
   msub__node dials, keeps, races;

@@ -106,6 +106,10 @@ def main():
     names.zone[("gone.test", 1)] = [b"\x7f\0\0\1"]
     other.wait("connected ")
     other.stop()
+    # Found when the topic has too few peers.
+    other = Node(program, "--discover", "/dnsaddr/net.test", "--dns-server", names.address)
+    other.wait("connected ")
+    other.stop()
     # A filter.
     other = Node(program, "--connect", "/dns4/node.test/tcp/" + port, "--dns-server", names.address, "--filter", "deny dial 127.0.0.0/8")
     line = other.wait("cannot connect")

@@ -12,6 +12,8 @@
 #include "host/lookup.h"
 #include "host/observed.h"
 #include "host/peers.h"
+#include "host/places.h"
+#include "meshsub/gossipsub.h"
 #include "host_node.h"
 
 static node a, b;
@@ -602,6 +604,90 @@ static void test_observed_wire(void) {
   node_free(&a);
 }
 
+/* ---- find_at ---- */
+
+static const msub_router_ops *const mesh_routers[] = { &msub_gossipsub, NULL };
+static bool linked(const node *x, const node *y) {
+  msub_host_peer p;
+  for (size_t i = 0; msub_host_peer_at(x->host, i, &p) == MSUB_OK; i++) {
+    if (p.connections > 0 && msub_bytes_eq(p.peer_id, msub_key_peer_id(y->key))) return true;
+  }
+  return false;
+}
+
+/* Two halves of a network that know nothing of each other; a name that one of them may ask joins them. */
+static void test_find_partitions(void) {
+  node n[4], *all[4] = { &n[0], &n[1], &n[2], &n[3] };
+  char record[256];
+  dns_row rows[] = { { .name = "_dnsaddr.net.test", .type = 16, .value = record } };
+  static const char *const find_at[] = { "/dnsaddr/net.test", NULL };
+  server = dns_server_new(rows, 0); /* nothing there yet */
+  for (unsigned i = 0; i < 4; i++) {
+    node_init(&n[i], "n", (uint8_t)(30 + i));
+    n[i].opts.routers = mesh_routers;
+    n[i].opts.dns.server = dns_server_address(server);
+    if (i == 0) n[i].opts.find_at = find_at;
+    node_start(&n[i], true, true);
+  }
+  node_meet(all, 4, &n[0], &n[1]);
+  node_meet(all, 4, &n[2], &n[3]);
+  UNTIL(turn_for(all, 4, 1), dns_server_asked(server) > 0);
+  CHECK(!linked(&n[0], &n[2]) && !linked(&n[0], &n[3]));
+  print(record, sizeof record, "dnsaddr=/ip4/127.0.0.1/tcp/%u/p2p/%s", port_of(&n[2]), id_text(&n[2]));
+  dns_server_rows(server, rows, 1);
+  UNTIL(turn_for(all, 4, 1), linked(&n[0], &n[2]));
+  CHECK(n[0].dial_failed == 0 && msub_host_count(n[0].host)->sought > 0 && msub_host_count(n[0].host)->found > 0);
+  /* From one end to the other. */
+  UNTIL(turn_for(all, 4, 1), n[0].joins >= 2 && n[2].joins >= 2);
+  uint32_t i = 0;
+  uint64_t next = 0;
+  UNTIL({ if (now_ms() >= next && i < 100) { (void)node_publish(&n[1], i++, 100); next = now_ms() + 200; } turn_for(all, 4, 5); }, n[3].messages > 0);
+  for (unsigned k = 0; k < 4; k++) node_free(&n[k]);
+  dns_server_free(server);
+  server = NULL;
+}
+
+static unsigned found_n;
+static msub_peer_id found_id;
+static void on_found(void *ud, msub_bytes peer_id, msub_bytes addr) {
+  CHECK(ud == a.host && addr.n > 0);
+  found_n++;
+  found_id.n = (uint8_t)peer_id.n;
+  memcpy(found_id.bytes, peer_id.p, peer_id.n);
+}
+
+static void test_find_limits(void) {
+  static char texts[MSUB__HOST_FIND_AT + 1][128];
+  const char *list[MSUB__HOST_FIND_AT + 2] = { NULL }, *why;
+  node_init(&a, "a", 1);
+  static const char *const bad[] = { "nonsense", "/ip4/127.0.0.1/tcp/1", "/dns4/x.test/tcp/1", "/ip4/127.0.0.1/udp/1" };
+  a.opts.find_at = list;
+  for (unsigned i = 0; i < 4; i++) {
+    list[0] = bad[i];
+    CHECK(msub_host_new(&a.opts, &a.host, &why) == MSUB_ERR_INVAL && why);
+  }
+  for (unsigned i = 0; i <= MSUB__HOST_FIND_AT; i++) list[i] = print(texts[i], sizeof texts[i], "/ip4/192.0.2.%u/tcp/1/p2p/" ID_A, i + 1);
+  for (unsigned n = MSUB__HOST_FIND_AT + 1; n >= MSUB__HOST_FIND_AT - 1; n--) {
+    list[n] = NULL;
+    int err = msub_host_new(&a.opts, &a.host, &why);
+    CHECK(err == (n <= MSUB__HOST_FIND_AT ? MSUB_OK : MSUB_ERR_LIMIT));
+    if (err != MSUB_OK) continue;
+    uint64_t t = a.host->now.mono_ns + MSUB__S;
+    a.host->now.mono_ns = t;
+    found_n = 0;
+    msub__places_find(a.host, on_found);
+    CHECK(found_n == n && found_id.n > 0);
+    a.host->now.mono_ns = t + MSUB__HOST_FIND_NS - 1;
+    msub__places_find(a.host, on_found);
+    CHECK(found_n == n);
+    a.host->now.mono_ns = t + MSUB__HOST_FIND_NS;
+    msub__places_find(a.host, on_found);
+    CHECK(found_n == 2 * n);
+    node_stop(&a);
+  }
+  node_free(&a);
+}
+
 int main(int argc, char **argv) {
   static const test_case cases[] = {
     { "look_up", test_look_up },
@@ -619,6 +705,8 @@ int main(int argc, char **argv) {
     { "filter", test_filter },
     { "observed", test_observed },
     { "observed_wire", test_observed_wire },
+    { "find_partitions", test_find_partitions },
+    { "find_limits", test_find_limits },
   };
   return node_run_cases(cases, sizeof cases / sizeof *cases, argc, argv);
 }

@@ -74,6 +74,8 @@ def static_cases():
         "sub", f'--connect "/dns4/localhost/udp/1": only TCP over IP is spoken here; {ADDRESS}')
     yield ["node", "--filter", "deny 10.0.0.1/8"], USAGE, usage(
         "node", '--filter "deny 10.0.0.1/8": bits of the address are set behind its prefix; write "deny accept 192.0.2.0/24", "allow dial 2001:db8::/32"')
+    yield ["node", "--discover", "/ip4/127.0.0.1/tcp/1"], 1, (
+        "meshsub node: the node cannot start: find_at: an address needs /p2p/ID, unless it is a /dnsaddr\n")
     yield ["node", "--dns-server", "localhost"], 1, (
         "meshsub node: the node cannot start: dns.server is IP:PORT, or [IP6]:PORT\n")
     yield ["sub", "t", "--timeout", "1s", "--listen", "/ip4/127.0.0.1/tcp/0"], USAGE, usage(
