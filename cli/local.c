@@ -49,16 +49,9 @@ static void put_frame(client *c, const char *text, size_t n) {
   client_send(c, text, n);
 }
 
-static char *text_of(json_t *object) {
-  char *text = json_dumps(object, JSON_COMPACT);
-  json_decref(object);
-  if (!text) take(SIZE_MAX / 2); /* ends the program: no memory */
-  return text;
-}
-
 /* Takes the reference. */
 static void put_object(client *c, json_t *object) {
-  char *text = text_of(object);
+  char *text = json_text(object);
   put_frame(c, text, strlen(text));
   free(text);
 }
@@ -534,7 +527,7 @@ void local_message(local *l, msub_topic t, const msub_msg *m, msub_bytes from) {
     if (c->gone || c->ending || !wants(u, t)) continue;
     if (!text) {
       msub_engine *e = msub_host_engine(l->n->host);
-      text = text_of(message_json(msub_name_bytes(msub_engine_shared(e), msub_topic_name(e, t)), m, from, "message"));
+      text = json_text(message_json(msub_name_bytes(msub_engine_shared(e), msub_topic_name(e, t)), m, from, "message"));
       n = strlen(text);
     }
     if (u->credit == 0 || !has_room(c, n + 64)) {
@@ -578,7 +571,7 @@ void local_event(local *l, const msub_host_event *ev) {
     if (!u->events) continue;
     if (!text) {
       msub_engine *e = msub_host_engine(l->n->host);
-      text = text_of(event_json(ev, msub_name_bytes(msub_engine_shared(e), msub_topic_name(e, ev->topic))));
+      text = json_text(event_json(ev, msub_name_bytes(msub_engine_shared(e), msub_topic_name(e, ev->topic))));
     }
     put_event(l, c, text, strlen(text));
   }
@@ -596,7 +589,7 @@ void local_log(local *l, msub_log_level level, const char *module, const char *l
       json_object_set_new(ev, "ev", json_string("log"));
       json_object_update(ev, j);
       json_decref(j);
-      text = text_of(ev);
+      text = json_text(ev);
     }
     put_event(l, c, text, strlen(text));
   }

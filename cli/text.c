@@ -89,6 +89,13 @@ void put_json(FILE *out, json_t *object) {
   fputc('\n', out);
 }
 
+char *json_text(json_t *object) {
+  char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+  if (!text) no_memory();
+  json_decref(object);
+  return text;
+}
+
 volatile sig_atomic_t stop_asked;
 
 bool flush_out(const char *program, FILE *out) {

@@ -28,6 +28,8 @@ const char *duration_text(uint64_t ns);
 
 /* One object on a line of its own; takes the reference. */
 void put_json(FILE *out, json_t *object);
+/* The same as text, for free(); takes the reference. */
+char *json_text(json_t *object);
 /* SIGTERM or SIGINT came (loop.h). */
 extern volatile sig_atomic_t stop_asked;
 /* Flushes; false, and an error is said, when the text could not be written. Once a stop was asked for, what cannot be written is left. */
