@@ -28,6 +28,8 @@ class Node:
         self.peer = None
         self.credit = None
         self._ids = itertools.count(1)
+        self._posted = set()
+        self.refused = {}  # id of a posted request: why
         self._replies = queue.Queue()
         self._events = queue.Queue()
         self._unread = []  # events that nobody waited for yet
@@ -130,19 +132,26 @@ class Node:
                 raise self._error(op, "the program ended without a reply")
             if reply.get("id") == ident:
                 break
-            # the late reply to a request that timed out
+            # the reply to a posted one, or the late one to a request that timed out
+            if reply.get("id") in self._posted:
+                self._posted.discard(reply["id"])
+                if not reply.get("ok"):
+                    self.refused[reply["id"]] = str(reply.get("error"))
         if not reply.get("ok"):
             raise self._error(op, f"refused: {reply.get('error')}")
         return reply
 
     def post(self, op, **fields):
-        """Sends a request and does not wait; its reply is passed over, whatever it says."""
-        line = json.dumps({"id": next(self._ids), "op": op, **fields}, separators=(",", ":")) + "\n"
+        """Sends a request and does not wait. When a later request finds that it was refused, its id and the reason are in `refused`."""
+        ident = next(self._ids)
+        self._posted.add(ident)
+        line = json.dumps({"id": ident, "op": op, **fields}, separators=(",", ":")) + "\n"
         try:
             self.process.stdin.write(line.encode())
             self.process.stdin.flush()
         except (OSError, ValueError) as e:
             raise self._error(op, f"cannot be sent: {e}") from e
+        return ident
 
     def event(self, kind, timeout=None, **match):
         """Waits for an event of that kind whose fields match; other events are kept for later."""
