@@ -180,6 +180,7 @@ static void test_dial(void) {
   };
   begin(rows, sizeof rows / sizeof *rows, 1000000000);
   print(record, sizeof record, "dnsaddr=/ip4/127.0.0.1/tcp/%u/p2p/%s", port_of(&b), id_text(&b));
+  dns_server_rows(server, rows, sizeof rows / sizeof *rows); /* the server's thread sees it from here on */
   /* without an id */
   MUST(msub_host_dial(a.host, print(addr, sizeof addr, "/dns4/b.test/tcp/%u", port_of(&b)), 1));
   BOTH(a.connected == 1 && b.connected == 1);
@@ -283,15 +284,19 @@ static void test_limits_answers(void) {
   static char ips[MSUB__HOST_DNS_ANSWERS + 1][32], texts[MSUB__HOST_DNS_ANSWERS + 1][64];
   begin(rows, 0, 0);
   for (unsigned n = MSUB__HOST_DNS_ANSWERS - 1; n <= MSUB__HOST_DNS_ANSWERS + 1; n++) {
+    dns_server_rows(server, NULL, 0);
     for (unsigned i = 0; i < n; i++) rows[i] = (dns_row){ .name = "x.test", .type = 1, .value = print(ips[i], sizeof ips[i], "192.0.2.%u", i + 1) };
     dns_server_rows(server, rows, n);
     CHECK(look("/dns4/x.test/tcp/1") == MSUB_OK && got.n == least(n, MSUB__HOST_DNS_ANSWERS));
+    dns_server_rows(server, NULL, 0);
     for (unsigned i = 0; i < n; i++)
       rows[i] = (dns_row){ .name = "_dnsaddr.x.test", .type = 16, .value = print(texts[i], sizeof texts[i], "dnsaddr=/ip4/192.0.2.%u/tcp/1", i + 1) };
+    dns_server_rows(server, rows, n);
     CHECK(look("/dnsaddr/x.test") == MSUB_OK && got.n == least(n, least(MSUB__HOST_DNS_ANSWERS, MSUB__HOST_RACE_ADDRS)));
   }
   /* places of several names together */
   for (unsigned n = MSUB__HOST_RACE_ADDRS - 1; n <= MSUB__HOST_RACE_ADDRS + 1; n++) {
+    dns_server_rows(server, NULL, 0);
     for (unsigned i = 0; i < n; i++) rows[i] = (dns_row){ .name = i < 3 ? "x.test" : "_dnsaddr.x.test", .type = i < 3 ? 1 : 16, .value = i < 3 ? ips[i] : texts[i] };
     for (unsigned i = 3; i < n; i++) print(texts[i], sizeof texts[i], "dnsaddr=/ip4/192.0.2.%u/tcp/1", i);
     print(texts[n - 1], sizeof texts[0], "dnsaddr=/dns4/x.test/tcp/2");
@@ -307,6 +312,7 @@ static void test_limits_names(void) {
   static char names[MSUB__HOST_DNS_NAMES + 4][64], texts[MSUB__HOST_DNS_NAMES + 4][64];
   begin(rows, 0, 0);
   for (unsigned n = MSUB__HOST_DNS_DEPTH - 1; n <= MSUB__HOST_DNS_DEPTH + 1; n++) {
+    dns_server_rows(server, NULL, 0);
     for (unsigned i = 0; i < n; i++) {
       print(names[i], sizeof names[i], "_dnsaddr.n%u.test", i);
       print(texts[i], sizeof texts[i], i + 1 < n ? "dnsaddr=/dnsaddr/n%u.test" : "dnsaddr=/ip4/192.0.2.1/tcp/%u", i + 1);
@@ -315,7 +321,8 @@ static void test_limits_names(void) {
     dns_server_rows(server, rows, n);
     CHECK(look("/dnsaddr/n0.test") == (n <= MSUB__HOST_DNS_DEPTH ? MSUB_OK : MSUB_ERR_NOTFOUND));
   }
-  for (unsigned n = MSUB__HOST_DNS_NAMES - 1; n <= MSUB__HOST_DNS_NAMES + 1; n++) { /* with the first one */
+  for (unsigned n = MSUB__HOST_DNS_NAMES - 1; n <= MSUB__HOST_DNS_NAMES + 1; n++) {
+    dns_server_rows(server, NULL, 0); /* with the first one */
     uint64_t before = counts()->lookups;
     for (unsigned i = 0; i < n; i++) {
       const char *of = i < 10 ? "_dnsaddr.m.test" : "_dnsaddr.m2.test"; /* one answer would not hold them all */
@@ -334,6 +341,7 @@ static void test_limits_message(void) {
   static char names[MSUB__HOST_DNS_CHAIN + 3][32], text[MSUB__HOST_DNS_TEXT + 2], filler[256];
   begin(rows, 0, 0);
   for (unsigned n = MSUB__HOST_DNS_CHAIN - 1; n <= MSUB__HOST_DNS_CHAIN + 1; n++) {
+    dns_server_rows(server, NULL, 0);
     for (unsigned i = 0; i <= n; i++) print(names[i], sizeof names[i], "c%u.test", i);
     for (unsigned i = 0; i < n; i++) rows[i] = (dns_row){ .name = names[i], .type = 5, .value = names[i + 1] };
     rows[n] = (dns_row){ .name = names[n], .type = 1, .value = "192.0.2.1" };
@@ -346,6 +354,7 @@ static void test_limits_message(void) {
   int quiet[2];
   CHECK(ans && pipe(quiet) == 0 && msub__dns_server_parse(dns_server_address(server), &at.at[0]));
   for (unsigned n = MSUB__HOST_DNS_TEXT - 1; n <= MSUB__HOST_DNS_TEXT + 1; n++) {
+    dns_server_rows(server, NULL, 0);
     memset(text, 'x', n);
     text[n] = 0;
     rows[0] = (dns_row){ .name = "t.test", .type = 16, .value = text };
@@ -356,6 +365,7 @@ static void test_limits_message(void) {
   /* An answer of so many bytes, by TCP: 12 of header, 12 of question, 12 of record, strings of 251 bytes and one that fills it up. */
   memset(filler, 'x', 250);
   for (unsigned n = MSUB__HOST_DNS_MESSAGE - 1; n <= MSUB__HOST_DNS_MESSAGE + 1; n++) {
+    dns_server_rows(server, NULL, 0);
     unsigned rest = n - 36, whole = rest / 251 - 1, left = rest - whole * 251;
     static char last[512];
     memset(last, 'x', left);
