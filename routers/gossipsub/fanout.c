@@ -48,10 +48,12 @@ void msub__gs_fanout_heartbeat(msub_router *r, msub__gs_gossip *gossip) {
     i++;
     if (tt->mode != MSUB__GS_FANOUT) continue;
     double floor = msub__gs_thresholds_of(r)->publish;
+    msub__gs_score_hold(r, true);
     for (uint32_t k = tt->n; k-- > 0;)
       if (!msub__gs_score_is(r, tt->s[k], floor) || (g->parity && !msub_r_linked(r, tt->s[k], t))) (void)msub__gs_member_remove(r, t, tt, tt->s[k]);
     size_t d = msub__gs_params(r, t)->d;
     if (tt->n < d) fill(r, t, tt, d);
+    msub__gs_score_hold(r, false);
     msub__gs_gossip_emit(r, gossip, t);
   }
 }

@@ -106,10 +106,13 @@ void msub__gs_heartbeat(msub_router *r) {
   for (uint32_t i = 0; i < g->n_active; i++) {
     msub__gs_topic *tt = msub__gs_topic_of(r, g->active[i]);
     if (!tt || tt->mode != MSUB__GS_MESH) continue;
+    msub__gs_score_hold(r, true);
     keep_mesh(r, g->active[i], tt, &a);
+    msub__gs_score_hold(r, false);
     msub__gs_gossip_emit(r, &gossip, g->active[i]);
   }
   msub__gs_fanout_heartbeat(r, &gossip);
+  msub__gs_score_release(r);
   msub__gs_gossip_flush(r, &gossip); /* a peer's GRAFT and PRUNE come after its IHAVE, as the reference's */
   msub__gs_actions_fini(r, &a);
   msub__gs_retry_all(r);

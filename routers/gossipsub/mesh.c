@@ -107,6 +107,7 @@ void msub__gs_leave(msub_router *r, msub_topic t) {
     msub__gs_backoff_add(r, s, t, msub__gs_opts(r)->unsubscribe_backoff_ns);
     (void)msub__gs_mesh_remove(r, t, tt, s);
     msub__gs_act(r, &a, s, t, MSUB_C_PRUNE, true, true);
+    msub__gs_actions_flush(r, &a); /* one after the other, as the reference: its peer exchange goes by what the scores are after those before */
   }
   msub__gs_score_leave(r, t);
   tt->mode = MSUB__GS_NONE;

@@ -9,14 +9,17 @@
 typedef struct row {
   double topic_sum, topic_debt; /* of all topics; with cap_what_is_positive: of those above 0, of those below. Hold unless DIRTY */
   double behaviour, app;
-  uint64_t until; /* of one that is not connected: when it is forgotten */
+  union {
+    uint64_t until; /* of one that is not connected: when it is forgotten */
+    double held;    /* of one that is HELD: the score before it changed */
+  };
   uint32_t tag, serial;
   uint32_t first; /* its newest topic, see LINK */
   uint32_t addresses;
   uint8_t is;
 } row;
-/* DIRTY: the sums have changed; FELL: and not just risen. */
-enum { USED = 1, LIVE = 2, DIRTY = 4, FELL = 8 };
+/* DIRTY: the sums have changed; FELL: and not just risen. HELD: see msub__ps_hold(), of connected ones alone. */
+enum { USED = 1, LIVE = 2, DIRTY = 4, FELL = 8, HELD = 16 };
 
 /* Of a slot. ACTIVE: something in it is not 0, so it can count. */
 enum { IN_MESH = 1, P3_ON = 2, SLOT_LIVE = 4, ACTIVE = 8 };
@@ -51,7 +54,7 @@ struct msub__ps {
   uint64_t refreshed;
   msub__sa addresses;
   msub__sr records;
-  bool parity;
+  bool parity, holds, held; /* held: of some row */
 };
 
 msub__ps *msub__ps_new(const msub_mem *mem, const msub_score_params *p, bool parity, msub__sa_hash hash, const void *ctx) {
@@ -295,6 +298,7 @@ static void out(const msub__ps *ps, column *c, uint32_t k) {
 uint32_t msub__ps_down(msub__ps *ps, uint32_t r, uint64_t now, uint64_t *until) {
   *until = 0;
   if (r == 0 || r >= ps->n_rows || !(ps->rows[r].is & USED)) return 0;
+  ps->rows[r].is = (uint8_t)(ps->rows[r].is & ~HELD);
   if (msub__ps_score(ps, r) > 0) {
     msub__ps_forget(ps, r);
     return 0;
@@ -345,6 +349,7 @@ static double total(const msub__ps *ps, const row *w) {
 double msub__ps_score(msub__ps *ps, uint32_t r) {
   if (r == 0 || r >= ps->n_rows || !(ps->rows[r].is & USED)) return 0;
   row *w = &ps->rows[r];
+  if (w->is & HELD && ps->holds) return w->held;
   if (w->is & DIRTY) {
     w->topic_sum = w->topic_debt = 0;
     for (uint32_t l = w->first; l;) {
@@ -359,8 +364,23 @@ double msub__ps_score(msub__ps *ps, uint32_t r) {
 
 bool msub__ps_at_least(msub__ps *ps, uint32_t r, double floor) {
   if (r == 0 || r >= ps->n_rows || !(ps->rows[r].is & USED)) return 0 >= floor;
-  if (!(ps->rows[r].is & FELL) && total(ps, &ps->rows[r]) >= floor) return true;
+  if (!(ps->rows[r].is & (FELL | HELD)) && total(ps, &ps->rows[r]) >= floor) return true;
   return msub__ps_score(ps, r) >= floor;
+}
+
+static void hold(msub__ps *ps, uint32_t r) {
+  row *w = &ps->rows[r];
+  if (!ps->holds || (w->is & (LIVE | HELD)) != LIVE) return;
+  w->held = msub__ps_score(ps, r);
+  w->is |= HELD;
+  ps->held = true;
+}
+
+void msub__ps_hold(msub__ps *ps, bool on) { ps->holds = on; }
+
+void msub__ps_release(msub__ps *ps) {
+  for (uint32_t r = 1; ps->held && r < ps->n_rows; r++) ps->rows[r].is = (uint8_t)(ps->rows[r].is & ~HELD);
+  ps->holds = ps->held = false;
 }
 
 /* ---- topics ---- */
@@ -456,6 +476,7 @@ void msub__ps_graft(msub__ps *ps, uint32_t r, uint32_t topic, uint32_t *hint, ui
   uint32_t k;
   if (!slot_of(ps, r, topic, hint, &k)) return;
   column *c = &ps->t[topic - 1];
+  hold(ps, r);
   c->graft[k] = now;
   c->flags[k] = (uint8_t)((c->flags[k] | IN_MESH) & ~P3_ON);
   mark(ps, r, c, k, DIRTY | FELL);
@@ -465,6 +486,7 @@ void msub__ps_prune(msub__ps *ps, uint32_t r, uint32_t topic, uint32_t *hint) {
   uint32_t k;
   if (!slot_of(ps, r, topic, hint, &k)) return;
   column *c = &ps->t[topic - 1];
+  hold(ps, r);
   out(ps, c, k);
   mark(ps, r, c, k, DIRTY | FELL);
 }

@@ -41,6 +41,10 @@ double msub__ps_score(msub__ps *ps, uint32_t row);
 /* score >= floor, without making a sum that good deeds have only raised since. */
 bool msub__ps_at_least(msub__ps *ps, uint32_t row, double floor);
 void msub__ps_penalty(msub__ps *ps, uint32_t row, double n);
+/* While held, the score of a row is the one from before its grafts and prunes since the last release, so that it does not matter which
+ * topic is looked at first. */
+void msub__ps_hold(msub__ps *ps, bool on);
+void msub__ps_release(msub__ps *ps);
 
 /* ---- topics: 0 is none ---- */
 

@@ -278,6 +278,16 @@ void msub__gs_score_heartbeat(msub_router *r) {
   for (uint32_t row; (row = msub__promises_broken(&sc->promises, msub_r_mem(r), msub_r_mono(r))) != MSUB__NONE;) msub__ps_penalty(sc->ps, row, 1);
 }
 
+void msub__gs_score_hold(msub_router *r, bool on) {
+  struct msub__gs_scores *sc = msub__gs_of(r)->scores;
+  if (sc) msub__ps_hold(sc->ps, on);
+}
+
+void msub__gs_score_release(msub_router *r) {
+  struct msub__gs_scores *sc = msub__gs_of(r)->scores;
+  if (sc) msub__ps_release(sc->ps);
+}
+
 uint64_t msub__gs_score_deadline(const msub_router *r) {
   const struct msub__gs_scores *sc = msub__gs_of(r)->scores;
   return sc ? sc->next_refresh : MSUB_NEVER;

@@ -34,6 +34,10 @@ void msub__gs_score_asked(msub_router *r, msub_session s, const msub_bytes *ids,
 void msub__gs_score_throttled(msub_router *r, msub_session s); /* we do not listen to its messages, so it may not keep its promises */
 
 void msub__gs_score_heartbeat(msub_router *r); /* broken promises */
+/* A heartbeat decides by the scores that it begins with, as the reference's, whichever topic comes first: on around its decisions,
+ * released at its end. Gossip goes by what the scores are by then. */
+void msub__gs_score_hold(msub_router *r, bool on);
+void msub__gs_score_release(msub_router *r);
 uint64_t msub__gs_score_deadline(const msub_router *r);
 void msub__gs_score_advance(msub_router *r);
 int msub__gs_score_command(msub_router *r, uint32_t what, const void *arg, size_t n);

@@ -53,6 +53,19 @@ def grouping(case, why):
     return bool(found and "outbound_queue" in case["config"] and blocked(case, found[2] or found[3], int(found[1])))
 
 
+def retried_of_before(case, why):
+    """A GRAFT or PRUNE that was dropped, and then another RPC with some to the same peer, of other topics: that one alone is tried again."""
+    found = re.match(r"at (\d+): unexpected: (?:drop (\w+)|(\w+) gets) (graft|prune) (\w+)", why)
+    if not found:
+        return False
+    t, peer, kind, topic = int(found[1]), found[2] or found[3], found[4], found[5]
+    dropped = [{k: [x[0] if isinstance(x, list) else x for x in l[2].get(k, [])] for k in ("graft", "prune")}
+               for e in case["expect"] if e["t"] <= t for l in e.get("trace", []) if l[0] == "drop" and peer in l[1]]
+    dropped = [d for d in dropped if d["graft"] or d["prune"]]
+    last = max((i for i, d in enumerate(dropped) if topic in d[kind]), default=None)
+    return last is not None and last + 1 < len(dropped) and not any(topic in d["graft"] + d["prune"] for d in dropped[last + 1:])
+
+
 def announced(case):
     """(time, step, {topic: who has announced it}, who is connected) after every step."""
     of, up = collections.defaultdict(set), set()
@@ -128,6 +141,9 @@ RULES = [
     Rule("grouping", None, grouping,
          "a full queue drops RPCs, and what is put together into one RPC is not prescribed: IHAVEs of several topics, GRAFT and PRUNE tried again",
          "gossipsub.md 5.2, 'Retries are coalesced'; tests/vectors/go/README.md, Comparing"),
+    Rule("retries of before", None, retried_of_before,
+         "of several RPCs that were dropped every GRAFT and PRUNE is tried again, the reference tries those of the last one",
+         "gossipsub.md 5.2, 'Retries are coalesced'"),
     Rule("message to the fanout of nobody", None, published_to_nobody,
          "nor is anything sent to such a fanout when the topic is announced again before the heartbeat: it is filled anew",
          "gossipsub.md 5.2, 'a topic entry without peers and without local interest does not exist'"),

@@ -480,6 +480,106 @@ Test(score, share_of_the_median) {
   msub__ps_free(ps);
 }
 
+/* Held, a row's score is the one from before its grafts and prunes, until the release; nothing else is held. */
+Test(score, held) {
+  plain();
+  t_score.mesh_failure_penalty_weight = -1;
+  t_score.mesh_failure_penalty_decay = 0.5;
+  t_score.mesh_message_deliveries_threshold = 2;
+  t_score.mesh_message_deliveries_cap = 5;
+  t_score.mesh_message_deliveries_decay = 0.5;
+  t_score.mesh_message_deliveries_activation_ns = SEC;
+  msub_mem mem = msub__mem_default();
+  msub__ps *ps = msub__ps_new(&mem, &s_opts.params, false, hash, NULL);
+  uint32_t topic = msub__ps_topic(ps, 1, &t_score), row[3];
+  for (uint32_t i = 0; i < 3; i++) {
+    row[i] = msub__ps_up(ps, 0, i + 1);
+    msub__ps_app(ps, row[i], 1);
+    msub__ps_graft(ps, row[i], topic, NULL, 0);
+  }
+  msub__ps_refresh(ps, 2 * SEC);
+  msub__ps_prune(ps, row[0], topic, NULL);
+  msub__ps_hold(ps, true);
+  msub__ps_prune(ps, row[1], topic, NULL);
+  msub__ps_graft(ps, row[1], topic, NULL, 2 * SEC);
+  msub__ps_app(ps, row[1], 7);
+  msub__ps_app(ps, row[2], 8);
+  cr_assert(near(msub__ps_score(ps, row[0]), -3), "changed before");
+  cr_assert(near(msub__ps_score(ps, row[1]), 1) && msub__ps_at_least(ps, row[1], 1) && !msub__ps_at_least(ps, row[1], 1.5));
+  cr_assert(near(msub__ps_score(ps, row[2]), 8), "neither grafted nor pruned");
+  msub__ps_hold(ps, false);
+  cr_assert(near(msub__ps_score(ps, row[1]), 3) && msub__ps_at_least(ps, row[1], 3) && !msub__ps_at_least(ps, row[1], 3.5));
+  msub__ps_prune(ps, row[2], topic, NULL);
+  msub__ps_hold(ps, true);
+  cr_assert(near(msub__ps_score(ps, row[1]), 1) && near(msub__ps_score(ps, row[2]), 4), "held again, of the same; not what came in between");
+  uint64_t until;
+  cr_assert_eq(msub__ps_down(ps, row[1], 3 * SEC, &until), 0, "3 is above 0: forgotten at once, whatever was held");
+  cr_assert(near(msub__ps_score(ps, row[1]), 0));
+  msub__ps_prune(ps, row[2], topic, NULL);
+  msub__ps_release(ps);
+  msub__ps_hold(ps, true);
+  cr_assert(near(msub__ps_score(ps, row[2]), 4), "released");
+  msub__ps_app(ps, row[2], 0);
+  cr_assert(near(msub__ps_score(ps, row[2]), -4));
+  cr_assert_eq(msub__ps_down(ps, row[2], 3 * SEC, &until), row[2]);
+  cr_assert_eq(until, 13 * SEC);
+  cr_assert_eq(msub__ps_until(ps, row[2]), until);
+  msub__ps_free(ps);
+}
+
+/* A heartbeat prunes who is one too many in a topic; what that costs shows in its other topics from the next one on. Leaving prunes one
+ * after the other, and who owes for that already is not recommended to the next. */
+Test(score, scores_of_a_heartbeat) {
+  for (unsigned parity = 0; parity < 2; parity++) {
+    plain();
+    t_score.mesh_failure_penalty_weight = -1;
+    t_score.mesh_failure_penalty_decay = 0.99;
+    t_score.mesh_message_deliveries_threshold = 2;
+    t_score.mesh_message_deliveries_cap = 5;
+    t_score.mesh_message_deliveries_decay = 0.5;
+    t_score.mesh_message_deliveries_activation_ns = SEC;
+    begin();
+    if (parity) gs_parity();
+    o.score = &s_opts;
+    o.peer_exchange = true;
+    o.mesh.d = o.mesh.dlo = o.mesh.dscore = 4;
+    o.mesh.dhi = 5;
+    o.mesh.dout = 0;
+    gs_start();
+    msub_topic t = world_join(&w, "t", &gs_ids), u = world_join(&w, "u", &gs_ids);
+    gs_crowd(NULL, 1, 1, V12, false, "t");
+    world_subscribe(&w, gs_peer[1], "u", true);
+    gs_from(gs_peer[1], MSUB_C_GRAFT, "t", NULL, 0);
+    gs_from(gs_peer[1], MSUB_C_GRAFT, "u", NULL, 0);
+    cr_assert_eq(app(1, 1), MSUB_OK);
+    gs_until(4050);
+    gs_crowd(NULL, 2, 4, V12, false, "t");
+    for (uint8_t p = 2; p <= 5; p++) {
+      cr_assert_eq(app(p, 2), MSUB_OK);
+      gs_from(gs_peer[p], MSUB_C_GRAFT, "t", NULL, 0);
+    }
+    world_clear(&w);
+    gs_heartbeat();
+    cr_assert(gs_sent(MSUB_C_PRUNE, 1, "t") == 1 && gs_sent(MSUB_C_PRUNE, 0, NULL) == 1, "the worst of five");
+    cr_assert(score(1) < 0 && gs_count(u, MSUB_ROLE_MESH) == 1);
+    world_clear(&w);
+    gs_heartbeat();
+    cr_assert(gs_sent(MSUB_C_PRUNE, 1, "u") == 1 && gs_count(u, MSUB_ROLE_MESH) == 0);
+    gs_until(9050);
+    world_clear(&w);
+    cr_assert_eq(gs_count(t, MSUB_ROLE_MESH), 4);
+    cr_assert_eq(msub_leave(w.e, t, &w.now), MSUB_OK);
+    unsigned sizes = 0;
+    for (uint8_t p = 2; p <= 5; p++) {
+      size_t px;
+      cr_assert(gs_sent_backoff(p, "t", &px) != UINT64_MAX);
+      sizes |= 1u << px;
+    }
+    cr_assert_eq(sizes, 0xf, "0, 1, 2 and 3 peers");
+    done();
+  }
+}
+
 /* The cap on what is positive: good deeds elsewhere never pay for a topic with none. */
 Test(score, cap_what_is_positive) {
   for (int ours = 0; ours < 2; ours++) {

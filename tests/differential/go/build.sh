@@ -34,6 +34,7 @@ changed gossipsub.go 1 '/^func (gs \*GossipSubRouter) emitGossip(/,/^}/s/shuffle
 changed gossipsub.go 2 '/^func (gs \*GossipSubRouter) heartbeat()/,/^}/s/shufflePeers(plst\(.*\))$/guideKept(topic, plst\1)/'
 changed gossipsub.go 1 '/guideKept(topic, plst)/{n;s/sort\.Slice(/sort.SliceStable(/;}'
 changed gossipsub.go 1 's/gs\.getPeers(topic, gs\.params\.PrunePeers,/gs.guidePX(p, topic).getPeers(topic, gs.params.PrunePeers,/'
+changed gossipsub.go 1 '/^func (gs \*GossipSubRouter) Leave(/,/^}/s/for p := range gmap/for _, p := range guideLeave(topic, gmap)/'
 changed gossipsub.go 1 's/shuffleStrings(iwantlst)/guideIDs(p, "iwant", "", iask, iwantlst)/'
 changed gossipsub.go 1 '/make(\[\]string, gs.params.MaxIHaveLength)/{n;s/shuffleStrings(mids)/guideIDs(p, "ihave", topic, gs.params.MaxIHaveLength, mids)/;}'
 changed gossipsub.go 1 '/^func (gs \*GossipSubRouter) pxConnect(/,/^}/s/shufflePeerInfo(peers)/guideDials(gs, peers)/'

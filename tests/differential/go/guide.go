@@ -119,6 +119,20 @@ func guideKept(topic string, peers []peer.ID) {
 	arrange(peers, func(p peer.ID) int { return among(l, g.ids.name(p)) })
 }
 
+// Who leaves a topic prunes one peer after the other, and the peer exchange goes by the scores that those before have then.
+func guideLeave(topic string, mesh map[peer.ID]struct{}) []peer.ID {
+	g := guided
+	place := make(map[string]int)
+	for i, s := range g.now().Sent {
+		if s[1] == "prune" && strings.HasPrefix(s[2], topic+" ") {
+			place[s[0]] = -i
+		}
+	}
+	l := peerMapToList(mesh)
+	arrange(l, func(p peer.ID) int { return place[g.ids.name(p)] })
+	return l
+}
+
 func guideIDs(p peer.ID, kind, topic string, wanted int, ids []string) {
 	g := guided
 	g.note(kind, len(ids), wanted)
