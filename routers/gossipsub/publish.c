@@ -50,7 +50,8 @@ static void beside_the_mesh(const job *j, msub_topic t, bool ask) {
 static void members(const job *j, msub_topic t, const msub__gs_topic *tt) {
   for (uint32_t i = 0; i < tt->n; i++) {
     const msub__gs_link *l = tt->apart ? msub_r_link(j->r, tt->s[i], t) : NULL;
-    if (!l || !(l->is & MSUB__GS_APART)) add(j, tt->s[i], true); /* those apart have got it */
+    /* Those apart have got it, but for a member whose score would not do beside the mesh. */
+    if (!l || !(l->is & MSUB__GS_APART) || !takes_own(j->r, tt->s[i], msub__gs_session_of(j->r, tt->s[i]))) add(j, tt->s[i], true);
   }
 }
 

@@ -80,10 +80,11 @@ func guidePeers(gs *GossipSubRouter, topic string, count int, peers []peer.ID) {
 	}
 	if l, ok := now.Mesh[topic]; ok {
 		g.note("graft", len(peers), count)
-		// The outbound quota comes later: it is to find its own.
+		// The outbound quota comes later: it is to find its own. So does opportunistic grafting, which may need the others.
+		quota := rand.Intn(4) > 0
 		arrange(peers, func(p peer.ID) int {
 			rank := 2 * among(l, g.ids.name(p))
-			if !gs.outbound[p] {
+			if quota && !gs.outbound[p] {
 				rank++
 			}
 			return rank
