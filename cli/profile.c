@@ -17,7 +17,7 @@
 #define TOPIC_TIMES(X) X(time_in_mesh_quantum) X(mesh_message_deliveries_window) X(mesh_message_deliveries_activation)
 #define NUMBERS(X)                                                                                        \
   X(topic_score_cap) X(app_specific_weight) X(ip_colocation_factor_weight) X(behaviour_penalty_weight)    \
-  X(behaviour_penalty_threshold) X(behaviour_penalty_decay) X(decay_to_zero)
+  X(behaviour_penalty_threshold) X(behaviour_penalty_decay) X(decay_to_zero) X(address_share) X(address_most) X(address_decay)
 #define THRESHOLDS(X) X(gossip) X(publish) X(graylist) X(accept_px) X(opportunistic_graft)
 
 /* What libcyaml fills in. A NULL: the key is absent. */

@@ -15,6 +15,12 @@
  * decay_to_zero. Only peers that are connected decay. Who leaves with a score above 0 is forgotten; who leaves with less finds
  * its score again for retain_ns, whatever address it comes from.
  *
+ * Not in the reference: another id from the same address (IPv4 /32, IPv6 /64; never loopback or ip_allow) does not begin with a clean sheet. Of what a
+ * peer owed by its topics and P7 when it left, address_share is kept for its address, of all who left from there together address_most; this falls in
+ * a straight line to nothing within retain_ns. Who comes from there begins with that, in the score as a term of its own, which decays by address_decay while it is
+ * connected and is never told on. P5 and P6 are not shared. At most 8,192 addresses are known; full, the one that has been quiet longest
+ * is forgotten. Nothing of it with go_parity.
+ *
  * Source: gossipsub v1.1 specification; what it leaves open, as go-libp2p-pubsub. With go_parity two oddities of it, too: P3 stays active
  * after a prune until the next graft, and a prune outside the mesh adds the deficit once more. Without, a prune ends P3.
  *
@@ -79,6 +85,9 @@ typedef struct msub_score_params {
   double decay_to_zero;                    /* 0 … 1, neither */
   uint64_t retain_ns;                      /* at most 365 days, as every duration here */
   uint64_t record_ttl_ns;                  /* how long it is known who brought what; 0: 120 s */
+  double address_share;                    /* 0 … 1; 0: addresses inherit nothing. 0.25 in the default profile */
+  double address_most;                     /* ≥ 0, and at most -thresholds.gossip: others' faults may cost the mesh, never gossip. 10 in the default profile */
+  double address_decay;                    /* 0 … 1, neither, when on */
   const msub_topic_score *topic;           /* of topics without parameters of their own; NULL: those are not scored */
 } msub_score_params;
 
@@ -139,6 +148,7 @@ typedef struct msub_peer_score {
   double score, app_specific, ip_colocation_factor, behaviour_penalty; /* the last two: factor and counter, without weight */
   const msub_peer_topic_score *topics; /* for the call */
   size_t n_topics;
+  double inherited; /* ≤ 0: from others of its address, what is left of it */
 } msub_peer_score;
 
 #ifdef __cplusplus

@@ -37,6 +37,7 @@
 /* Delivery records, and senders of copies noted in them; full: the oldest record goes, a sender is not noted. */
 #define MSUB__GS_RECORDS 131072u
 #define MSUB__GS_RECORD_PEERS 524288u
+#define MSUB__GS_ORIGINS 8192u        /* addresses whose debts are known; full: the one that has been quiet longest goes */
 #define MSUB__GS_PROMISES 65536u      /* IWANTs that must be answered; full: the oldest is forgiven */
 
 /* ---- work per peer and heartbeat ---- */

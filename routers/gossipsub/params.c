@@ -104,6 +104,8 @@ const char *msub_gossipsub_opts_fault(const msub_gossipsub_opts *o) {
   for (size_t i = 0; i < o->n_direct; i++)
     if (!o->direct[i].p || !o->direct[i].n) return "a direct peer has an id";
   if (o->score && ((fault = msub_score_params_fault(&o->score->params, NULL)) || (fault = msub_score_thresholds_fault(&o->score->thresholds, NULL)))) return fault;
+  if (o->score && o->score->params.address_share > 0 && o->score->params.address_most > -o->score->thresholds.gossip)
+    return "score: address_most <= -gossip";
   if (o->mesh.score && (fault = msub_topic_score_fault(o->mesh.score, NULL))) return fault;
   return msub_gossipsub_gater_fault(&o->gater, NULL);
 }

@@ -4,11 +4,13 @@
 #include "base/assert.h"
 #include "base/deadline.h"
 #include "routers/gossipsub/limits.h"
+#include "routers/gossipsub/score_origin.h"
 #include "routers/gossipsub/score_records.h"
 
 typedef struct row {
   double topic_sum, topic_debt; /* of all topics; with cap_what_is_positive: of those above 0, of those below. Hold unless DIRTY */
   double behaviour, app;
+  double inherited, told; /* of its address; what its address was told of it */
   union {
     uint64_t until; /* of one that is not connected: when it is forgotten */
     double held;    /* of one that is HELD: the score before it changed */
@@ -53,6 +55,7 @@ struct msub__ps {
   uint32_t n_topics, cap_topics;
   uint64_t refreshed;
   msub__sa addresses;
+  msub__so origins;
   msub__sr records;
   bool parity, holds, held; /* held: of some row */
 };
@@ -77,12 +80,13 @@ void msub__ps_free(msub__ps *ps) {
   msub__free(&mem, ps->t, ps->cap_topics * sizeof *ps->t);
   msub__free(&mem, ps->rows, ps->cap_rows * sizeof *ps->rows);
   msub__sa_fini(&ps->addresses, &mem);
+  msub__so_fini(&ps->origins, &mem);
   msub__sr_fini(&ps->records, &mem);
   msub__free(&mem, ps, sizeof *ps);
 }
 
 size_t msub__ps_bytes(const msub__ps *ps) {
-  size_t n = sizeof *ps + ps->cap_rows * sizeof *ps->rows + ps->cap_topics * sizeof *ps->t + msub__sa_bytes(&ps->addresses) +
+  size_t n = sizeof *ps + ps->cap_rows * sizeof *ps->rows + ps->cap_topics * sizeof *ps->t + msub__sa_bytes(&ps->addresses) + msub__so_bytes(&ps->origins) +
              msub__sr_bytes(&ps->records);
   for (uint32_t i = 0; i < ps->n_topics; i++) n += ps->t[i].cap * SLOT_BYTES;
   return n;
@@ -295,6 +299,36 @@ static void out(const msub__ps *ps, column *c, uint32_t k) {
   c->flags[k] = (uint8_t)(c->flags[k] & ~(ps->parity ? IN_MESH : IN_MESH | P3_ON));
 }
 
+static double behaviour_of(const msub_score_params *p, const row *w) {
+  double excess = w->behaviour - p->behaviour_penalty_threshold;
+  return excess > 0 ? excess * excess * p->behaviour_penalty_weight : 0;
+}
+
+/* The part of what it did itself that others of its address will answer for; what was told before is not told again. */
+static void tell_origins(msub__ps *ps, row *w, uint64_t now) {
+  const msub_score_params *p = ps->p;
+  if (ps->parity || !(p->address_share > 0)) return;
+  double debt = -(of_topics(ps, w) + behaviour_of(p, w)) * p->address_share;
+  if (debt > p->address_most) debt = p->address_most;
+  if (!(debt > w->told)) return;
+  msub_bytes prefix;
+  for (uint32_t at = w->addresses; msub__sa_prefix(&ps->addresses, &at, &prefix);)
+    msub__so_add(&ps->origins, &ps->addresses, &ps->mem, prefix, debt - w->told, p->address_most, now, p->retain_ns);
+  w->told = debt;
+}
+
+void msub__ps_inherit(msub__ps *ps, uint32_t r, uint64_t now) {
+  if (ps->parity || !msub__so_count(&ps->origins) || r == 0 || r >= ps->n_rows || !(ps->rows[r].is & USED)) return;
+  row *w = &ps->rows[r];
+  msub_bytes prefix;
+  for (uint32_t at = w->addresses; msub__sa_prefix(&ps->addresses, &at, &prefix);) {
+    double debt = msub__so_debt(&ps->origins, &ps->addresses, prefix, now) - w->told; /* its own it has anyway */
+    if (debt > -w->inherited) w->inherited = -debt;
+  }
+}
+
+uint32_t msub__ps_origins(const msub__ps *ps) { return msub__so_count(&ps->origins); }
+
 uint32_t msub__ps_down(msub__ps *ps, uint32_t r, uint64_t now, uint64_t *until) {
   *until = 0;
   if (r == 0 || r >= ps->n_rows || !(ps->rows[r].is & USED)) return 0;
@@ -304,6 +338,7 @@ uint32_t msub__ps_down(msub__ps *ps, uint32_t r, uint64_t now, uint64_t *until) 
     return 0;
   }
   row *w = &ps->rows[r];
+  tell_origins(ps, w, now);
   live(ps, r, false);
   for (uint32_t l = w->first; l;) {
     column *c = &ps->t[LINK_TOPIC(l) - 1];
@@ -339,11 +374,8 @@ static double total(const msub__ps *ps, const row *w) {
   double score = of_topics(ps, w);
   score += w->app * p->app_specific_weight;
   if (w->addresses) score += msub__sa_factor(&ps->addresses, w->addresses, p->ip_colocation_factor_threshold) * p->ip_colocation_factor_weight;
-  if (w->behaviour > p->behaviour_penalty_threshold) {
-    double excess = w->behaviour - p->behaviour_penalty_threshold;
-    score += excess * excess * p->behaviour_penalty_weight;
-  }
-  return score;
+  score += behaviour_of(p, w);
+  return score + w->inherited;
 }
 
 double msub__ps_score(msub__ps *ps, uint32_t r) {
@@ -615,7 +647,10 @@ void msub__ps_reject(msub__ps *ps, uint64_t hash, uint32_t r, uint32_t topic, ui
 }
 
 size_t msub__ps_records(const msub__ps *ps) { return msub__sr_count(&ps->records); }
-void msub__ps_gc(msub__ps *ps, uint64_t now) { msub__sr_expire(&ps->records, &ps->mem, now); }
+void msub__ps_gc(msub__ps *ps, uint64_t now) {
+  msub__sr_expire(&ps->records, &ps->mem, now);
+  msub__so_expire(&ps->origins, &ps->addresses, &ps->mem, now);
+}
 
 void msub__ps_settle(msub__ps *ps, uint64_t now) {
   uint64_t window = 0;
@@ -682,7 +717,12 @@ void msub__ps_refresh(msub__ps *ps, uint64_t now) {
     }
     w->topic_sum = w->topic_debt = 0;
     w->is = (uint8_t)(w->is & ~(DIRTY | FELL));
-    if (!(w->is & LIVE) || !(w->behaviour > 0)) continue;
+    if (!(w->is & LIVE)) continue;
+    if (w->inherited < 0) {
+      w->inherited *= ps->p->address_decay;
+      if (w->inherited > -zero) w->inherited = 0;
+    }
+    if (!(w->behaviour > 0)) continue;
     w->behaviour *= kept(ps->p->behaviour_penalty_decay);
     if (w->behaviour < zero) w->behaviour = 0;
   }
@@ -699,7 +739,7 @@ bool msub__ps_look(msub__ps *ps, uint32_t r, msub_peer_score *out, msub_peer_top
   const row *w = &ps->rows[r];
   *out = (msub_peer_score){ .peer = w->tag, .connected = w->is & LIVE, .score = msub__ps_score(ps, r), .app_specific = w->app,
                             .ip_colocation_factor = msub__sa_factor(&ps->addresses, w->addresses, ps->p->ip_colocation_factor_threshold),
-                            .behaviour_penalty = w->behaviour, .topics = t };
+                            .behaviour_penalty = w->behaviour, .topics = t, .inherited = w->inherited };
   for (uint32_t l = w->first; l && out->n_topics < cap;) {
     const column *c = &ps->t[LINK_TOPIC(l) - 1];
     uint32_t k = LINK_SLOT(l);

@@ -10,6 +10,7 @@
  * the sum of a marked row is made again when somebody asks; whether it is above a threshold can often be told without. A freed slot belongs to row 0, which nobody reads.
  *
  *   addresses (score_address.h): how many rows have each
+ *   origins (score_origin.h): what those owed who left, by address
  *   records (score_records.c): what became of a message and who brought it, in order of arrival, for record_ttl_ns */
 #ifndef MSUB_ROUTERS_GOSSIPSUB_PEER_SCORE_H
 #define MSUB_ROUTERS_GOSSIPSUB_PEER_SCORE_H
@@ -36,6 +37,8 @@ uint64_t msub__ps_until(const msub__ps *ps, uint32_t row);
 void msub__ps_forget(msub__ps *ps, uint32_t row);
 /* Addresses (4 or 16 bytes) of its connections; replaces earlier ones. Loopback and allowed ones do not count. */
 void msub__ps_addresses(msub__ps *ps, uint32_t row, const msub_bytes *a, size_t n);
+/* It has come, from the addresses it has now: what others owed who left from there counts against it, in part. */
+void msub__ps_inherit(msub__ps *ps, uint32_t row, uint64_t now);
 void msub__ps_app(msub__ps *ps, uint32_t row, double value);
 double msub__ps_score(msub__ps *ps, uint32_t row);
 /* score >= floor, without making a sum that good deeds have only raised since. */
@@ -87,12 +90,13 @@ void msub__ps_again(msub__ps *ps, uint64_t hash, uint32_t row, uint32_t topic, u
 /* ---- time ---- */
 
 void msub__ps_refresh(msub__ps *ps, uint64_t now);     /* decay; forgets whose time is over */
-void msub__ps_gc(msub__ps *ps, uint64_t now);          /* forgets records by their time */
+void msub__ps_gc(msub__ps *ps, uint64_t now);          /* forgets records and debts by their time */
 void msub__ps_settle(msub__ps *ps, uint64_t now);      /* forgets records that can change nothing any more */
 
 /* ---- to look at ---- */
 
 uint32_t msub__ps_rows(const msub__ps *ps); /* rows are 1 … this; some are free */
+uint32_t msub__ps_origins(const msub__ps *ps); /* addresses with debts */
 size_t msub__ps_records(const msub__ps *ps);
 /* false: free. out->topics points to `t`, at most cap. */
 bool msub__ps_look(msub__ps *ps, uint32_t row, msub_peer_score *out, msub_peer_topic_score *t, size_t cap);

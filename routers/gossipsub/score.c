@@ -143,6 +143,7 @@ void msub__gs_score_up(msub_router *r, msub_session s, const msub_session_info *
   p->row = msub__ps_up(sc->ps, old, i->peer.v);
   if (p->row && p->row != old) msub__promises_release(&sc->promises, p->row); /* of whoever had the row before */
   msub__ps_addresses(sc->ps, p->row, &i->address, i->address.n ? 1 : 0);
+  msub__ps_inherit(sc->ps, p->row, msub_r_mono(r));
 }
 
 void msub__gs_score_moved(msub_router *r, msub_session s, msub_bytes address) {

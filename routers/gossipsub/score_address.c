@@ -137,6 +137,21 @@ double msub__sa_factor(const msub__sa *sa, uint32_t head, uint32_t threshold) {
   return sum;
 }
 
+bool msub__sa_prefix(const msub__sa *sa, uint32_t *at, msub_bytes *prefix) {
+  static const uint8_t none[8] = { 0 };
+  while (*at) {
+    uint32_t i = sa->refs[*at - 1].at;
+    const entry *e = &sa->at[i];
+    *at = sa->refs[*at - 1].next;
+    /* A /64 stands behind its address, if that is not allowed; alone it is no address of the peer's. Once more: it is both. */
+    bool network = e->n == 16 && memcmp(e->address + 8, none, 8) == 0;
+    if (network && (!*at || sa->refs[*at - 1].at != i)) continue;
+    *prefix = (msub_bytes){ e->address, e->n == 4 ? 4u : 8u };
+    return true;
+  }
+  return false;
+}
+
 size_t msub__sa_bytes(const msub__sa *sa) {
   return sa->cap_at * sizeof *sa->at + sa->cap_refs * sizeof *sa->refs + msub__table_bytes(&sa->index);
 }

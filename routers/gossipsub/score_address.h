@@ -22,5 +22,7 @@ void msub__sa_fini(msub__sa *sa, const msub_mem *mem);
 void msub__sa_add(msub__sa *sa, const msub_mem *mem, const msub_score_params *p, uint32_t *head, msub_bytes address);
 void msub__sa_remove(msub__sa *sa, uint32_t *head); /* all of the peer's */
 double msub__sa_factor(const msub__sa *sa, uint32_t head, uint32_t threshold);
+/* One address of a peer after the other, as those behind it share it: IPv4 whole, of IPv6 the first eight bytes. *at: its head at first. */
+bool msub__sa_prefix(const msub__sa *sa, uint32_t *at, msub_bytes *prefix);
 size_t msub__sa_bytes(const msub__sa *sa);
 #endif

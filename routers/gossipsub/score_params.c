@@ -120,6 +120,9 @@ const char *msub_score_params_fault(const msub_score_params *p, char where[96]) 
     RULE(p->decay_interval_ns <= YEAR, p->decay_interval_ns, "at most 365 days");
     RULE(inside(p->decay_to_zero), p->decay_to_zero, "between 0 and 1");
   }
+  RULE(p->address_share >= 0 && p->address_share <= 1, p->address_share, "0 to 1");
+  RULE(p->address_most >= 0, p->address_most, "must not be negative");
+  RULE(!(p->address_share > 0) || inside(p->address_decay), p->address_decay, "between 0 and 1");
   RULE(p->retain_ns <= YEAR, p->retain_ns, "at most 365 days");
   RULE(p->record_ttl_ns <= YEAR, p->record_ttl_ns, "at most 365 days");
   return p->topic ? msub_topic_score_fault(p->topic, where) : NULL;

@@ -174,8 +174,11 @@ static void regraft_loop(sc *c) {
   begin(c, 1);
   arrive(c, 1);
   leave(c);
-  go_on(c, 170, graft_at_times);
-  CHECK_EQ(let_in, 0); /* each try begins the backoff anew, */
+  go_on(c, 57, graft_at_times); /* a minute since it left */
+  CHECK(let_in == 0 && !member(c, ATTACKER));
+  CHECK(sc_backoff(c, OURS, ATTACKER, T) > 0); /* nor is it let in when the first backoff is over: each try begins it anew, */
+  go_on(c, 113, graft_at_times);
+  CHECK_EQ(let_in, 0);
   CHECK(scores_at(c, OURS)->of[ATTACKER] < 0); /* and they add up */
 }
 
@@ -223,6 +226,60 @@ static void sybils_ip4(sc *c) { sybils(c, ip4, 4, true, SYBILS, true); }
 static void sybils_ip6(sc *c) { sybils(c, ip6, 16, false, SYBILS, true); }
 static void household_ip4(sc *c) { sybils(c, ip4, 4, true, 10, false); }
 static void household_ip6(sc *c) { sybils(c, ip6, 16, false, 10, false); }
+
+/* One address, and another id whenever the last one is not heard any more. The first has a place in the mesh and three invalid messages, each later
+ * one none and two. An honest peer behind the same NAT that was there before is not touched; one that comes after them loses the mesh for a while, hears
+ * gossip all the time, is heard, and then is a member like any. */
+enum { IDS = 8, BEFORE = ATTACKER + IDS, AFTER };
+static uint32_t wicked;
+static void rotate(sc *c) {
+  next_number = 1;
+  begin(c, IDS);
+  OK(msub_validator(sc_engine(c, OURS), sc_topic(c, OURS, T), judge, NULL));
+  sc_add(c, 2);
+  sc_join_range(c, BEFORE, 2, T);
+  for (uint32_t i = ATTACKER; i <= AFTER; i++) OK(msub_sim_address(c->s, i, (msub_bytes){ ip4, 4 }));
+  sc_connect(c, BEFORE, OURS);
+  go_on(c, 2, NULL);
+  for (wicked = ATTACKER; wicked < BEFORE; wicked++) {
+    bool first = wicked == ATTACKER;
+    sc_connect(c, wicked, OURS);
+    sc_run(c, 100 * MS);
+    sc_raw_sub(c, wicked, OURS, T, true);
+    sc_raw_graft(c, wicked, OURS, T);
+    sc_run(c, 100 * MS);
+    double now = scores_at(c, OURS)->of[wicked];
+    CHECK(first ? now >= 0 : now < -9 && now >= -10);
+    CHECK_EQ(member(c, wicked), first);
+    unsigned sent = 0;
+    for (; scores_at(c, OURS)->of[wicked] >= graylist(c); sent++) {
+      CHECK(sent < 4);
+      sc_raw_message(c, wicked, OURS, T, 1000000 + wicked * 10 + sent, 100);
+      sc_run(c, 10 * MS);
+    }
+    CHECK_EQ(sent, first ? 3 : 2);
+    OK(msub_sim_disconnect(c->s, wicked, OURS, 0));
+    go_on(c, 2, NULL);
+    CHECK(scores_at(c, OURS)->of[BEFORE] >= 0);
+  }
+  sc_connect(c, AFTER, OURS);
+  sc_run(c, 100 * MS);
+  double least = scores_at(c, OURS)->of[AFTER];
+  CHECK(least < 0 && least >= -c->gs.score->params.address_most && least > c->gs.score->thresholds.gossip);
+  CHECK(!member(c, AFTER));
+  unsigned back = 0;
+  for (; back < 95 && !(scores_at(c, OURS)->of[AFTER] >= 0); back++) {
+    go_on(c, 1, NULL);
+    CHECK(scores_at(c, OURS)->of[AFTER] >= least);
+  }
+  CHECK(back < 95);
+  go_on(c, 5, NULL);
+  c->n_got = 0;
+  sc_publish(c, AFTER, T, next_number, 100);
+  sc_run(c, 2 * SEC);
+  CHECK_EQ(sc_times(c, OURS, next_number), 1);
+  next_number++;
+}
 
 /* Signed topics: a signature that is none, by an author who is somebody else. */
 static void forge(sc *c, unsigned second) {
@@ -315,5 +372,6 @@ const sc_scenario sc_scenarios[] = { { "score-several-small", several_small },
                                      { "score-household-ip4", household_ip4 },
                                      { "score-household-ip6", household_ip6 },
                                      { "score-forged", forged },
+                                     { "score-rotate", rotate },
                                      { "score-opportunistic-graft", opportunistic },
                                      { NULL, NULL } };

@@ -743,6 +743,133 @@ Test(score, bounds) {
   }
 }
 
+/* A peer of a table of its own that comes from an address, and one that goes with so much of P7. */
+static uint32_t comes(msub__ps *ps, uint32_t row, uint32_t tag, const uint8_t *a, size_t n, uint64_t now) {
+  row = msub__ps_up(ps, row, tag);
+  msub__ps_addresses(ps, row, &(msub_bytes){ a, n }, 1);
+  msub__ps_inherit(ps, row, now);
+  return row;
+}
+static uint32_t goes(msub__ps *ps, uint32_t row, double behaviour, uint64_t now) {
+  uint64_t until;
+  msub__ps_penalty(ps, row, behaviour);
+  return msub__ps_down(ps, row, now, &until);
+}
+static void heirs(void) {
+  plain();
+  s_opts.params.behaviour_penalty_weight = -1;
+  s_opts.params.behaviour_penalty_decay = 0.5;
+  s_opts.params.address_share = 0.25;
+  s_opts.params.address_most = 10;
+  s_opts.params.address_decay = 0.5;
+}
+
+/* Another id from the same address begins with a part of what was owed, however often it changes; nobody else does. */
+Test(score, G_23_addresses) {
+  static const uint8_t a[4] = { 192, 0, 2, 1 }, b[4] = { 192, 0, 2, 2 }, here[4] = { 127, 0, 0, 1 }, friend[4] = { 198, 51, 100, 9 };
+  static const uint8_t six[16] = { 0x20, 1, 0xd, 0xb8, 0, 0, 0, 1, [15] = 1 }, near6[16] = { 0x20, 1, 0xd, 0xb8, 0, 0, 0, 1, [15] = 2 },
+                       base6[16] = { 0x20, 1, 0xd, 0xb8, 0, 0, 0, 1 }, far6[16] = { 0x20, 1, 0xd, 0xb8, 0, 0, 0, 2, [15] = 1 }, here6[16] = { [15] = 1 };
+  static const msub_cidr allow[2] = { { { 198, 51, 100 }, 4, 24 }, { { 0x20, 1, 0xd, 0xb8, 0, 0, 0, 1, [15] = 2 }, 16, 128 } };
+  heirs();
+  s_opts.params.ip_allow = allow;
+  s_opts.params.n_ip_allow = 2;
+  msub_mem mem = msub__mem_default();
+  msub__ps *ps = msub__ps_new(&mem, &s_opts.params, false, hash, NULL);
+  uint32_t bad = comes(ps, 0, 1, a, 4, 0), honest = comes(ps, 0, 2, a, 4, 0), tag = 10;
+  bad = goes(ps, bad, 4, 0); /* owes 16 */
+  cr_assert(near(msub__ps_score(ps, honest), 0), "who is there already does not pay");
+  uint32_t heir = comes(ps, 0, 3, a, 4, 0);
+  cr_assert(near(msub__ps_score(ps, heir), -4) && near(msub__ps_score(ps, comes(ps, 0, 4, b, 4, 0)), 0), "a quarter, and only there");
+  msub__ps_refresh(ps, SEC);
+  cr_assert(near(msub__ps_score(ps, heir), -2), "it fades while it is connected");
+  heir = goes(ps, heir, 0, SEC);
+  cr_assert_eq(msub__ps_origins(ps), 1);
+  cr_assert(near(msub__ps_score(ps, comes(ps, 0, 5, a, 4, SEC * 5)), -2), "what was inherited is not told on; half of the time, half of the debt");
+  bad = comes(ps, bad, 1, a, 4, SEC * 5);
+  cr_assert(near(msub__ps_score(ps, bad), -16), "its own debt is not inherited besides");
+  bad = goes(ps, bad, 0, SEC * 5);
+  cr_assert(near(msub__ps_score(ps, comes(ps, 0, 6, a, 4, SEC * 5)), -2), "nor told a second time by coming and going");
+  for (; tag < 20; tag++) (void)goes(ps, comes(ps, 0, tag, a, 4, SEC * 5), 100, SEC * 5);
+  cr_assert(near(msub__ps_score(ps, comes(ps, 0, tag++, a, 4, SEC * 5)), -10), "strangers cost ten at most, however many and bad");
+  uint32_t clean = goes(ps, comes(ps, 0, tag, b, 4, SEC * 5), 0, SEC * 5);
+  (void)goes(ps, comes(ps, 0, 40, b, 4, SEC * 5), 4, SEC * 5);
+  cr_assert(near(msub__ps_score(ps, comes(ps, clean, tag++, b, 4, SEC * 5)), -4), "to have been there before helps nobody");
+  uint32_t known = msub__ps_origins(ps);
+  (void)goes(ps, comes(ps, 0, tag++, here, 4, 0), 100, 0);
+  (void)goes(ps, comes(ps, 0, tag++, friend, 4, 0), 100, 0);
+  (void)goes(ps, comes(ps, 0, tag++, here6, 16, 0), 100, 0);
+  (void)goes(ps, comes(ps, 0, tag++, near6, 16, 0), 100, 0);
+  (void)goes(ps, comes(ps, 0, tag++, NULL, 0, 0), 100, 0);
+  cr_assert_eq(msub__ps_origins(ps), known, "loopback and what is allowed has no debts, though its /64 may");
+  (void)goes(ps, comes(ps, 0, tag++, six, 16, SEC * 5), 4, SEC * 5);
+  cr_assert_eq(msub__ps_origins(ps), known + 1);
+  cr_assert(near(msub__ps_score(ps, comes(ps, 0, tag++, base6, 16, SEC * 5)), -4) && near(msub__ps_score(ps, comes(ps, 0, tag++, near6, 16, SEC * 5)), 0) &&
+            near(msub__ps_score(ps, comes(ps, 0, tag++, far6, 16, SEC * 5)), 0), "a /64 is one address");
+  uint32_t boss = comes(ps, 0, tag++, far6, 16, SEC * 5);
+  msub__ps_app(ps, boss, -1000);
+  (void)goes(ps, boss, 0, SEC * 5);
+  cr_assert_eq(msub__ps_origins(ps), known + 1, "the program's opinion is of one peer");
+  msub__ps_gc(ps, SEC * 15 - 1);
+  cr_assert(msub__ps_origins(ps) > 0);
+  msub__ps_gc(ps, SEC * 15);
+  cr_assert_eq(msub__ps_origins(ps), 0);
+  cr_assert(near(msub__ps_score(ps, comes(ps, 0, tag++, a, 4, SEC * 15)), 0));
+  msub__ps_free(ps);
+  for (int off = 0; off < 2; off++) { /* parity, or no share */
+    if (off) s_opts.params.address_share = 0;
+    ps = msub__ps_new(&mem, &s_opts.params, !off, hash, NULL);
+    (void)goes(ps, comes(ps, 0, 1, a, 4, 0), 100, 0);
+    cr_assert(near(msub__ps_score(ps, comes(ps, 0, 2, a, 4, 0)), 0) && msub__ps_origins(ps) == 0);
+    msub__ps_free(ps);
+  }
+}
+
+/* MSUB__GS_ORIGINS: full, the address that has been quiet longest goes, and no other. */
+Test(score, addresses_with_debts) {
+  heirs();
+  msub_mem mem = msub__mem_default();
+  msub__ps *ps = msub__ps_new(&mem, &s_opts.params, false, hash, NULL);
+  size_t empty = msub__ps_bytes(ps);
+  for (uint32_t i = 1; i <= MSUB__GS_ORIGINS + 1; i++) {
+    if (i == MSUB__GS_ORIGINS + 1) (void)goes(ps, comes(ps, 0, 9, (uint8_t[]){ 8, 0, 0, 1 }, 4, i), 2, i); /* the first is heard of again */
+    uint32_t row = goes(ps, comes(ps, 0, i, (uint8_t[]){ 8, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i }, 4, i), 2, i);
+    msub__ps_forget(ps, row);
+    if (i >= MSUB__GS_ORIGINS - 1) cr_assert_eq(msub__ps_origins(ps), i < MSUB__GS_ORIGINS ? i : MSUB__GS_ORIGINS);
+  }
+  cr_assert(msub__ps_score(ps, comes(ps, 0, 1, (uint8_t[]){ 8, 0, 0, 1 }, 4, 0)) < 0);
+  cr_assert(near(msub__ps_score(ps, comes(ps, 0, 1, (uint8_t[]){ 8, 0, 0, 2 }, 4, 0)), 0), "the second was quiet longest");
+  cr_assert(msub__ps_score(ps, comes(ps, 0, 1, (uint8_t[]){ 8, 0, 0, 3 }, 4, 0)) < 0);
+  size_t full = msub__ps_bytes(ps);
+  msub__ps_gc(ps, SEC * 100);
+  cr_assert(msub__ps_origins(ps) == 0 && msub__ps_bytes(ps) < full - MSUB__GS_ORIGINS * 40 && msub__ps_bytes(ps) > empty, "given back");
+  msub__ps_free(ps);
+}
+
+/* What is inherited may cost the mesh, never gossip: other parameters are refused. */
+Test(score, inherited_parameters) {
+  heirs();
+  char where[96];
+  cr_assert(!msub_score_params_fault(&s_opts.params, where));
+  for (int k = 0; k < 5; k++) {
+    heirs();
+    if (k == 0) s_opts.params.address_share = 1.01;
+    if (k == 1) s_opts.params.address_share = NAN;
+    if (k == 2) s_opts.params.address_most = -1;
+    if (k == 3) s_opts.params.address_decay = 1;
+    if (k == 4) s_opts.params.address_decay = 0;
+    cr_assert(msub_score_params_fault(&s_opts.params, where) && strstr(where, "address_"), "%d: %s", k, where);
+  }
+  heirs();
+  begin();
+  gs_start();
+  for (int k = 0; k < 2; k++) { /* at the threshold for gossip, and beyond it */
+    s_opts.params.address_most = k ? 10.01 : 10;
+    const msub_plan *p;
+    cr_assert_eq(msub_plan_new(w.sh, &msub_gossipsub, &o, &p), k ? MSUB_ERR_INVAL : MSUB_OK);
+  }
+  done();
+}
+
 /* A sender noted in a record is the peer that it was: whoever gets its row later does not pay. */
 Test(score, rows_are_not_mixed_up) {
   plain();
