@@ -32,7 +32,7 @@ int msub_sim_new(const msub_sim_opts *o, msub_sim **out) {
   uint8_t entropy[32];
   for (unsigned i = 0; i < 4; i++) {
     uint64_t z = msub__sim_mix(o->seed + i);
-    memcpy(entropy + 8 * i, &z, 8);
+    msub__sim_put(entropy + 8 * i, z);
   }
   msub__hashkey_init(&s->key, entropy);
   int err = msub_shared_new(&s->mem, entropy, &s->sh);
@@ -127,6 +127,10 @@ uint64_t msub_sim_time(const msub_sim *s) { return s->now.mono_ns; }
 uint32_t msub_sim_nodes(const msub_sim *s) { return s->n_nodes; }
 
 /* ---- chance ---- */
+
+void msub__sim_put(uint8_t out[8], uint64_t z) {
+  for (unsigned i = 0; i < 8; i++) out[i] = (uint8_t)(z >> 8 * i);
+}
 
 uint64_t msub__sim_mix(uint64_t z) {
   z += UINT64_C(0x9e3779b97f4a7c15);

@@ -262,6 +262,7 @@ void msub__sim_nomem(msub_sim *s);
 uint64_t msub__sim_draw(msub_sim *s, msub__sim_node *n, unsigned stream); /* 64 random bits; n NULL: the program's */
 uint32_t msub__sim_below(msub_sim *s, msub__sim_node *n, unsigned stream, uint32_t below);
 uint64_t msub__sim_mix(uint64_t z);
+void msub__sim_put(uint8_t out[8], uint64_t z); /* the same bytes on every machine */
 /* The engine was, or will be, called: its timers are looked at after this event. */
 void msub__sim_touch(msub__sim_node *n);
 /* Around callbacks: out of the engine, or others of the node. */

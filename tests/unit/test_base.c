@@ -112,16 +112,17 @@ Test(base, memory) {
 }
 
 Test(base, arena) {
-  _Alignas(16) uint8_t memory[64];
+  enum { ALIGN = _Alignof(max_align_t) };
+  _Alignas(max_align_t) uint8_t memory[4 * ALIGN];
   msub__arena a;
-  msub__arena_init(&a, memory + 1, 63);
-  uint8_t *one = msub__arena_alloc(&a, 1), *two = msub__arena_alloc(&a, 16);
-  cr_assert_eq((uintptr_t)one % 16, 0);
-  cr_assert_eq(two, one + 16);
+  msub__arena_init(&a, memory + 1, sizeof memory - 1);
+  uint8_t *one = msub__arena_alloc(&a, 1), *two = msub__arena_alloc(&a, ALIGN);
+  cr_assert_eq((uintptr_t)one % ALIGN, 0);
+  cr_assert_eq(two, one + ALIGN);
   cr_assert_null(msub__arena_alloc(&a, SIZE_MAX));
-  cr_assert_null(msub__arena_alloc(&a, 17));
+  cr_assert_null(msub__arena_alloc(&a, ALIGN + 1));
   cr_assert(a.full);
-  cr_assert_not_null(msub__arena_alloc(&a, 16));
+  cr_assert_not_null(msub__arena_alloc(&a, ALIGN));
   cr_assert_null(msub__arena_alloc(&a, 1));
   msub__arena_init(&a, NULL, 0);
   cr_assert_null(msub__arena_alloc(&a, 1));

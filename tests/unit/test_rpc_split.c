@@ -527,7 +527,7 @@ Test(rpc_split, hostile_sizes) {
                          { .kind = MSUB_C_GRAFT },
                          { .kind = MSUB_C_SUB },
                          { .kind = MSUB_C_PRUNE, .px = &px, .n_px = 1 } };
-  msub_msg huge = { .wire_n = UINT32_MAX };
+  msub_msg huge = { .wire_n = UINT32_MAX / 4 }; /* three of them fit into 32 bits */
   const msub_msg *m[] = { &huge, &huge, &huge };
   msub__load l = { .msgs = m, .n_msgs = 3, .e = e, .names = names, .n = 4 };
   const msub__split_limits some[] = { { .frame_bytes = 1000 }, { .frame_bytes = SIZE_MAX, .control_bytes = 1000 } };
