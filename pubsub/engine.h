@@ -452,8 +452,10 @@ bool msub__msg_borrow(msub_msg_borrowed *m, const msub_msg_view *v, uint32_t nam
 /* The id by the topic's function or the default; 0: it has none. */
 size_t msub__message_id(msub_engine *e, const msub__topic *t, const msub_msg *m, uint8_t out[MSUB_MAX_ID]);
 uint16_t msub__id_fn(msub_engine *e, const msub__topic *t); /* for t->id_fn, at the beginning of a membership */
-/* Control entries in a block of their own, ids and px copied, encoded. NULL: no memory. */
+/* Control entries in a block of their own, ids and px copied (those of a shared entry held), encoded. NULL: no memory. */
 const msub_ctl *msub__ctl_new(msub_shared *sh, const msub_ctl_entry *e, size_t n);
+/* One entry, which says itself that it is shared (`of`). */
+const msub_ctl *msub__ctl_shared(msub_shared *sh, const msub_ctl_entry *e);
 static inline msub_msg *msub__msg_mutable(const msub_msg *m) { return (msub_msg *)(uintptr_t)m; }
 static inline size_t msub__message_rpc_size(const msub_msg *m) { return 1 + msub_varint_size(m->wire_n) + m->wire_n; }
 

@@ -174,6 +174,10 @@ bool msub_h_may_graft(msub_router *r, msub_topic h, msub_session s) {
   return !p || p->may_graft(&c, s);
 }
 
+bool msub_h_peers_filtered(msub_router *r, msub_topic h) {
+  const msub__topic *t = topic(r, h);
+  return t && t->peers_filtered;
+}
 bool msub_h_may_peer(msub_router *r, msub_topic h, msub_session s) {
   msub__topic *t = topic(r, h);
   return !t || !t->peers_filtered || msub__may_peer(r->engine, t, s);

@@ -92,13 +92,15 @@ void msub_msg_drop(msub_shared *sh, const msub_msg *m) {
 
 /* ---- control ---- */
 
-/* One block: head, entries, views of ids and of px, the encoded fields, the bytes that the views show. */
+/* One block: head, entries, views of ids and of px, the encoded fields, the bytes that the views show. Of a shared entry only the
+ * entry: it holds the block that the views are in. */
 typedef struct ctl_block { msub_ctl c; size_t n; } ctl_block;
 
 static size_t view_bytes(const msub_ctl_entry *e, size_t n, size_t *ids, size_t *px) {
   size_t bytes = 0;
   *ids = *px = 0;
   for (size_t i = 0; i < n; i++) {
+    if (msub__ctl_is_shared(&e[i])) continue;
     *ids += e[i].n_ids;
     *px += e[i].n_px;
     for (uint32_t k = 0; k < e[i].n_ids; k++) bytes += e[i].ids[k].n;
@@ -114,6 +116,7 @@ static msub_bytes copy(uint8_t **to, msub_bytes b) {
 }
 
 const msub_ctl *msub__ctl_new(msub_shared *sh, const msub_ctl_entry *e, size_t n) {
+  if (n == 1 && msub__ctl_is_shared(e)) return msub_ctl_hold(e->of);
   msub_bytes few[MSUB__SEND_SUBSCRIPTIONS] = { { NULL, 0 } }, *names = few;
   size_t ids, px, bytes = view_bytes(e, n, &ids, &px);
   if (n > UINT32_MAX) return NULL;
@@ -130,6 +133,12 @@ const msub_ctl *msub__ctl_new(msub_shared *sh, const msub_ctl_entry *e, size_t n
     msub_ctl_encode(e, names, n, wire, wire_n);
     for (size_t i = 0; i < n; i++) {
       entries[i] = e[i];
+      if (e[i].topic_name) msub__intern_ref(&sh->names, e[i].topic_name);
+      if (msub__ctl_is_shared(&e[i])) {
+        (void)msub_ctl_hold(e[i].of);
+        continue;
+      }
+      entries[i].of = NULL;
       entries[i].ids = id;
       entries[i].px = p;
       for (uint32_t k = 0; k < e[i].n_ids; k++) *id++ = copy(&at, e[i].ids[k]);
@@ -137,13 +146,18 @@ const msub_ctl *msub__ctl_new(msub_shared *sh, const msub_ctl_entry *e, size_t n
         p->peer_id = copy(&at, e[i].px[k].peer_id);
         p->record = copy(&at, e[i].px[k].record);
       }
-      if (e[i].topic_name) msub__intern_ref(&sh->names, e[i].topic_name);
     }
     *b = (ctl_block){ { .refs = 1, .n = (uint32_t)n, .e = entries, .wire = wire, .wire_n = (uint32_t)wire_n }, all };
     sh->controls++;
   }
   if (names != few) msub__free(&sh->mem, names, n * sizeof *names);
   return b ? &b->c : NULL;
+}
+
+const msub_ctl *msub__ctl_shared(msub_shared *sh, const msub_ctl_entry *e) {
+  const msub_ctl *c = msub__ctl_new(sh, e, 1);
+  if (c) ((msub_ctl_entry *)(uintptr_t)c->e)->of = c; /* its own: no reference */
+  return c;
 }
 
 const msub_ctl *msub_ctl_hold(const msub_ctl *c) {
@@ -155,7 +169,10 @@ void msub_ctl_drop(msub_shared *sh, const msub_ctl *c) {
   if (!c) return;
   MSUB__INVARIANT(c->refs > 0);
   if (--((msub_ctl *)(uintptr_t)c)->refs) return;
-  for (size_t i = 0; i < c->n; i++) msub__intern_drop(&sh->names, &sh->mem, &sh->key, c->e[i].topic_name);
+  for (size_t i = 0; i < c->n; i++) {
+    msub__intern_drop(&sh->names, &sh->mem, &sh->key, c->e[i].topic_name);
+    if (c->e[i].of != c) msub_ctl_drop(sh, c->e[i].of); /* at most one deep: a shared one has no other's */
+  }
   sh->controls--;
   ctl_block *b = (ctl_block *)(uintptr_t)c;
   msub__free(&sh->mem, b, b->n);

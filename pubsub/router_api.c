@@ -75,6 +75,18 @@ void *msub_r_link_at(const msub_router *r, msub_topic t, size_t i) {
   msub__topic *at = topic(r, t);
   return at && i < at->n_links ? link_block(r, at, (uint32_t)i) : NULL;
 }
+size_t msub_r_link_views(const msub_router *r, msub_topic t, size_t first, msub_link_view *out, size_t cap) {
+  const msub__topic *at = topic(r, t);
+  if (!at || first >= at->n_links) return 0;
+  size_t n = at->n_links - first < cap ? at->n_links - first : cap, stride = router(r)->plan->link_stride;
+  uint8_t *link = at->links + first * stride;
+  for (size_t i = 0; i < n; i++, link += stride) {
+    uint32_t slot = ((const msub__link *)(const void *)link)->session;
+    msub__session *s = msub__session_at(r->engine, r->index, slot);
+    out[i] = (msub_link_view){ { msub__handle(r->index, s->gen, slot) }, block(link, r->level->link), block((uint8_t *)s, r->level->peer) };
+  }
+  return n;
+}
 uint8_t msub_r_link_flags(const msub_router *r, msub_topic t, size_t i) {
   msub__topic *at = topic(r, t);
   return at && i < at->n_links ? (uint8_t)msub__link_at(r->engine, at, (uint32_t)i)->flags : 0;
@@ -172,6 +184,11 @@ void msub_r_name_drop(msub_router *r, uint32_t name) {
 size_t msub_r_send(msub_router *r, const msub_session *to, size_t n_to, const msub_ctl_entry *e, size_t n, msub_lane lane) {
   return msub__send_control(r->engine, r->index, to, n_to, e, n, lane);
 }
+const msub_ctl *msub_r_ctl_new(msub_router *r, const msub_ctl_entry *e) {
+  bool list = e->kind == MSUB_C_IHAVE || e->kind == MSUB_C_IWANT || e->kind == MSUB_C_IDONTWANT;
+  return list ? msub__ctl_shared(r->engine->sh, e) : NULL;
+}
+void msub_r_ctl_drop(msub_router *r, const msub_ctl *c) { msub_ctl_drop(r->engine->sh, c); }
 int msub_r_serve_within(msub_router *r, msub_session s, msub_bytes id, msub_serving *how) {
   return session(r, s) ? msub__serve(r, msub__handle_slot(s.v), id, how) : MSUB_ERR_STALE;
 }

@@ -55,6 +55,8 @@ static size_t bare_size(const msub_ctl_entry *e, msub_bytes topic) {
   }
 }
 static sizes of_entry(const msub_ctl_entry *e, msub_bytes topic) {
+  if (msub__ctl_is_shared(e))
+    return (sizes){ .body = msub__ctl_field(e).n, .n_idontwant = e->kind == MSUB_C_IDONTWANT ? e->n_ids : 0, .pieces = e->n_ids ? e->n_ids : 1 };
   size_t n = bare_size(e, topic);
   if (is_sub(e)) return (sizes){ .subs = field(n), .n_subs = 1, .pieces = 1 };
   sizes z = { .pieces = 1 };
@@ -250,6 +252,7 @@ static void join(split *s, const msub_ctl_entry *src, uint32_t i) {
 static void take_list(split *s, const msub_ctl_entry *e, msub_bytes name) {
   const size_t bare = bare_size(e, name);
   msub_ctl_entry part = *e;
+  part.of = NULL;
   for (uint32_t i = 0; i < e->n_ids && !s->stopped; i++) {
     size_t n = field(e->ids[i].n);
     sizes z = { .n_idontwant = e->kind == MSUB_C_IDONTWANT, .pieces = 1 };

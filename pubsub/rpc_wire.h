@@ -107,6 +107,21 @@ static inline uint8_t *msub__wr_field(uint8_t *out, uint32_t tag, msub_bytes b) 
   return msub__wr_bytes(msub__wr_varint(msub__wr_varint(out, tag), b.n), b);
 }
 
+/* ---- shared control entries ---- */
+
+/* Whether the encoded entry may be taken from where it stands: an entry that was changed since stands for itself. */
+static inline bool msub__ctl_is_shared(const msub_ctl_entry *e) {
+  if (!e->of) return false;
+  const msub_ctl_entry *o = e->of->e;
+  return o->ids == e->ids && o->n_ids == e->n_ids && o->topic_name == e->topic_name && o->kind == e->kind;
+}
+/* The content of its control field: the entry as a field. */
+static inline msub_bytes msub__ctl_field(const msub_ctl_entry *e) {
+  msub_bytes b = { NULL, 0 };
+  (void)msub__rd_len(e->of->wire + 1, e->of->wire + e->of->wire_n, &b);
+  return b;
+}
+
 /* ---- the schema ---- */
 
 typedef enum msub__shape {

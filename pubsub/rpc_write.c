@@ -199,6 +199,12 @@ static size_t put_list(size_t which, const msub_ctl_entry *e, const msub_bytes *
   size_t total = 0;
   for (size_t i = 0; i < n; i++) {
     if (e[i].kind != lists[which].kind && e[i].kind != lists[which].also) continue;
+    if (msub__ctl_is_shared(&e[i])) {
+      msub_bytes field = msub__ctl_field(&e[i]);
+      total += field.n;
+      if (out) out = msub__wr_bytes(out, field);
+      continue;
+    }
     size_t size = entry(&e[i], names[i], NULL);
     total += msub__field_size(lists[which].tag, size);
     if (!out) continue;
@@ -233,16 +239,20 @@ static size_t put_beside(const msub_ctl_entry *e, const msub_bytes *names, size_
 }
 
 size_t msub_ctl_encode(const msub_ctl_entry *e, const msub_bytes *names, size_t n, uint8_t *out, size_t cap) {
-  size_t subs = put_list(0, e, names, n, NULL), ctl = 0;
-  for (size_t i = 1; i < N_LISTS; i++) ctl += put_list(i, e, names, n, NULL);
-  size_t total = subs + (ctl ? msub__field_size(0x1a, ctl) : 0) + put_beside(e, names, n, NULL);
+  uint32_t kinds = 0; /* mostly there is one */
+  size_t size[N_LISTS] = { 0 }, ctl = 0, beside = 0;
+  for (size_t i = 0; i < n; i++) kinds |= 1u << (e[i].kind & 31);
+  for (size_t i = 0; i < N_LISTS; i++)
+    if (kinds & (1u << lists[i].kind | 1u << lists[i].also)) size[i] = put_list(i, e, names, n, NULL);
+  for (size_t i = 1; i < N_LISTS; i++) ctl += size[i];
+  if (kinds & (1u << MSUB_C_PARTIAL | 1u << MSUB_C_TEST)) beside = put_beside(e, names, n, NULL);
+  size_t total = size[0] + (ctl ? msub__field_size(0x1a, ctl) : 0) + beside;
   if (!out || total > cap) return total;
-  out += put_list(0, e, names, n, out);
-  if (ctl) {
-    out = msub__wr_varint(msub__wr_varint(out, 0x1a), ctl);
-    for (size_t i = 1; i < N_LISTS; i++) out += put_list(i, e, names, n, out);
-  }
-  (void)put_beside(e, names, n, out);
+  if (size[0]) out += put_list(0, e, names, n, out);
+  if (ctl) out = msub__wr_varint(msub__wr_varint(out, 0x1a), ctl);
+  for (size_t i = 1; i < N_LISTS; i++)
+    if (size[i]) out += put_list(i, e, names, n, out);
+  if (beside) (void)put_beside(e, names, n, out);
   return total;
 }
 

@@ -57,6 +57,7 @@ double run_a1(void), run_a2(void), run_a3(void), run_a4(void), run_a4_alone(void
 void work_a1(unsigned n), work_a2(unsigned n), work_a3(unsigned n);
 double run_a5_10(void), run_a5_100(void), run_a5_10k(void), run_a5_scored(void), run_a5_first(void);
 double run_a6(void), run_a7_full(void), run_a7_unchanged(void);
+void work_a6(unsigned n);
 double run_a8(void), run_a8_go(void), run_a9(void), run_a10_one(void), run_a10_many(void), run_a11(void);
 double run_c3_idle(void), run_c3_session(void), run_c3_link(void), run_c3_scored(void), run_c3_many(void), run_c4_small(void), run_c4_1k(void), run_c5(void), run_c5_grown(void);
 #endif

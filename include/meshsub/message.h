@@ -48,7 +48,7 @@ static inline msub_bytes msub_seqno(const msub_msg *m) { return (msub_bytes){ ms
 static inline msub_bytes msub_id(const msub_msg *m) { return (msub_bytes){ msub_wire(m) + m->wire_n, m->id_n }; }
 
 /* A part of an RPC that is no message. Topics are named by their index in the shared (msub_name_bytes); 0: a name that nobody
- * here knows. ids and px are views: into the frame, or into the msub_ctl that holds the entry. */
+ * here knows. ids and px are views: into the frame, or into the msub_ctl that holds the entry, or that it holds (`of`). */
 typedef enum msub_ctl_kind {
   MSUB_C_SUB,   /* flags: MSUB_SUB_* */
   MSUB_C_UNSUB,
@@ -73,6 +73,8 @@ typedef struct msub_ctl_entry {
   uint64_t backoff_s; /* as the peer wrote it: clamp before use */
   const msub_bytes *ids;
   const msub_px *px;
+  /* The entry is e[0] of this one, unchanged: its bytes and views are there already (msub_r_ctl_new). NULL: it stands for itself. */
+  const struct msub_ctl *of;
 } msub_ctl_entry;
 /* What one call carries: subscriptions first, what extensions bring (EXTENSIONS, PARTIAL, TEST) last. One IHAVE serves all its targets: it is encoded once and shared. Borrowed ones (a router's `control` is
  * shown some) have no wire and die with the call. */

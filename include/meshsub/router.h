@@ -171,6 +171,9 @@ MSUB_API size_t msub_r_links(const msub_router *r, msub_topic t);
 MSUB_API msub_session msub_r_link_session(const msub_router *r, msub_topic t, size_t i); /* i < msub_r_links */
 MSUB_API void *msub_r_link_at(const msub_router *r, msub_topic t, size_t i);             /* its block */
 MSUB_API uint8_t msub_r_link_flags(const msub_router *r, msub_topic t, size_t i);        /* MSUB_SUB_* of the peer */
+/* The same in bulk, to walk all of them: out[0..] of the links first, first + 1, …; how many (0: no more, or stale). */
+typedef struct msub_link_view { msub_session session; void *link, *peer; } msub_link_view; /* blocks; NULL: there is none */
+MSUB_API size_t msub_r_link_views(const msub_router *r, msub_topic t, size_t first, msub_link_view *out, size_t cap);
 MSUB_API bool msub_r_linked(const msub_router *r, msub_session s, msub_topic t);
 /* false: stale. */
 MSUB_API bool msub_r_info(const msub_router *r, msub_session s, msub_session_info *out);
@@ -206,6 +209,11 @@ MSUB_API void msub_r_name_drop(msub_router *r, uint32_t name);
  * Sends control entries to each of the sessions: encoded once, split without loss to what any stock peer takes. What is refused
  * comes back by dropped() before this returns. Returns to how many all of it went. `ids`, `px` are copied. */
 MSUB_API size_t msub_r_send(msub_router *r, const msub_session *to, size_t n_to, const msub_ctl_entry *e, size_t n, msub_lane lane);
+/* A list of ids (IHAVE, IWANT, IDONTWANT) that goes to many, with different company: encoded once here. c->e[0] may be given to
+ * msub_r_send() any number of times, alone or among other entries, as long as the router holds c; what is sent shares its ids
+ * and copies its bytes. Where it must be cut, it is treated as any other entry. NULL: no memory, or an entry of another kind. */
+MSUB_API const msub_ctl *msub_r_ctl_new(msub_router *r, const msub_ctl_entry *e);
+MSUB_API void msub_r_ctl_drop(msub_router *r, const msub_ctl *c); /* NULL is allowed; what was sent stays */
 /* Answers an IWANT for one id out of the topic's cache, now or when the policy supplies it. OK: sent, or LATER. NOTFOUND. LIMIT: this
  * peer has asked more than max_times (0: no limit; every call counts). REFUSED: the queue did not take it (dropped() was told). */
 MSUB_API int msub_r_serve(msub_router *r, msub_session s, msub_bytes id, unsigned max_times);
@@ -274,6 +282,7 @@ MSUB_API bool msub_h_emit_mesh_too(msub_router *r, msub_topic t);
 MSUB_API size_t msub_h_gossip_ids(msub_router *r, msub_topic t, msub_bytes *ids, size_t max);
 MSUB_API bool msub_h_may_graft(msub_router *r, msub_topic t, msub_session s);
 MSUB_API bool msub_h_may_peer(msub_router *r, msub_topic t, msub_session s); /* the engine asks for messages itself */
+MSUB_API bool msub_h_peers_filtered(msub_router *r, msub_topic t); /* false: may_peer would say yes of everybody */
 MSUB_API void msub_h_on_graft(msub_router *r, msub_topic t, msub_session s, bool ours);
 /* The topic's partial messages (channel.h partial); what an older table lacks is 0. false: it has none. */
 MSUB_API bool msub_h_partial(msub_router *r, msub_topic t, msub_channel *c, struct msub_partial_ops *out);

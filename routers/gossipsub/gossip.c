@@ -1,5 +1,5 @@
 /* routers/gossipsub/gossip.c: IHAVE to some of the peers outside the mesh. A heartbeat gathers who hears of which topic, then
- * sends: a list of ids is encoded once for all who hear the same, unless a peer hears of many topics. */
+ * sends: a list of ids that several hear whole is encoded once. */
 #include <string.h>
 #include "routers/gossipsub/gossipsub.h"
 
@@ -13,6 +13,7 @@ typedef struct msub__gs_told {
 typedef struct msub__gs_subject {
   uint32_t name;
   size_t first_id, n_ids, first_told, n_told;
+  const msub_ctl *shared; /* the IHAVE that all hear alike; NULL: not made */
 } subject;
 
 static bool grow(msub_router *r, void **p, size_t *cap, size_t need, size_t item) {
@@ -103,7 +104,7 @@ void msub__gs_gossip_emit(msub_router *r, msub__gs_gossip *g, msub_topic t) {
   if (c.n) msub_h_emit(r, t, want < c.n ? want : c.n, &to);
   if (partial) msub__gs_partial_gossip(r, t, tt, &to);
   if (to.n && n == FEW) n = collect_ids(r, g, t);
-  if (!to.n || !n || !note(r, g, (subject){ msub_r_name(r, t), first, n, g->n_told, to.n }, &to)) {
+  if (!to.n || !n || !note(r, g, (subject){ msub_r_name(r, t), first, n, g->n_told, to.n, NULL }, &to)) {
     g->n_bytes = bytes;
     g->n_ids = first;
   }
@@ -113,8 +114,9 @@ void msub__gs_gossip_emit(msub_router *r, msub__gs_gossip *g, msub_topic t) {
 /* ---- sending ---- */
 
 /* An IHAVE of the subject; of a long list each peer hears a part of its own. */
-static msub_ctl_entry ihave(msub_router *r, const subject *s, msub_bytes *ids) {
+static msub_ctl_entry ihave(msub_router *r, subject *s, msub_bytes *ids) {
   size_t max = msub__gs_opts(r)->max_ihave_length, n = s->n_ids;
+  if (s->shared) return s->shared->e[0];
   ids += s->first_id;
   if (n > max) {
     for (size_t i = 0; i < max; i++) {
@@ -125,7 +127,9 @@ static msub_ctl_entry ihave(msub_router *r, const subject *s, msub_bytes *ids) {
     }
     n = max;
   }
-  return (msub_ctl_entry){ .kind = MSUB_C_IHAVE, .topic_name = s->name, .ids = ids, .n_ids = (uint32_t)n };
+  msub_ctl_entry e = { .kind = MSUB_C_IHAVE, .topic_name = s->name, .ids = ids, .n_ids = (uint32_t)n };
+  if (n == s->n_ids && s->n_told > 1) s->shared = msub_r_ctl_new(r, &e);
+  return s->shared ? s->shared->e[0] : e;
 }
 
 static msub__gs_session *hears(msub_router *r, msub_session s) {
@@ -165,7 +169,7 @@ static void send_shared(msub_router *r, msub__gs_gossip *g, msub_bytes *ids) {
   msub__gs_picks to;
   msub__gs_picks_init(&to);
   for (size_t i = 0; i < g->n_subjects; i++) {
-    const subject *s = &g->subject[i];
+    subject *s = &g->subject[i];
     bool whole = s->n_ids <= msub__gs_opts(r)->max_ihave_length;
     if (!msub__gs_picks_room(r, &to, s->n_told)) continue;
     for (size_t k = s->first_told; k < s->first_told + s->n_told; k++)
@@ -185,6 +189,7 @@ void msub__gs_gossip_flush(msub_router *r, msub__gs_gossip *g) {
     for (size_t i = 0; i < g->n_ids; i++, p += 1 + *p) ids[i] = (msub_bytes){ p + 1, *p };
     if (g->n_subjects > MSUB__GS_SHARED_IHAVES) send_merged(r, g, ids);
     send_shared(r, g, ids);
+    for (size_t i = 0; i < g->n_subjects; i++) msub_r_ctl_drop(r, g->subject[i].shared);
     msub__free(msub_r_mem(r), ids, g->n_ids * sizeof *ids);
   }
   msub__free(msub_r_mem(r), g->told, g->cap_told * sizeof(told));

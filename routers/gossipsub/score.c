@@ -101,6 +101,11 @@ void msub__gs_score_leave(msub_router *r, msub_topic t) {
 
 /* ---- what is asked ---- */
 
+msub__ps *msub__gs_scores_table(const msub_router *r) {
+  const struct msub__gs_scores *sc = msub__gs_of(r)->scores;
+  return sc ? sc->ps : NULL;
+}
+
 double msub__gs_score(msub_router *r, msub_session s) {
   const struct msub__gs_scores *sc = msub__gs_of(r)->scores;
   return sc ? msub__ps_score(sc->ps, row_of(r, s)) : 0;

@@ -9,6 +9,7 @@ struct msub__gs_peer;
 void msub__gs_score_fini(msub_router *r);
 
 double msub__gs_score(msub_router *r, msub_session s);
+struct msub__ps *msub__gs_scores_table(const msub_router *r); /* for a walk of many, by their rows; NULL: every score is 0 */
 bool msub__gs_score_is(msub_router *r, msub_session s, double floor); /* at least that; cheaper than to compare */
 bool msub__gs_graylisted(msub_router *r, msub_peer p); /* and not direct; never with parity */
 const msub_score_thresholds *msub__gs_thresholds_of(const msub_router *r);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "engine_world.h"
+#include "pubsub/engine.h"
 #include "pubsub/intern.h"
 #include "pubsub/seen.h"
 
@@ -143,4 +144,38 @@ Test(memory, interned_strings) {
     cr_assert(t.live == 0 && t.bytes == 0);
   }
   msub__interns_fini(&t, &mem);
+}
+
+/* A list that is shared: the same bytes as copies, its ids in one place, alive as long as somebody needs it. */
+Test(memory, shared_lists) {
+  world_init(&w, 9);
+  msub_mem mem = world_mem(&w);
+  cr_assert_eq(world_try_start(&w, NULL, &mem), MSUB_OK);
+  uint32_t name = msub__intern_hold(&w.sh->names, &w.sh->mem, &w.sh->key, msub_str("t"));
+  const msub_bytes ids[3] = { msub_str("one"), msub_str("the second id"), msub_str("an id of more than sixteen bytes") };
+  for (uint8_t kind = MSUB_C_IHAVE; kind <= MSUB_C_IWANT; kind++) {
+    msub_ctl_entry graft = { .kind = MSUB_C_GRAFT, .topic_name = name }, list = { .kind = kind, .topic_name = name, .ids = ids, .n_ids = 3 };
+    const msub_ctl *c = msub__ctl_shared(w.sh, &list);
+    cr_assert(c && c->n == 1 && c->refs == 1 && c->e[0].of == c);
+    const msub_ctl *alone = msub__ctl_new(w.sh, c->e, 1);
+    cr_assert(alone == c && c->refs == 2, "alone it is itself");
+    msub_ctl_drop(w.sh, alone);
+    msub_ctl_entry with[3] = { graft, c->e[0], c->e[0] }, plain[3] = { graft, list, list };
+    w.mem.fail_after = 1;
+    cr_assert(!msub__ctl_new(w.sh, with, 3) && c->refs == 1, "without memory nothing is held");
+    const msub_ctl *a = msub__ctl_new(w.sh, with, 3), *b = msub__ctl_new(w.sh, plain, 3);
+    cr_assert(a && b && c->refs == 3 && a->wire_n == b->wire_n && memcmp(a->wire, b->wire, a->wire_n) == 0);
+    cr_assert(a->e[1].ids == c->e[0].ids && b->e[1].ids != c->e[0].ids && !b->e[1].of);
+    with[1].n_ids = 2; /* changed: it stands for itself */
+    plain[1].n_ids = 2;
+    const msub_ctl *cut = msub__ctl_new(w.sh, with, 2), *cut_plain = msub__ctl_new(w.sh, plain, 2);
+    cr_assert(cut && cut_plain && !cut->e[1].of && cut->wire_n == cut_plain->wire_n && memcmp(cut->wire, cut_plain->wire, cut->wire_n) == 0);
+    msub_ctl_drop(w.sh, c);
+    cr_assert(msub_bytes_eq(a->e[2].ids[2], ids[2]), "what holds it keeps it");
+    const msub_ctl *all[] = { a, b, cut, cut_plain };
+    for (size_t i = 0; i < 4; i++) msub_ctl_drop(w.sh, all[i]);
+    cr_assert_eq(w.sh->controls, 0);
+  }
+  msub__intern_drop(&w.sh->names, &w.sh->mem, &w.sh->key, name);
+  world_stop(&w);
 }
