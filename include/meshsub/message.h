@@ -73,7 +73,7 @@ typedef struct msub_ctl_entry {
   uint64_t backoff_s; /* as the peer wrote it: clamp before use */
   const msub_bytes *ids;
   const msub_px *px;
-  /* The entry is e[0] of this one, unchanged: its bytes and views are there already (msub_r_ctl_new). NULL: it stands for itself. */
+  /* The entry is e[0] of this one, unchanged: its bytes and views are there already (msub_r_ctl_new). NULL: it stands for itself; so in a copy that outlives this one. */
   const struct msub_ctl *of;
 } msub_ctl_entry;
 /* What one call carries: subscriptions first, what extensions bring (EXTENSIONS, PARTIAL, TEST) last. One IHAVE serves all its targets: it is encoded once and shared. Borrowed ones (a router's `control` is

@@ -126,6 +126,108 @@ Test(router, flags_of_links_by_reference) {
   world_stop(&w);
 }
 
+/* ---- in bulk, and shared: what a router sends and walks ---- */
+
+static msub_router *bulk;
+
+static int bulk_layout(msub_layout *l, const void *opts) {
+  const bool *peers = opts;
+  if (*peers) msub_layout_peer(l, 4, 4);
+  msub_layout_link(l, 12, 4);
+  return msub_layout_protocol(l, "/test/1", 0);
+}
+static int bulk_init(msub_router *r) {
+  bulk = r;
+  return MSUB_OK;
+}
+static const msub_router_ops bulky = { .abi = MSUB_ABI, .size = sizeof bulky, .name = "bulky", .layout = bulk_layout, .init = bulk_init };
+
+static bool everybody(const msub_channel *c, msub_session s) {
+  (void)c, (void)s;
+  return true;
+}
+
+Test(router, walks_in_bulk) {
+  enum { N = 70 };
+  for (unsigned peers = 0; peers < 2; peers++) {
+    const bool with_peers = peers;
+    static msub_channel_policy filter;
+    filter = world_data_ids;
+    filter.may_peer = everybody;
+    world_init(&w, 9);
+    w.opts.sign = MSUB_STRICT_NO_SIGN;
+    w.router_opts = &with_peers;
+    world_start(&w, &bulky);
+    msub_topic t = world_join(&w, "t", &world_data_ids), closed = world_join(&w, "closed", &filter), empty = world_join(&w, "empty", &world_data_ids);
+    msub_session s[N];
+    for (uint8_t i = 0; i < N; i++) s[i] = world_peer(&w, (uint8_t)(i + 1));
+    for (unsigned i = N; i-- > 0;) world_subscribe(&w, s[i], "t", true);
+    cr_assert_eq(msub_session_down(w.e, s[3], &w.now), MSUB_OK);
+    cr_assert_eq(msub_r_links(bulk, t), N - 1);
+    static const size_t caps[] = { 1, 2, 64, N - 2, N - 1, N };
+    msub_link_view v[N];
+    for (size_t c = 0; c < COUNT(caps); c++) {
+      size_t i = 0, n;
+      for (; (n = msub_r_link_views(bulk, t, i, v, caps[c])) > 0; i += n) {
+        cr_assert_eq(n, N - 1 - i < caps[c] ? N - 1 - i : caps[c]);
+        for (size_t k = 0; k < n; k++) {
+          cr_assert_eq(v[k].session.v, msub_r_link_session(bulk, t, i + k).v);
+          cr_assert_eq(v[k].link, msub_r_link_at(bulk, t, i + k));
+          cr_assert_eq(v[k].peer, with_peers ? msub_r_peer(bulk, v[k].session) : NULL);
+          cr_assert_eq(v[k].peer != NULL, with_peers);
+        }
+      }
+      cr_assert_eq(i, N - 1, "all of them, %zu at a time", caps[c]);
+    }
+    cr_assert_eq(msub_r_link_views(bulk, t, 0, v, 0), 0);
+    cr_assert_eq(msub_r_link_views(bulk, t, SIZE_MAX, v, N), 0);
+    cr_assert_eq(msub_r_link_views(bulk, empty, 0, v, N), 0);
+    cr_assert_eq(msub_r_link_views(bulk, (msub_topic){ t.v ^ 1u << 20 }, 0, v, N), 0, "of a topic that is no more");
+    cr_assert(msub_h_peers_filtered(bulk, closed) && !msub_h_peers_filtered(bulk, t) && !msub_h_peers_filtered(bulk, (msub_topic){ t.v ^ 1u << 20 }));
+    world_stop(&w);
+  }
+}
+
+/* Sends the list with a GRAFT on each side of it, or alone, and once more what it was made of: the frames are the same. */
+static void same_frames(msub_session s, const msub_ctl_entry *list, const msub_ctl_entry *shared, bool alone) {
+  msub_ctl_entry graft = { .kind = MSUB_C_GRAFT, .topic_name = list->topic_name }, e[3] = { graft, *list, graft };
+  uint8_t frames[2][sizeof buf];
+  size_t n[2] = { 0 };
+  for (unsigned i = 0; i < 2; i++) {
+    e[1] = i ? *shared : *list;
+    world_clear(&w);
+    cr_assert_eq(msub_r_send(bulk, &s, 1, alone ? &e[1] : e, alone ? 1 : 3, MSUB_LANE_GOSSIP), 1);
+    for (size_t k = 0; k < w.n_sent; k++) {
+      cr_assert_leq(n[i] + w.sent[k].n, sizeof buf);
+      memcpy(frames[i] + n[i], w.sent[k].rpc, w.sent[k].n);
+      n[i] += w.sent[k].n;
+    }
+  }
+  cr_assert(n[0] > 0 && n[0] == n[1] && memcmp(frames[0], frames[1], n[0]) == 0);
+}
+
+Test(router, shared_lists) {
+  const bool peers = false;
+  world_init(&w, 9);
+  w.opts.sign = MSUB_STRICT_NO_SIGN;
+  w.router_opts = &peers;
+  world_start(&w, &bulky);
+  msub_topic t = world_join(&w, "t", &world_data_ids);
+  msub_session s = world_peer(&w, 1);
+  world_subscribe(&w, s, "t", true);
+  msub_bytes ids[3] = { msub_str("one"), msub_str("another"), msub_str("the third") };
+  for (uint8_t kind = MSUB_C_SUB; kind <= MSUB_C_TEST; kind++) {
+    msub_ctl_entry e = { .kind = kind, .topic_name = msub_r_name(bulk, t), .ids = ids, .n_ids = 3 };
+    const msub_ctl *c = msub_r_ctl_new(bulk, &e);
+    cr_assert_eq(c != NULL, kind == MSUB_C_IHAVE || kind == MSUB_C_IWANT || kind == MSUB_C_IDONTWANT, "kind %u", kind);
+    if (!c) continue;
+    for (unsigned alone = 0; alone < 2; alone++) same_frames(s, &e, &c->e[0], alone);
+    msub_r_ctl_drop(bulk, c);
+  }
+  msub_r_ctl_drop(bulk, NULL);
+  world_stop(&w);
+}
+
 /* ---- a router that takes the trouble of a trace only when somebody listens ---- */
 
 static unsigned came, went, worked;

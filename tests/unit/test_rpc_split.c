@@ -375,6 +375,114 @@ Test(rpc_split, twice_is_once) {
   free(w);
 }
 
+/* ---- lists that are shared: cut where the others are, to the same bytes ---- */
+
+typedef struct share {
+  msub_ctl c[ENTRIES];
+  msub_ctl_entry own[ENTRIES];
+} share;
+static void share_lists(load *w, share *sh, msub__rng *r) {
+  for (size_t i = 0; i < w->l.n; i++) {
+    msub_ctl_entry *e = &w->e[i];
+    if ((e->kind != MSUB_C_IHAVE && e->kind != MSUB_C_IWANT && e->kind != MSUB_C_IDONTWANT) || !msub__rng_below(r, 3)) continue;
+    size_t n = msub_ctl_encode(e, &w->names[i], 1, NULL, 0);
+    uint8_t *wire = malloc(n);
+    if (!wire) abort();
+    cr_assert_eq(msub_ctl_encode(e, &w->names[i], 1, wire, n), n);
+    e->of = &sh->c[i];
+    sh->own[i] = *e;
+    sh->c[i] = (msub_ctl){ .refs = 1, .n = 1, .e = &sh->own[i], .wire = wire, .wire_n = (uint32_t)n };
+  }
+}
+static void unshare(load *w) {
+  for (size_t i = 0; i < w->l.n; i++) {
+    if (w->e[i].of) free((uint8_t *)(uintptr_t)w->e[i].of->wire);
+    w->e[i].of = NULL;
+  }
+}
+
+typedef struct exact {
+  text t;
+  size_t fragments, shared, alone; /* entries of lists in fragments */
+} exact;
+static bool record(void *ud, const msub__fragment *f) {
+  exact *x = ud;
+  size_t n = msub__rest_encode(&f->load, NULL, 0);
+  uint8_t *p = malloc(n + 1);
+  if (!p) abort();
+  cr_assert_eq(msub__rest_encode(&f->load, p, n), n);
+  say_bytes(&x->t, 0, (msub_bytes){ p, n });
+  free(p);
+  const size_t says[] = { f->size, f->control_size, f->load.n_msgs, f->load.n, f->too_large, f->px_cut };
+  for (size_t i = 0; i < sizeof says / sizeof *says; i++) say_u64(&x->t, 0, says[i]);
+  for (size_t i = 0; i < f->load.n; i++) {
+    if (f->load.e[i].of) x->shared++;
+    else x->alone++;
+  }
+  x->fragments++;
+  return true;
+}
+
+Test(rpc_split, shared_lists) {
+  load *w = calloc(1, sizeof *w);
+  share *sh = calloc(1, sizeof *sh);
+  exact plain = { .fragments = 0 }, shared = plain;
+  size_t whole = 0, cut = 0, kept = 0;
+  cr_assert(w && sh);
+  for (uint64_t seed = 0; seed < 2500; seed++) {
+    msub__rng r;
+    msub__rng_init(&r, seed, 3);
+    if (seed == 0) fill(w, &r);
+    random_load(w, &r);
+    msub__split_limits lim = random_limits(&r);
+    for (unsigned pass = 0; pass < 2; pass++) {
+      exact *x = pass ? &shared : &plain;
+      forget(&x->t);
+      x->fragments = x->shared = x->alone = 0;
+      if (pass) share_lists(w, sh, &r);
+      cr_assert(msub__rpc_split(&w->l, &lim, record, x));
+    }
+    unshare(w);
+    same_text(&plain.t, &shared.t, seed);
+    cr_assert(plain.fragments == shared.fragments && plain.shared == 0);
+    whole += shared.fragments == 1 && shared.shared > 0;
+    cut += shared.fragments > 1;
+    kept += shared.shared > 0;
+  }
+  cr_assert(whole > 50 && cut > 500 && kept > 50, "%zu, %zu, %zu", whole, cut, kept);
+
+  /* At each limit: whole, it is shared; one byte or id less, and its pieces stand for themselves. */
+  msub_bytes ids[3] = { msub_str("one"), msub_str("another"), msub_str("the third") };
+  for (uint8_t kind = MSUB_C_IHAVE; kind <= MSUB_C_IDONTWANT; kind++) {
+    if (kind != MSUB_C_IHAVE && kind != MSUB_C_IWANT && kind != MSUB_C_IDONTWANT) continue;
+    w->l = (msub__load){ .e = w->e, .names = w->names, .n = 1 };
+    w->names[0] = kind == MSUB_C_IHAVE ? msub_str("topic") : (msub_bytes){ NULL, 0 };
+    w->e[0] = (msub_ctl_entry){ .kind = kind, .ids = ids, .n_ids = 3 };
+    size_t size = msub__rest_encode(&w->l, NULL, 0);
+    sh->own[0] = w->e[0];
+    uint8_t wire[64];
+    sh->c[0] = (msub_ctl){ .refs = 1, .n = 1, .e = sh->own, .wire = wire, .wire_n = (uint32_t)msub_ctl_encode(w->e, w->names, 1, wire, sizeof wire) };
+    w->e[0].of = sh->own[0].of = &sh->c[0];
+    for (unsigned which = 0; which < (kind == MSUB_C_IDONTWANT ? 4 : 3); which++)
+      for (size_t by = 0; by < 3; by++) {
+        size_t limit = (which == 3 ? 3 : size) - 1 + by;
+        msub__split_limits lim = { 0 };
+        *(which == 0 ? &lim.frame_bytes : which == 1 ? &lim.batch_bytes : which == 2 ? &lim.control_bytes : &lim.idontwant_ids) = limit;
+        forget(&shared.t);
+        shared.fragments = shared.shared = shared.alone = 0;
+        cr_assert(msub__rpc_split(&w->l, &lim, record, &shared));
+        bool fits = by > 0;
+        cr_assert(shared.fragments == (fits ? 1u : 2u) && shared.shared == (fits ? 1u : 0u) && shared.alone == (fits ? 0u : 2u),
+                  "kind %u, limit %u, %zu", kind, which, limit);
+      }
+    w->e[0].of = NULL;
+  }
+  release(&plain.t);
+  release(&shared.t);
+  free(sh);
+  free(w);
+}
+
 /* ---- by hand ---- */
 
 typedef struct list {
