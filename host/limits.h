@@ -69,6 +69,8 @@
 #define MSUB__HOST_REST_MAX_NS (300 * MSUB__S) /* … up to this; the program may dial it all the same */
 #define MSUB__HOST_TAGS 16u                /* work: tags of a peer … */
 #define MSUB__HOST_TAG_NAME 32u            /* … and bytes of a name, with its NUL */
+#define MSUB__HOST_ANCHORS 8u              /* work: peers kept for the next start … */
+#define MSUB__HOST_ANCHOR_NS (60 * MSUB__S) /* … looked at so often */
 #define MSUB__HOST_MANAGE_NS (1 * MSUB__S) /* work: between two looks at the number of connections */
 #define MSUB__HOST_MIN_DIALS 4u            /* work: known peers dialled at a time to have min_peers */
 #define MSUB__HOST_BOOK_PEERS 1024u        /* work: peers whose addresses are remembered … */

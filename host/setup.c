@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "host/anchors.h"
 #include "host/book.h"
 #include "host/dialer.h"
 #include "host/discovery.h"
@@ -53,6 +54,7 @@ void msub_host_opts_init(msub_host_opts *o) {
     .max_hints = 128,
     .low_water = 112,
     .high_water = 144,
+    .anchors = 4,
     .dns = { .timeout_ns = 5 * MSUB__S },
   };
   msub_engine_opts_init(&o->engine);
@@ -84,6 +86,8 @@ static const char *bad_options(const msub_host_opts *o) {
     return "a timeout must not be 0";
   if (o->key_types >= 1u << (MSUB_KEY_ECDSA + 1)) return "key_types names a type that there is not";
   if (o->rsa_bits && (o->rsa_bits < MSUB_RSA_BITS_MIN || o->rsa_bits > MSUB_RSA_BITS_MAX)) return "rsa_bits is 0, or 2048 to 8192";
+  if (o->anchors > MSUB__HOST_ANCHORS) return "at most 8 anchors";
+  if (o->store.ops && (o->store.ops->abi != MSUB_ABI || o->store.ops->size < sizeof *o->store.ops)) return "the store is of another version";
   if (o->low_water > o->high_water) return "low_water must not be above high_water";
   msub__tr_addr server;
   if (o->dns.server && !msub__dns_server_parse(o->dns.server, &server)) return "dns.server is IP:PORT, or [IP6]:PORT";
@@ -239,6 +243,7 @@ int msub_host_new(const msub_host_opts *o, msub_host **out, const char **why) {
   msub__timer_init(&h->gate, msub__gate_fired);
   msub__exchange_init(h);
   msub__manager_init(h);
+  msub__anchors_init(h);
   msub__identify_init(h);
   msub__tick(h);
   h->record_seq = (uint64_t)h->now.wall_ns;
@@ -251,6 +256,7 @@ int msub_host_new(const msub_host_opts *o, msub_host **out, const char **why) {
     release(h);
     return err;
   }
+  msub__anchors_start(h);
   *w = NULL;
   *out = h;
   return MSUB_OK;
@@ -285,6 +291,7 @@ static void release_conns(msub_host *h) {
   msub__free(&h->mem, h->by_tr, h->by_tr_cap * sizeof(msub__conn *));
   msub__dialer_fini(h);
   msub__manager_fini(h);
+  msub__anchors_fini(h);
   msub__named_fini(h);
   if (h->wheel) msub__timer_stop(h->wheel, &h->push.timer);
   msub__race_fini(h);

@@ -119,6 +119,11 @@ typedef struct msub__block {
   uint8_t bytes[MSUB__BLOCK_BYTES];
 } msub__block;
 
+typedef struct msub__anchor {
+  msub_peer_id id;
+  msub__tr_addr at;
+} msub__anchor;
+
 struct msub_host {
   msub_mem mem;
   msub_host_opts
@@ -177,6 +182,11 @@ struct msub_host {
   msub__find find;
   msub__guard guard;
   struct { msub__timer timer; unsigned dialling; } manager; /* manager.h */
+  struct {
+    msub__timer timer;
+    msub__anchor all[MSUB__HOST_ANCHORS]; /* what stands in the store */
+    unsigned n;
+  } anchors; /* anchors.h */
   msub__node dials, keeps, races;
   msub__names names;
   msub__ipfilter filter;

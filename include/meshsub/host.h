@@ -19,6 +19,7 @@
 #include "discovery.h"
 #include "engine.h"
 #include "exchange.h"
+#include "store.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -109,6 +110,11 @@ typedef struct msub_host_opts {
   /* Whose connections are taken, by the type of their key: bits 1 << msub_key_type; 0: all. rsa_bits: of the largest RSA key, 2,048 … 8,192, of
    * connections and (unless engine.verify is set) of messages; 0: 4,096. Another key ends the handshake, and nobody is to blame. */
   unsigned key_types, rsa_bits;
+  /* What outlives the host, in keys that begin with "anchor/"; outlives it itself; ops NULL: nothing does. The host submits, and does not listen:
+   * the store's turns and errors are its owner's. `anchors` (4, at most 8) peers of meshes to which the host has connected for a minute and
+   * longer, the longest first, are kept there, and dialled before all others at the next start. */
+  msub_store store;
+  unsigned anchors;
   /* With fewer peers than this, known ones are dialled (those of the book: they were connected once, or the program named them). 0 */
   unsigned min_peers;
   /* Names in addresses (/dns, /dns4, /dns6, /dnsaddr) are looked up on threads of the host's own. */
@@ -234,7 +240,7 @@ MSUB_API void msub_topic_pattern_free(msub_topic_pattern *p); /* NULL is fine */
   X(lane_dropped) X(slow_closed) X(verify_jobs) X(verify_full)                                                     \
   X(exchange_opened) X(exchange_served) X(exchange_waited) X(exchange_late) X(withdrawn)                                    \
   X(lookups) X(lookups_failed) X(dials_filtered) X(accepts_filtered)                                               \
-  X(hints) X(hints_dropped) X(hints_dialled) X(hints_connected) X(sought) X(found) X(trimmed) X(pushes)
+  X(hints) X(hints_dropped) X(hints_dialled) X(hints_connected) X(sought) X(found) X(trimmed) X(pushes) X(anchors_connected) X(anchors_failed)
 /* Which rule refused an accepted connection; accept_refused is their sum. */
 #define MSUB_HOST_REFUSALS(X) X(stopping) X(inbound) X(filter) X(address) X(network) X(unfinished_network) X(cooldown) X(unfinished) X(memory)
 #define MSUB_HOST_ERRORS 16 /* MSUB_OK … MSUB_ERR_IO, as -err */
