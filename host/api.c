@@ -41,7 +41,7 @@ int msub_host_listen(msub_host *h, const char *multiaddr, const char **why) {
   l->at = at;
   h->n_listeners++;
   msub__tick(h);
-  h->record_seq = (uint64_t)h->now.wall_ns;
+  msub__record_renew(h);
   msub__addr_multi(&at, h->self, &whole);
   msub_host_event ev = { .kind = MSUB_EV_LISTENING, .addr = { whole.bytes, whole.n } };
   msub__identify_changed(h);

@@ -185,10 +185,15 @@ static void tell_agreed(msub__stream *s, msub_bytes protocol) {
 
 static const msub__stream_ops tell_ops = { .name = "identify push", .on_agreed = tell_agreed };
 
+/* What we sign next is newer than all before, whatever the wall clock does. */
+void msub__record_renew(msub_host *h) {
+  h->record_seq = (uint64_t)h->now.wall_ns > h->record_seq ? (uint64_t)h->now.wall_ns : h->record_seq + 1;
+}
+
 static void tell_all(msub__timer *t) {
   msub_host *h = MSUB__OF(t, msub_host, push.timer);
   h->push.told_at = h->now.mono_ns;
-  h->record_seq = (uint64_t)h->now.wall_ns > h->record_seq ? (uint64_t)h->now.wall_ns : h->record_seq + 1;
+  msub__record_renew(h);
   for (size_t i = 0; i < h->n_peers && !h->stopping; i++) {
     const msub__peer *p = h->peers[i];
     msub__conn *c = msub__peer_newest(p);

@@ -11,4 +11,6 @@ void msub__identify_ask(msub__conn *c);
 /* What we say of ourselves is not what it was: who listens to pushes is told, once for all that changes within a second. */
 void msub__identify_changed(msub_host *h);
 void msub__identify_init(msub_host *h);
+/* Our next signed record gets a higher number. */
+void msub__record_renew(msub_host *h);
 #endif

@@ -1,4 +1,5 @@
 #include <string.h>
+#include "host/identify.h"
 #include "host/addrs.h"
 #include "host/book.h"
 #include "host/observed.h"
@@ -50,7 +51,9 @@ void msub__observed_hear(const msub__conn *c, msub_bytes multiaddr) {
   if (place == MSUB__HOST_OBSERVED) place = oldest;
   else if (place == o->n) o->n++;
   o->all[place] = (msub__observation){ .at = at, .by = c->remote, .when = h->now.mono_ns };
-  if (networks(h, &at) == MSUB__HOST_OBSERVERS) h->record_seq = (uint64_t)h->now.wall_ns;
+  if (networks(h, &at) != MSUB__HOST_OBSERVERS) return;
+  msub__record_renew(h);
+  msub__identify_changed(h);
 }
 
 size_t msub__observed_add_to(const msub_host *h, msub_multiaddr *out, size_t cap, size_t n) {

@@ -254,6 +254,12 @@ static void test_push(void) {
   }
   BOTH(b.identified == 3);
   CHECK(!speaks("/one/1") && speaks("/two/1"));
+  /* the wall clock goes back by an hour: what is signed then is newer all the same */
+  uint64_t ahead = a.host->record_seq += UINT64_C(3600) * MSUB__S;
+  MUST(msub_host_listen(a.host, "/ip4/127.0.0.1/tcp/0", &why));
+  CHECK(a.host->record_seq == ahead + 1);
+  forward(MSUB__IDENTIFY_PUSH_NS);
+  CHECK(a.host->record_seq == ahead + 2);
   node_free(&a);
   node_free(&b);
 }
