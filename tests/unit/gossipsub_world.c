@@ -92,14 +92,15 @@ void gs_from(msub_session s, uint8_t kind, const char *topic, const char *ids, u
 }
 
 static msub_bytes data_of(const char *id, size_t size) {
-  static uint8_t data[1 << 16];
+  static uint8_t data[1 << 17];
   size_t n = strlen(id);
+  MUST(size <= sizeof data && n <= sizeof data);
   memset(data, 0, size > n ? size : n);
   memcpy(data, id, n);
   return (msub_bytes){ data, size > n ? size : n };
 }
 void gs_message(msub_session s, const char *topic, const char *id, size_t size) {
-  static uint8_t buf[1 << 17];
+  static uint8_t buf[1 << 18];
   size_t n = world_plain_rpc(buf, sizeof buf, topic, data_of(id, size));
   MUST(world_receive(&w, s, (msub_bytes){ buf, n }) == MSUB_OK);
 }
