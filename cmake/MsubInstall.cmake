@@ -47,7 +47,7 @@ endfunction()
 
 # Every public header but those of the libraries on top belongs to the engine's.
 file(GLOB MSUB_ENGINE_HEADERS CONFIGURE_DEPENDS RELATIVE "${CMAKE_SOURCE_DIR}/include/meshsub" "${CMAKE_SOURCE_DIR}/include/meshsub/*.h")
-list(REMOVE_ITEM MSUB_ENGINE_HEADERS crypto.h host.h sim.h trace_file.h trace_peer.h)
+list(REMOVE_ITEM MSUB_ENGINE_HEADERS crypto.h host.h rendezvous.h sim.h trace_file.h trace_peer.h)
 
 if(TARGET meshsub)
   msub_install(meshsub NAME meshsub
@@ -65,7 +65,7 @@ if(TARGET meshsub-host)
   # NNG installs no .pc file.
   msub_install(meshsub-host NAME host
     DESCRIPTION "libp2p host on TCP for the meshsub engine"
-    HEADERS host.h trace_file.h trace_peer.h
+    HEADERS host.h rendezvous.h trace_file.h trace_peer.h
     REQUIRES "meshsub = ${PROJECT_VERSION}, meshsub-crypto = ${PROJECT_VERSION}" REQUIRES_PRIVATE zlib LIBS_PRIVATE "-lnng -pthread"
     DEPENDS libmeshsub libmeshsub-crypto DEV_PACKAGES "libnng-dev, zlib1g-dev")
 endif()

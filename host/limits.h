@@ -94,6 +94,18 @@
 #define MSUB__HOST_OBSERVERS 4u       /* … believed when so many say the same … */
 #define MSUB__HOST_OBSERVED_NS (3600 * MSUB__S) /* … and forgotten after this */
 
+/* ---- rendezvous ---- */
+#define MSUB__RENDEZVOUS_REQUEST 8192u         /* wire: a request, without its length */
+#define MSUB__RENDEZVOUS_ANSWER (1u << 20)     /* wire: an answer that is read (rust: the longest message) … */
+#define MSUB__RENDEZVOUS_SAYS (192u << 10)     /* work: … and bytes of registrations that we put into one */
+#define MSUB__RENDEZVOUS_NAMESPACE 255u        /* wire: the specification's figure */
+#define MSUB__RENDEZVOUS_RECORD 4096u          /* wire: bytes of a record that a point keeps */
+#define MSUB__RENDEZVOUS_COOKIE 512u           /* work: bytes of a cookie that is kept; a longer one is as none */
+#define MSUB__RENDEZVOUS_REQUESTS 16u          /* wire: requests of one stream */
+#define MSUB__RENDEZVOUS_POINTS 8u             /* work: points told and asked */
+#define MSUB__RENDEZVOUS_NS (10 * MSUB__S)     /* work: a request, from its stream's opening to the answer */
+#define MSUB__RENDEZVOUS_ANEW_NS (60 * MSUB__S) /* work: so long are questions about what is new, then about all again */
+
 /* ---- one step of the loop ---- */
 #define MSUB__HOST_STEP_EVENTS 16u /* of the transport */
 #define MSUB__HOST_STEP_BYTES (128u << 10)

@@ -138,6 +138,9 @@ MSUB_API msub_engine *msub_host_engine(msub_host *h);
 /* The time argument for engine calls: the time of this turn, or NULL inside a callback. */
 MSUB_API const msub_now *msub_host_now(msub_host *h);
 MSUB_API msub_bytes msub_host_peer_id(const msub_host *h);
+/* Our signed peer record, with the addresses that identify tells; `host` is a msub_host. In the form that msub_rendezvous_start (rendezvous.h) takes. Returns
+ * the length, written when cap suffices; 0: there is no address yet, or signing failed. */
+MSUB_API size_t msub_host_record(void *host, uint8_t *out, size_t cap);
 
 /* Listens on /ip4|ip6/…/tcp/PORT (0: any), or /ip4|ip6/…/tcp/PORT/ws: WebSocket without TLS, at path "/". NNG answers the HTTP part and
  * bounds neither the number of connections that have not asked for WebSocket yet nor their time: put a proxy in front of a port that

@@ -1,0 +1,472 @@
+/* tests/host/test_rendezvous.c: the rendezvous protocol: its messages, a point over an exchange that the test plays, and hosts that meet through one. usage:
+ * test_rendezvous CASE */
+#include <stdio.h>
+#include <string.h>
+#include "host/limits.h"
+#include "host_node.h"
+#include "meshsub/gossipsub.h"
+#include "meshsub/rendezvous.h"
+#include "meshsub/rpc.h"
+#include "wire/rendezvous.h"
+
+/* ---- messages ---- */
+
+static msub_bytes text(const char *s) { return msub_str(s); }
+
+static void codec(void) {
+  uint8_t out[256];
+  msub__rv_message m, back;
+  for (unsigned type = 0; type < 5; type++) {
+    m = (msub__rv_message){ .type = (msub__rv_type)type, .ns = text("floodsub:a"), .record = text("rec"), .cookie = text("cook"), .limit = 7, .ttl = 300, .status = 0 };
+    size_t n = msub__rv_encode(&m, NULL, 0);
+    CHECK(n > 2 && msub__rv_encode(&m, out, n) == n && msub__rv_parse((msub_bytes){ out, n }, &back) == MSUB_OK);
+    CHECK(back.type == m.type && back.status == 0);
+    CHECK(msub_bytes_eq(back.ns, type == 0 || type == 2 || type == 3 ? m.ns : text("")));
+    CHECK(back.ttl == (type < 2 ? 300u : 0u) && back.limit == (type == 3 ? 7u : 0u));
+    CHECK(msub_bytes_eq(back.cookie, type > 2 ? m.cookie : text("")));
+    for (size_t cut = 0; cut < n; cut++) CHECK(msub__rv_parse((msub_bytes){ out, cut }, &back) == MSUB_ERR_MALFORMED);
+    out[1] = 5; /* no such type */
+    CHECK(msub__rv_parse((msub_bytes){ out, n }, &back) == MSUB_ERR_MALFORMED);
+  }
+  static const uint8_t bad[][6] = { { 0x08, 0x00, 0x12, 0x01, 0x0a }, { 0x08, 0x00, 0x12, 0x05, 0x0a }, { 0x08, 0x00, 0x1a, 0x00, 0x00 }, { 0x0b, 0x08, 0x00, 0x0c, 0x00 } };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) CHECK(msub__rv_parse((msub_bytes){ bad[i], 5 }, &back) == MSUB_ERR_MALFORMED);
+  static const uint8_t go[] = { 0x08, 0x03, 0x2a, 0x05, 0x0a, 0x01, 'x', 0x10, 0x09 }; /* DISCOVER x, limit 9, by hand */
+  CHECK(msub__rv_parse((msub_bytes){ go, sizeof go }, &back) == MSUB_OK && back.limit == 9 && msub_bytes_eq(back.ns, text("x")));
+}
+
+/* ---- a point ---- */
+
+static struct {
+  const msub_stream_handler *h;
+  void *ud;
+  uint64_t now;
+  uint8_t out[1u << 20];
+  size_t n;
+  bool reset;
+} x;
+static int x_serve(void *ud, const char *protocol, const msub_stream_handler *h, void *hud) {
+  (void)ud;
+  CHECK(strcmp(protocol, "/rendezvous/1.0.0") == 0);
+  x.h = h;
+  x.ud = hud;
+  return MSUB_OK;
+}
+static size_t x_write(void *ud, msub_stream *s, msub_bytes b) {
+  (void)ud, (void)s;
+  CHECK(b.n <= sizeof x.out - x.n);
+  memcpy(x.out + x.n, b.p, b.n);
+  x.n += b.n;
+  return b.n;
+}
+static void x_finish(void *ud, msub_stream *s) { (void)ud, (void)s; }
+static void x_reset(void *ud, msub_stream *s) {
+  (void)ud, (void)s;
+  x.reset = true;
+}
+static uint64_t x_now(void *ud) {
+  (void)ud;
+  return x.now;
+}
+static const msub_exchange_ops ops = { .abi = MSUB_ABI, .size = sizeof ops, .serve = x_serve, .write = x_write, .finish = x_finish, .reset = x_reset, .now = x_now };
+
+enum { KEYS = 4 };
+static msub_key *keys[KEYS];
+static msub_rendezvous_point *p;
+static void begin(unsigned in_all, unsigned of_peer) {
+  msub_rendezvous_point_opts o;
+  memset(&x, 0, sizeof x);
+  x.now = MSUB__S;
+  for (unsigned i = 0; i < KEYS; i++) MUST(msub_key_from_seed((uint8_t[32]){ (uint8_t)(i + 1) }, &keys[i]));
+  msub_rendezvous_point_opts_init(&o);
+  o.exchange = (msub_exchange){ &ops, &x };
+  o.max_registrations = in_all;
+  o.max_per_peer = of_peer;
+  o.mem = &counted_mem;
+  MUST(msub_rendezvous_point_new(&o, &p));
+}
+static void end(void) {
+  MUST(msub_rendezvous_point_free(p));
+  for (unsigned i = 0; i < KEYS; i++) msub_key_free(keys[i]);
+}
+static msub_rendezvous_point_counts counts(void) {
+  msub_rendezvous_point_counts c;
+  msub_rendezvous_point_count(p, &c);
+  return c;
+}
+/* A stream of `who`, `times` the bytes on it; the last answer. */
+static bool say(unsigned who, const uint8_t *bytes, size_t n, unsigned times, msub__rv_message *back) {
+  msub_stream *s = (msub_stream *)(void *)&x;
+  void *word = x.h->on_open(x.ud, s, msub_key_peer_id(keys[who]));
+  CHECK(word != NULL);
+  x.reset = false;
+  for (unsigned i = 0; i < times; i++) {
+    x.n = 0;
+    CHECK(x.h->on_data(word, s, (msub_bytes){ bytes, n }) == n);
+  }
+  x.h->on_finish(word, s);
+  x.h->on_end(word, s, MSUB_END_FINISHED);
+  uint64_t size;
+  int k = msub_varint_get((msub_bytes){ x.out, x.n }, &size);
+  if (x.n == 0 || x.reset) return false;
+  CHECK(k > 0 && size == x.n - (size_t)k);
+  MUST(msub__rv_parse((msub_bytes){ x.out + k, (size_t)size }, back));
+  return true;
+}
+static bool ask(unsigned who, const msub__rv_message *m, unsigned times, msub__rv_message *back) {
+  static uint8_t bytes[32768];
+  size_t n = msub__rv_encode(m, NULL, 0), at = msub_varint_put(bytes, n);
+  CHECK(at + n <= sizeof bytes);
+  (void)msub__rv_encode(m, bytes + at, n);
+  return say(who, bytes, at + n, times, back);
+}
+static uint64_t reg_as(unsigned who, unsigned key, const char *ns, uint64_t ttl) {
+  uint8_t record[1024];
+  msub_multiaddr a;
+  msub__rv_message back;
+  MUST(msub_multiaddr_parse("/ip4/192.0.2.1/tcp/4001", &a));
+  size_t n = msub_peer_record_seal(keys[key], 1, &(msub_bytes){ a.bytes, a.n }, 1, MSUB_RECORD_GO, record, sizeof record);
+  CHECK(n > 0 && n <= sizeof record);
+  CHECK(ask(who, &(msub__rv_message){ .type = MSUB__RV_REGISTER, .ns = text(ns), .record = { record, n }, .ttl = ttl }, 1, &back) && back.type == MSUB__RV_REGISTER_RESPONSE);
+  CHECK(back.status != MSUB__RV_OK || back.ttl == (ttl ? ttl : 7200));
+  return back.status;
+}
+static uint64_t reg(unsigned who, const char *ns, uint64_t ttl) { return reg_as(who, who, ns, ttl); }
+static uint8_t cookie[600];
+static size_t cookie_n;
+static unsigned seek(const char *ns, uint64_t limit, bool go_on, uint64_t want) {
+  msub__rv_message back, one;
+  unsigned n = 0;
+  CHECK(ask(3, &(msub__rv_message){ .type = MSUB__RV_DISCOVER, .ns = text(ns), .limit = limit, .cookie = { cookie, go_on ? cookie_n : 0 } }, 1, &back));
+  CHECK(back.type == MSUB__RV_DISCOVER_RESPONSE && back.status == want);
+  for (msub_bytes rest = back.part; msub__rv_registration(&rest, &one); n++) CHECK(msub_bytes_eq(one.ns, text(ns)) && one.ttl > 0);
+  if (want == MSUB__RV_OK) {
+    CHECK(back.cookie.n > 0 && back.cookie.n <= MSUB__RENDEZVOUS_COOKIE);
+    memcpy(cookie, back.cookie.p, cookie_n = back.cookie.n);
+  }
+  return n;
+}
+
+static void quota(void) {
+  begin(4, 2);
+  CHECK(reg(0, "a", 0) == 0 && reg(0, "b", 0) == 0 && reg(0, "c", 0) == MSUB__RV_NOT_AUTHORIZED);
+  CHECK(reg(0, "a", 0) == 0 && counts().registrations == 2); /* again is no more */
+  CHECK(reg(1, "a", 0) == 0 && reg(1, "b", 0) == 0 && reg(2, "a", 0) == MSUB__RV_UNAVAILABLE);
+  msub__rv_message back;
+  CHECK(!ask(1, &(msub__rv_message){ .type = MSUB__RV_UNREGISTER, .ns = text("b") }, 1, &back) && !x.reset && counts().registrations == 3);
+  CHECK(!ask(2, &(msub__rv_message){ .type = MSUB__RV_UNREGISTER, .ns = text("a") }, 1, &back) && counts().registrations == 3); /* not another's */
+  CHECK(reg(2, "a", 0) == 0 && counts().refused_peer_full == 1 && counts().refused_full == 1);
+  end();
+}
+static void ttl(void) {
+  begin(10, 10);
+  CHECK(reg(0, "a", 59) == MSUB__RV_INVALID_TTL && reg(0, "a", 60) == 0 && reg(1, "a", 259200) == 0 && reg(1, "a", 259201) == MSUB__RV_INVALID_TTL);
+  x.now += 59 * MSUB__S;
+  CHECK(seek("a", 0, false, 0) == 2);
+  x.now += MSUB__S;
+  CHECK(seek("a", 0, false, 0) == 1 && counts().registrations == 1 && counts().expired == 1);
+  end();
+}
+static void cookies(void) {
+  begin(10, 10);
+  CHECK(reg(0, "a", 0) == 0 && reg(1, "a", 0) == 0 && reg(2, "b", 0) == 0);
+  CHECK(seek("a", 1, false, 0) == 1 && seek("a", 1, true, 0) == 1 && seek("a", 1, true, 0) == 0);
+  CHECK(reg(2, "a", 0) == 0 && seek("a", 0, true, 0) == 1 && seek("a", 0, true, 0) == 0 && reg(0, "a", 0) == 0 && seek("a", 0, true, 0) == 1);
+  CHECK(seek("b", 0, true, MSUB__RV_INVALID_COOKIE) == 0); /* of another namespace */
+  for (size_t i = 0; i < 16; i++) { /* the high bytes of a number that is ours: another one, or a later one */
+    if (i == 15) continue;
+    cookie[i] ^= 0x80;
+    (void)seek("a", 0, true, MSUB__RV_INVALID_COOKIE);
+    cookie[i] ^= 0x80;
+  }
+  cookie_n--;
+  (void)seek("a", 0, true, MSUB__RV_INVALID_COOKIE);
+  CHECK(counts().refused_cookie == 17);
+  end();
+}
+static void refused(void) {
+  char ns[MSUB__RENDEZVOUS_NAMESPACE + 2];
+  uint8_t big[MSUB__RENDEZVOUS_REQUEST + 1 + 8];
+  msub__rv_message back, d = { .type = MSUB__RV_DISCOVER, .ns = text("a") };
+  begin(10, 10);
+  CHECK(reg_as(0, 1, "a", 0) == MSUB__RV_INVALID_RECORD && counts().registrations == 0); /* a foreign record */
+  for (size_t n = MSUB__RENDEZVOUS_NAMESPACE - 1; n <= MSUB__RENDEZVOUS_NAMESPACE + 1; n++) {
+    memset(ns, 'n', n);
+    ns[n] = 0;
+    CHECK(reg(0, ns, 0) == (n > MSUB__RENDEZVOUS_NAMESPACE ? MSUB__RV_INVALID_NAMESPACE : MSUB__RV_OK));
+  }
+  (void)seek("", 0, false, MSUB__RV_INVALID_NAMESPACE);
+  for (unsigned n = MSUB__RENDEZVOUS_REQUESTS - 1; n <= MSUB__RENDEZVOUS_REQUESTS + 1; n++) CHECK(ask(1, &d, n, &back) == (n <= MSUB__RENDEZVOUS_REQUESTS));
+  CHECK(counts().malformed == 1);
+  for (size_t n = MSUB__RENDEZVOUS_REQUEST - 1; n <= MSUB__RENDEZVOUS_REQUEST + 1; n++) { /* filled up with an unknown field */
+    size_t at = msub_varint_put(big, n), start = at;
+    memcpy(big + at, (uint8_t[]){ 0x08, 0x03, 0x2a, 0x03, 0x0a, 0x01, 'a', 0x7a }, 8);
+    at += 8;
+    size_t left = n - 8 - 2;
+    at += msub_varint_put(big + at, left);
+    memset(big + at, 0, left);
+    CHECK(at + left == start + n);
+    CHECK(say(1, big, at + left, 1, &back) == (n <= MSUB__RENDEZVOUS_REQUEST));
+  }
+  CHECK(counts().malformed == 2);
+  end();
+}
+
+static msub_bytes named(msub_multiaddr *a, size_t len) {
+  char name[64], whole[128];
+  memset(name, 'h', len);
+  name[len] = 0;
+  CHECK(snprintf(whole, sizeof whole, "/dns4/%s/tcp/4001", name) > 0);
+  MUST(msub_multiaddr_parse(whole, a));
+  return (msub_bytes){ a->bytes, a->n };
+}
+/* A record of exactly `want` bytes: names of 58 letters, then the first ones are lengthened. */
+static msub_bytes record_sized(const msub_key *k, size_t want) {
+  static uint8_t out[MSUB__RENDEZVOUS_RECORD + 256];
+  static msub_multiaddr a[MSUB_RECORD_ADDRS + 1];
+  msub_bytes addrs[MSUB_RECORD_ADDRS + 1];
+  size_t n = 0, size = 0;
+  while (n < MSUB_RECORD_ADDRS) {
+    addrs[n] = named(&a[n], 58);
+    size_t more = msub_peer_record_seal(k, 1, addrs, n + 1, MSUB_RECORD_GO, out, sizeof out);
+    if (more == 0 || more > want) break;
+    size = more;
+    n++;
+  }
+  CHECK(n > 2 && want - size <= 80);
+  for (size_t left = want - size, i = 0; left > 0; i++) {
+    size_t more = left < 5 ? left : 5;
+    addrs[i] = named(&a[i], 58 + more);
+    left -= more;
+  }
+  CHECK(msub_peer_record_seal(k, 1, addrs, n, MSUB_RECORD_GO, out, sizeof out) == want);
+  return (msub_bytes){ out, want };
+}
+static void sizes(void) {
+  enum { PEERS = 60 };
+  msub__rv_message back, m = { .type = MSUB__RV_REGISTER, .ns = text("s") };
+  begin(100, 1);
+  for (size_t n = MSUB__RENDEZVOUS_RECORD - 1; n <= MSUB__RENDEZVOUS_RECORD + 1; n++) {
+    m.record = record_sized(keys[0], n);
+    CHECK(ask(0, &m, 1, &back) && back.status == (n <= MSUB__RENDEZVOUS_RECORD ? MSUB__RV_OK : MSUB__RV_INVALID_RECORD));
+  }
+  size_t one = 0;
+  msub_key *mine = keys[1];
+  for (unsigned i = 0; i < PEERS; i++) {
+    MUST(msub_key_from_seed((uint8_t[32]){ 100, (uint8_t)i }, &keys[1]));
+    m.record = record_sized(keys[1], MSUB__RENDEZVOUS_RECORD);
+    one = msub__rv_encode_registration(m.ns, m.record, 7200, NULL, 0);
+    CHECK(ask(1, &m, 1, &back) && back.status == MSUB__RV_OK);
+    msub_key_free(keys[1]);
+  }
+  keys[1] = mine;
+  size_t fit = MSUB__RENDEZVOUS_SAYS / one; /* so many and not one more; the rest follows */
+  CHECK(fit < PEERS && seek("s", 0, false, 0) == fit && seek("s", 0, true, 0) == PEERS + 1 - fit && seek("s", 0, true, 0) == 0);
+  end();
+}
+
+/* ---- who asks, over an exchange that the test plays ---- */
+
+static struct { const msub_stream_handler *h; void *word; uint64_t deadline; bool open; } y;
+static int y_open(void *ud, msub_bytes peer, const char *protocol, uint64_t deadline, const msub_stream_handler *h, void *word, msub_stream **out) {
+  (void)ud;
+  CHECK(!y.open && msub_bytes_eq(peer, msub_key_peer_id(keys[3])) && strcmp(protocol, MSUB_RENDEZVOUS_PROTOCOL) == 0);
+  y.h = h;
+  y.word = word;
+  y.deadline = deadline;
+  y.open = true;
+  x.n = 0;
+  *out = (msub_stream *)(void *)&y;
+  return MSUB_OK;
+}
+static const msub_exchange_ops asking = { .abi = MSUB_ABI, .size = sizeof asking, .open = y_open, .write = x_write, .finish = x_finish, .reset = x_reset, .now = x_now };
+static size_t no_record(void *ud, uint8_t *out, size_t cap) {
+  (void)ud, (void)out, (void)cap;
+  return 0;
+}
+static size_t some_record(void *ud, uint8_t *out, size_t cap) {
+  (void)ud, (void)cap;
+  memset(out, 1, 5);
+  return 5;
+}
+static unsigned met;
+static void found(void *ud, msub_bytes peer_id, msub_bytes addr) {
+  (void)ud;
+  CHECK(msub_bytes_eq(peer_id, msub_key_peer_id(keys[1])) && addr.n > 0);
+  met++;
+}
+static void y_end(msub_end why) {
+  y.open = false;
+  y.h->on_end(y.word, (msub_stream *)(void *)&y, why);
+}
+/* The question that is on the stream. */
+static msub__rv_message question(void) {
+  msub__rv_message m;
+  uint64_t n;
+  int k = msub_varint_get((msub_bytes){ x.out, x.n }, &n);
+  CHECK(y.open && k > 0 && n == x.n - (size_t)k);
+  MUST(msub__rv_parse((msub_bytes){ x.out + k, (size_t)n }, &m));
+  return m;
+}
+/* An answer with the record of key 1, forged or not, and a cookie of n bytes. */
+static void say_found(bool forged, size_t n) {
+  static const uint8_t zeros[MSUB__RENDEZVOUS_COOKIE + 1];
+  uint8_t record[1024], body[2048], out[2100], head[MSUB__RV_HEAD];
+  msub_multiaddr a;
+  MUST(msub_multiaddr_parse("/ip4/192.0.2.1/tcp/4001", &a));
+  size_t r = msub_peer_record_seal(keys[1], 1, &(msub_bytes){ a.bytes, a.n }, 1, MSUB_RECORD_GO, record, sizeof record);
+  if (forged) record[r - 1] ^= 1;
+  size_t b = msub__rv_encode_registration(text("floodsub:t"), (msub_bytes){ record, r }, 60, body, sizeof body);
+  b += msub__rv_encode_discovered(MSUB__RV_OK, (msub_bytes){ zeros, n }, body + b, sizeof body - b);
+  size_t h = msub__rv_encode_head(b, head), at = msub_varint_put(out, h + b);
+  memcpy(out + at, head, h);
+  memcpy(out + at + h, body, b);
+  CHECK(y.h->on_data(y.word, (msub_stream *)(void *)&y, (msub_bytes){ out, at + h + b }) == at + h + b);
+  y_end(MSUB_END_FINISHED);
+}
+
+static void client(void) {
+  msub_rendezvous_opts o;
+  msub_rendezvous *r;
+  msub_rendezvous_counts c;
+  msub_bytes ids[MSUB__RENDEZVOUS_POINTS + 1];
+  begin(1, 1);
+  msub_rendezvous_opts_init(&o);
+  for (unsigned i = 0; i <= MSUB__RENDEZVOUS_POINTS; i++) ids[i] = msub_key_peer_id(keys[3]);
+  o.points = ids;
+  o.mem = &counted_mem;
+  for (o.n_points = MSUB__RENDEZVOUS_POINTS - 1; o.n_points <= MSUB__RENDEZVOUS_POINTS + 1; o.n_points++) {
+    CHECK(msub_rendezvous_new(&o, &r) == (o.n_points <= MSUB__RENDEZVOUS_POINTS ? MSUB_OK : MSUB_ERR_INVAL));
+    if (o.n_points <= MSUB__RENDEZVOUS_POINTS) MUST(msub_rendezvous_free(r));
+  }
+  o.n_points = 1;
+  MUST(msub_rendezvous_new(&o, &r));
+  MUST(msub_rendezvous_start(r, (msub_exchange){ &asking, &y }, msub_key_peer_id(keys[0]), no_record, NULL));
+  msub_discovery d = msub_rendezvous_discovery(r);
+  d.ops->find(d.d, text("t"), 3, found, NULL);
+  msub_rendezvous_turn(r);
+  CHECK(msub_bytes_eq(question().ns, text("floodsub:t")) && question().cookie.n == 0 && y.deadline == x.now + MSUB__RENDEZVOUS_NS);
+  CHECK(msub_rendezvous_free(r) == MSUB_ERR_STATE);
+  say_found(false, MSUB__RENDEZVOUS_COOKIE);
+  CHECK(met == 1);
+  uint64_t anew = x.now + MSUB__RENDEZVOUS_ANEW_NS;
+  x.now = anew - 1; /* about what is new, then about all */
+  msub_rendezvous_turn(r);
+  CHECK(question().cookie.n == MSUB__RENDEZVOUS_COOKIE);
+  say_found(true, MSUB__RENDEZVOUS_COOKIE);
+  msub_rendezvous_count(r, &c);
+  CHECK(met == 1 && c.bad == 1 && c.found == 1);
+  x.now = anew - 1 + 10 * MSUB__S;
+  msub_rendezvous_turn(r);
+  CHECK(question().cookie.n == 0);
+  say_found(false, MSUB__RENDEZVOUS_COOKIE + 1);
+  for (size_t n = MSUB__RENDEZVOUS_ANSWER - 1; n <= MSUB__RENDEZVOUS_ANSWER + 1; n++) {
+    uint8_t prefix[10];
+    x.now += 10 * MSUB__S;
+    x.reset = false;
+    msub_rendezvous_turn(r);
+    CHECK(question().cookie.n == 0); /* one that is too long is as none */
+    (void)y.h->on_data(y.word, (msub_stream *)(void *)&y, (msub_bytes){ prefix, msub_varint_put(prefix, n) });
+    CHECK(x.reset == (n > MSUB__RENDEZVOUS_ANSWER));
+    y_end(MSUB_END_RESET);
+  }
+  d.ops->cancel(d.d, text("t"));
+  x.now += 100 * MSUB__S;
+  msub_rendezvous_turn(r);
+  CHECK(!y.open);
+  MUST(msub_rendezvous_free(r));
+  end();
+}
+
+/* Registered anew when half of the time that the point gave is over; unregistered when the topic is left. */
+static void refresh(void) {
+  static const uint8_t ok[] = { 11, 0x08, 0x01, 0x1a, 0x07, 0x08, 0x00, 0x18, 0xd0, 0x0f, 0x20, 0x00 }; /* REGISTER_RESPONSE: OK, 2,000 s, an unknown field */
+  msub_rendezvous_opts o;
+  msub_rendezvous *r;
+  begin(1, 1);
+  msub_bytes id = msub_key_peer_id(keys[3]);
+  msub_rendezvous_opts_init(&o);
+  o.points = &id;
+  o.n_points = 1;
+  o.mem = &counted_mem;
+  MUST(msub_rendezvous_new(&o, &r));
+  msub_discovery d = msub_rendezvous_discovery(r);
+  d.ops->advertise(d.d, text("t"), true);
+  MUST(msub_rendezvous_start(r, (msub_exchange){ &asking, &y }, msub_key_peer_id(keys[0]), some_record, NULL));
+  for (unsigned i = 0; i < 3; i++) {
+    msub_rendezvous_turn(r);
+    CHECK(question().type == MSUB__RV_REGISTER && question().ttl == 7200 && question().record.n == 5);
+    CHECK(y.h->on_data(y.word, (msub_stream *)(void *)&y, (msub_bytes){ ok, 1 }) == 1);
+    (void)y.h->on_data(y.word, (msub_stream *)(void *)&y, (msub_bytes){ ok + 1, 11 });
+    y_end(MSUB_END_FINISHED);
+    x.now += 1000 * MSUB__S - 1;
+    msub_rendezvous_turn(r);
+    CHECK(!y.open);
+    CHECK(msub_rendezvous_next(r) == x.now + 1);
+    x.now++;
+  }
+  d.ops->advertise(d.d, text("t"), false);
+  msub_rendezvous_turn(r);
+  CHECK(question().type == MSUB__RV_UNREGISTER && msub_bytes_eq(question().ns, text("floodsub:t")));
+  y_end(MSUB_END_FINISHED);
+  msub_rendezvous_turn(r);
+  CHECK(!y.open && msub_rendezvous_next(r) == MSUB_NEVER);
+  MUST(msub_rendezvous_free(r));
+  end();
+}
+
+/* ---- hosts ---- */
+
+/* Two that know the point only: each is found by the other, and messages pass. */
+static void partitions(void) {
+  static const msub_router_ops *const routers[] = { &msub_gossipsub, NULL };
+  node a, b, point, *all[3] = { &a, &b, &point }, *both[2] = { &a, &b };
+  msub_rendezvous *rv[2];
+  msub_rendezvous_point_opts po;
+  msub_rendezvous_opts ro;
+  node_init(&point, "point", 9);
+  node_start(&point, true, false);
+  msub_bytes id = msub_key_peer_id(point.key);
+  msub_rendezvous_point_opts_init(&po);
+  po.exchange = msub_host_exchange(point.host);
+  po.mem = &counted_mem;
+  MUST(msub_rendezvous_point_new(&po, &p));
+  msub_rendezvous_opts_init(&ro);
+  ro.points = &id;
+  ro.n_points = 1;
+  ro.find_ns = 200 * MSUB__MS;
+  ro.mem = &counted_mem;
+  for (unsigned i = 0; i < 2; i++) {
+    MUST(msub_rendezvous_new(&ro, &rv[i]));
+    node_init(both[i], i ? "b" : "a", (uint8_t)(i + 1));
+    both[i]->opts.routers = routers; /* it is the one that wants peers */
+    both[i]->opts.discovery = msub_rendezvous_discovery(rv[i]);
+    node_start(both[i], true, true);
+    MUST(msub_rendezvous_start(rv[i], msub_host_exchange(both[i]->host), msub_host_peer_id(both[i]->host), msub_host_record, both[i]->host));
+    CHECK(msub_rendezvous_start(rv[i], msub_host_exchange(both[i]->host), id, msub_host_record, both[i]->host) == MSUB_ERR_STATE);
+    node_dial(both[i], &point);
+  }
+  for (unsigned turns = 0; a.joins == 0 || b.joins == 0; turns++) {
+    CHECK(turns < 4000);
+    turn_for(all, 3, 1);
+    for (unsigned i = 0; i < 2; i++) msub_rendezvous_turn(rv[i]);
+  }
+  transfer(all, 3, &a, &b, 0, 20, 100);
+  CHECK(counts().registrations == 2 && counts().refused_record == 0 && counts().malformed == 0);
+  msub_rendezvous_counts c[2];
+  for (unsigned i = 0; i < 2; i++) {
+    msub_rendezvous_count(rv[i], &c[i]);
+    CHECK(c[i].registered == 1 && c[i].bad == 0 && c[i].refused == 0 && c[i].left_out == 0);
+  }
+  CHECK(c[0].found + c[1].found > 0);
+  for (unsigned i = 0; i < 2; i++) {
+    node_free(both[i]);
+    MUST(msub_rendezvous_free(rv[i]));
+  }
+  node_free(&point);
+  MUST(msub_rendezvous_point_free(p));
+}
+
+int main(int argc, char **argv) {
+  static const test_case cases[] = { { "codec", codec }, { "quota", quota }, { "ttl", ttl }, { "cookies", cookies }, { "refused", refused }, { "sizes", sizes }, { "client", client }, { "refresh", refresh }, { "partitions", partitions } };
+  return node_run_cases(cases, sizeof cases / sizeof *cases, argc, argv);
+}
