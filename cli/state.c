@@ -84,6 +84,7 @@ static void on_score(void *ud, uint32_t router, msub_bytes peer_id, const msub_p
   json_object_set_new(j, "score", json_real(s->score));
   json_object_set_new(j, "app_specific", json_real(s->app_specific));
   json_object_set_new(j, "ip_colocation_factor", json_real(s->ip_colocation_factor));
+  json_object_set_new(j, "inherited", json_real(s->inherited));
   json_object_set_new(j, "behaviour_penalty", json_real(s->behaviour_penalty));
   for (size_t i = 0; i < s->n_topics; i++) {
     const msub_peer_topic_score *t = &s->topics[i];

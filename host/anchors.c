@@ -45,8 +45,7 @@ static bool read_record(msub_bytes key, msub_bytes value, msub__anchor *out) {
 /* ---- keeping ---- */
 
 static bool same(const msub__anchor *a, const msub__anchor *b) {
-  return msub_bytes_eq(msub_peer_id_bytes(&a->id), msub_peer_id_bytes(&b->id)) && a->at.n == b->at.n && a->at.port == b->at.port &&
-         a->at.ws == b->at.ws && memcmp(a->at.ip, b->at.ip, a->at.n) == 0;
+  return msub_bytes_eq(msub_peer_id_bytes(&a->id), msub_peer_id_bytes(&b->id)) && msub__tr_addr_same(&a->at, &b->at);
 }
 
 static bool has(const msub__anchor *all, unsigned n, const msub_peer_id *id) {

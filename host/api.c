@@ -62,16 +62,9 @@ int msub_host_dial(msub_host *h, const char *multiaddr, uint64_t cookie) {
 
 static void peer_dialled(msub_host *h, const msub__race *r, int err, const char *text) {
   if (err == MSUB_OK) return; /* the connection was the event */
-  msub_multiaddr addr = { .n = 0 };
-  if (r->next > 0) msub__addr_multi(&r->at[r->next - 1], msub_peer_id_bytes(&r->id), &addr);
-  msub_host_event ev = { .kind = MSUB_EV_DIAL_FAILED,
-                         .peer_id = msub_peer_id_bytes(&r->id),
-                         .addr = { addr.bytes, addr.n },
-                         .outbound = true,
-                         .err = err,
-                         .text = text,
-                         .cookie = r->cookie };
-  msub__emit(h, &ev);
+  msub__dial d = { .expect = r->id, .cookie = r->cookie };
+  if (r->next > 0) msub__addr_multi(&r->at[r->next - 1], msub_peer_id_bytes(&r->id), &d.addr);
+  msub__dialer_tell(h, &d, err, text);
 }
 
 int msub_host_dial_peer(msub_host *h, msub_bytes peer_id, uint64_t cookie) {

@@ -54,10 +54,6 @@ static msub__book_entry *entry_for(msub_host *h, msub_bytes id) {
   return NULL;
 }
 
-static bool same_addr(const msub__tr_addr *a, const msub__tr_addr *b) {
-  return a->n == b->n && a->ws == b->ws && a->port == b->port && memcmp(a->ip, b->ip, a->n) == 0;
-}
-
 /* Which one makes room: what a peer says of itself does not push out what has worked. n: none. */
 static unsigned victim(const msub__book_entry *e, bool proved) {
   for (unsigned i = e->n; i-- > 0;) {
@@ -69,7 +65,7 @@ static unsigned victim(const msub__book_entry *e, bool proved) {
 /* e->n: it is not there. */
 static unsigned place_of(const msub__book_entry *e, const msub__tr_addr *at) {
   unsigned i = 0;
-  while (i < e->n && !same_addr(&e->addrs[i].at, at)) i++;
+  while (i < e->n && !msub__tr_addr_same(&e->addrs[i].at, at)) i++;
   return i;
 }
 

@@ -11,9 +11,7 @@
 
 /* ---- events ---- */
 
-static void tell_failed(msub_host *h, const msub__dial *d, int err, const char *text) {
-  h->counts.dial_failed++;
-  msub__count_by(h->counts.dial_failed_by, err);
+void msub__dialer_tell(msub_host *h, const msub__dial *d, int err, const char *text) {
   msub_host_event ev = { .kind = MSUB_EV_DIAL_FAILED,
                          .peer_id = msub_peer_id_bytes(&d->expect),
                          .addr = { d->addr.bytes, d->addr.n },
@@ -211,14 +209,16 @@ void msub__dialer_over(msub_host *h, const msub__dial *d, int err, const char *t
     if (d->keep->losses == 0) d->keep->losses = 1; /* nothing was lost, so nothing is done at once */
     if (!h->stopping) keep_later(d->keep);
   }
-  tell_failed(h, d, err, text); /* last: the program may stop keeping the peer here */
+  msub__dialer_tell(h, d, err, text); /* last: the program may stop keeping the peer here */
 }
 
 /* The dial is over, or was never begun. */
 static void failed(msub_host *h, msub__dial *d, int err, const char *text) {
-  if (d->race) {
+  if (!d->quiet) {
     h->counts.dial_failed++;
     msub__count_by(h->counts.dial_failed_by, err);
+  }
+  if (d->race) {
     MSUB__LOG(h->log, MSUB_LOG_DEBUG, "host", "an address of a peer cannot be reached: %s", text);
     msub__race_failed(d->race, &d->at, err, text);
   }

@@ -39,6 +39,8 @@ MSUB_MUST int msub__dialer_keep(msub_host *h, const char *text);
 MSUB_MUST int msub__dialer_queue(msub_host *h, const msub__dial *like);
 /* Takes d out of the queue when it is an attempt of that race. */
 void msub__dialer_drop_attempt(msub_host *h, msub__dial *d, const struct msub__race *r);
+/* The event DIAL_FAILED, of what d says. Attempts are counted where they fail. */
+void msub__dialer_tell(msub_host *h, const msub__dial *d, int err, const char *text);
 /* A dial of the program or of a keep failed for good: tells it, and keeps on. */
 void msub__dialer_over(msub_host *h, const msub__dial *d, int err, const char *text);
 /* Stops keeping a peer. */

@@ -75,7 +75,7 @@ static bool may_dial(const msub_host *h, const msub__tr_addr *at) {
 static void add_addr(const msub_host *h, msub__hint *k, const msub__tr_addr *at, bool proved) {
   if (k->n == MSUB__HOST_HINT_ADDRS || (!proved && !may_dial(h, at))) return;
   for (unsigned i = 0; i < k->n; i++) {
-    if (k->at[i].n == at->n && k->at[i].ws == at->ws && k->at[i].port == at->port && memcmp(k->at[i].ip, at->ip, at->n) == 0) return;
+    if (msub__tr_addr_same(&k->at[i], at)) return;
   }
   k->at[k->n++] = *at;
 }

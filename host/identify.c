@@ -56,10 +56,7 @@ static int answer(msub__stream *s) {
   return size < 0 ? size : msub__stream_write(s, (msub_bytes){ out, (size_t)size });
 }
 
-static void serve_agreed(msub__stream *s, msub_bytes protocol) {
-  (void)protocol;
-  s->conn->identify_in++;
-  s->own = s->conn;
+static void say(msub__stream *s) {
   int err = answer(s);
   if (err != MSUB_OK) {
     msub__stream_reset(s, err);
@@ -67,6 +64,13 @@ static void serve_agreed(msub__stream *s, msub_bytes protocol) {
   }
   msub__stream_finish(s);
   msub__stream_deadline(s, MSUB__IDENTIFY_NS);
+}
+
+static void serve_agreed(msub__stream *s, msub_bytes protocol) {
+  (void)protocol;
+  s->conn->identify_in++;
+  s->own = s->conn;
+  say(s);
 }
 
 static void serve_end(msub__stream *s, int why) {
@@ -183,13 +187,7 @@ const msub__stream_ops msub__identify_push_ops = { .name = "identify push",
 
 static void tell_agreed(msub__stream *s, msub_bytes protocol) {
   (void)protocol;
-  int err = answer(s);
-  if (err != MSUB_OK) {
-    msub__stream_reset(s, err);
-    return;
-  }
-  msub__stream_finish(s);
-  msub__stream_deadline(s, MSUB__IDENTIFY_NS);
+  say(s);
 }
 
 static const msub__stream_ops tell_ops = { .name = "identify push", .on_agreed = tell_agreed };

@@ -6,16 +6,13 @@
 
 static unsigned net_bits(msub_bytes ip) { return ip.n == 4 ? 24 : 48; }
 static bool same_net(const msub__tr_addr *a, const msub__tr_addr *b) { return msub__ip_same(msub__ip(a), msub__ip(b), net_bits(msub__ip(a))); }
-static bool same_addr(const msub__tr_addr *a, const msub__tr_addr *b) {
-  return a->n == b->n && a->ws == b->ws && a->port == b->port && memcmp(a->ip, b->ip, a->n) == 0;
-}
 static bool fresh(const msub_host *h, const msub__observation *o) {
   return !msub__passed(msub__deadline(o->when, MSUB__HOST_OBSERVED_NS), h->now.mono_ns);
 }
 
 static unsigned networks(const msub_host *h, const msub__tr_addr *at) {
   unsigned n = 0;
-  for (unsigned i = 0; i < h->observed.n; i++) n += fresh(h, &h->observed.all[i]) && same_addr(&h->observed.all[i].at, at);
+  for (unsigned i = 0; i < h->observed.n; i++) n += fresh(h, &h->observed.all[i]) && msub__tr_addr_same(&h->observed.all[i].at, at);
   return n;
 }
 
@@ -73,7 +70,7 @@ int msub_host_observed(const msub_host *h, size_t i, char *out, size_t cap, unsi
   for (unsigned k = 0; k < h->observed.n; k++) {
     const msub__observation *o = &h->observed.all[k];
     bool first = fresh(h, o);
-    for (unsigned e = 0; e < k && first; e++) first = !(fresh(h, &h->observed.all[e]) && same_addr(&h->observed.all[e].at, &o->at));
+    for (unsigned e = 0; e < k && first; e++) first = !(fresh(h, &h->observed.all[e]) && msub__tr_addr_same(&h->observed.all[e].at, &o->at));
     if (!first || seen++ < i) continue;
     msub_multiaddr text;
     msub__addr_multi(&o->at, (msub_bytes){ NULL, 0 }, &text);

@@ -4,14 +4,11 @@
 #include "host/filter.h"
 #include "host/race.h"
 
-static bool same_addr(const msub__tr_addr *a, const msub__tr_addr *b) {
-  return a->n == b->n && a->ws == b->ws && a->port == b->port && memcmp(a->ip, b->ip, a->n) == 0;
-}
 
 void msub__race_add(msub__race *like, const msub__tr_addr *at) {
   if (at->n == 0 || at->port == 0 || like->n == MSUB__HOST_RACE_ADDRS) return;
   for (unsigned i = 0; i < like->n; i++) {
-    if (same_addr(&like->at[i], at)) return;
+    if (msub__tr_addr_same(&like->at[i], at)) return;
   }
   like->at[like->n++] = *at;
 }

@@ -458,7 +458,7 @@ void msub__sim_x_event(msub__sim_node *n, uint32_t from, msub__sim_kind k, uint6
     case MSUB__SIM_X_TAKE: data(n, p); break;
     case MSUB__SIM_X_WINDOW:
       if (!st || st->ending) break;
-      st->credit += (size_t)p->u.word; /* was a size_t */
+      st->credit += (size_t)p->u.word; /* the peer's, a size_t too */
       kick(st);
       break;
     case MSUB__SIM_X_NA:

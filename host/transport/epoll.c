@@ -49,7 +49,7 @@ typedef struct conn {
   source src;
   uint32_t id;
   uint8_t state; /* conn_state */
-  bool dialed, announced;
+  bool announced; /* ACCEPTED or CONNECTED was fetched */
   bool writable, hung_up; /* hung_up: the end is behind what can be read; no other edge will say so */
   bool credit, sending, sent;
   int err;
@@ -383,7 +383,6 @@ static int op_dial(void *self, const msub__tr_addr *to, uint64_t cookie, uint32_
   int err = conn_new(t, -1, &c);
   if (err) return err;
   c->state = DIALING;
-  c->dialed = true;
   c->cookie = cookie;
   c->dest = *to;
   *id = c->id;

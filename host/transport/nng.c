@@ -52,7 +52,6 @@ typedef struct conn {
   uint32_t id;
   conn_state state;
   bool ws;
-  bool dialed;       /* made by dial() */
   bool announced;    /* ACCEPTED or CONNECTED was fetched */
   bool result_unread;/* rx is, or was, a dial whose outcome the loop has not looked at */
   bool receiving, sending;
@@ -391,7 +390,6 @@ static int op_dial(void *self, const msub__tr_addr *to, uint64_t cookie, uint32_
     return rv == NNG_ENOMEM ? MSUB_ERR_NOMEM : MSUB_ERR_IO;
   }
   c->state = DIALING;
-  c->dialed = true;
   c->cookie = cookie;
   c->dest = *to;
   c->ws = to->ws;

@@ -21,6 +21,7 @@
 #ifndef MSUB_HOST_TRANSPORT_H
 #define MSUB_HOST_TRANSPORT_H
 #include "meshsub/log.h"
+#include <string.h>
 
 #define MSUB__TRANSPORT_IOV 8 /* pieces of one send */
 #define MSUB__TRANSPORT_SEND ((size_t)4 << 20) /* bytes of one send at most */
@@ -31,6 +32,9 @@ typedef enum msub__tr_kind { MSUB__TR_ACCEPTED, MSUB__TR_CONNECTED, MSUB__TR_DIA
 /* n: 4, 16, or 0: not known. ws: the bytes go as WebSocket messages (RFC 6455), without TLS; whole frames mean nothing, only the bytes in
  * them. A transport that has no WebSocket answers UNSUPPORTED. */
 typedef struct msub__tr_addr { uint8_t n; bool ws; uint8_t ip[16]; uint16_t port; } msub__tr_addr;
+static inline bool msub__tr_addr_same(const msub__tr_addr *a, const msub__tr_addr *b) {
+  return a->n == b->n && a->ws == b->ws && a->port == b->port && memcmp(a->ip, b->ip, a->n) == 0;
+}
 /* conn, listener: small numbers of the transport, never 0, not reused before CLOSED was fetched. */
 typedef struct msub__tr_event {
   msub__tr_kind kind;

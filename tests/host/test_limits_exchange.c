@@ -4,8 +4,6 @@
  * Times: a host's clock never goes back, so it stands still when a test has set it ahead of the real one. From then on only
  * the test moves it, to the nanosecond. */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -245,15 +243,10 @@ static msub_key *key_of(unsigned i) {
 static msub__tr_addr loopback(unsigned host_part, unsigned port) {
   return (msub__tr_addr){ .n = 4, .port = (uint16_t)port, .ip = { 127, 0, 0, (uint8_t)host_part } };
 }
-/* A place that never answers. */
 static int silent(msub__tr_addr *at) {
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  struct sockaddr_in in = { .sin_family = AF_INET };
-  socklen_t len = sizeof in;
-  in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  CHECK(fd >= 0 && bind(fd, (struct sockaddr *)(void *)&in, sizeof in) == 0 && listen(fd, 64) == 0);
-  CHECK(getsockname(fd, (struct sockaddr *)(void *)&in, &len) == 0);
-  *at = loopback(1, ntohs(in.sin_port));
+  uint16_t port;
+  int fd = node_silent_place(&port);
+  *at = loopback(1, port);
   return fd;
 }
 static const msub_bytes nothing = { NULL, 0 };

@@ -2,8 +2,6 @@
  *
  * Times: as in test_limits_exchange.c, the clock of `a` stands still, ahead of the real one, and only the test moves it. */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -40,15 +38,10 @@ static size_t at_most(size_t n, size_t limit) { return n < limit ? n : limit; }
 static msub__tr_addr loopback(unsigned host_part, unsigned port) {
   return (msub__tr_addr){ .n = 4, .port = (uint16_t)port, .ip = { 127, 0, 0, (uint8_t)host_part } };
 }
-/* A place that never answers. */
 static int silent(msub__tr_addr *at) {
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  struct sockaddr_in in = { .sin_family = AF_INET };
-  socklen_t len = sizeof in;
-  in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  CHECK(fd >= 0 && bind(fd, (struct sockaddr *)(void *)&in, sizeof in) == 0 && listen(fd, 64) == 0);
-  CHECK(getsockname(fd, (struct sockaddr *)(void *)&in, &len) == 0);
-  *at = loopback(1, ntohs(in.sin_port));
+  uint16_t port;
+  int fd = node_silent_place(&port);
+  *at = loopback(1, port);
   return fd;
 }
 static msub_bytes id_of(const node *n) { return msub_key_peer_id(n->key); }

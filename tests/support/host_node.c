@@ -1,8 +1,11 @@
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE /* SOCK_CLOEXEC */
 #include "host_node.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 /* ---- memory ---- */
@@ -165,6 +168,17 @@ void node_dial(node *from, const node *to) {
   char addr[MSUB_MULTIADDR_TEXT];
   node_addr(to, addr, sizeof addr);
   MUST(msub_host_dial(from->host, addr, 7));
+}
+
+int node_silent_place(uint16_t *port) {
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  struct sockaddr_in in = { .sin_family = AF_INET };
+  socklen_t len = sizeof in;
+  in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  CHECK(fd >= 0 && bind(fd, (struct sockaddr *)(void *)&in, sizeof in) == 0 && listen(fd, 64) == 0);
+  CHECK(getsockname(fd, (struct sockaddr *)(void *)&in, &len) == 0);
+  *port = ntohs(in.sin_port);
+  return fd;
 }
 
 /* ---- turning ---- */

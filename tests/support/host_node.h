@@ -37,6 +37,8 @@ void node_stop(node *n);                      /* frees the host */
 void node_free(node *n);                      /* and the rest */
 void node_addr(const node *n, char *out, size_t cap);
 void node_dial(node *from, const node *to);
+/* A place on 127.0.0.1 that takes connections and never answers: a listening socket. */
+int node_silent_place(uint16_t *port);
 /* Dials, and turns all nodes until both ends know all of each other. */
 void node_meet(node *const *all, size_t n, node *from, node *to);
 

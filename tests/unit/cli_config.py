@@ -11,9 +11,7 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-import traceback
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -239,20 +237,7 @@ log:
 def main():
     c = Config(os.path.abspath(sys.argv[1]))
     c.manual = os.path.abspath(sys.argv[2])
-    failed = 0
-    for part in [c.refused, c.together, c.documented, c.reload, c.log, c.connections]:
-        with tempfile.TemporaryDirectory() as folder:
-            os.chdir(folder)
-            began = time.monotonic()
-            try:
-                part()
-                print(f"ok {part.__name__} ({time.monotonic() - began:.2f} s)", flush=True)
-            except Exception as e:  # the others still run
-                failed += 1
-                line = traceback.extract_tb(e.__traceback__)[-1].lineno
-                print(f"not ok {part.__name__}: line {line}: {type(e).__name__}: {str(e)[:1200]}", flush=True)
-            os.chdir("/")
-    return 1 if failed else 0
+    return cli_flow.run_parts([c.refused, c.together, c.documented, c.reload, c.log, c.connections], sys.argv[3:])
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 
@@ -381,25 +382,30 @@ class Flow:
         assert events[0]["topic"] == "t" and len({e["node"] for e in events}) == 1
 
 
-def main():
-    flow = Flow(os.path.abspath(sys.argv[1]))
-    parts = [flow.keys, flow.text, flow.signed_json, flow.batch, flow.gater, flow.anonymous, flow.relay, flow.relay_only, flow.patience, flow.limits,
-             flow.last_words, flow.slow_reader]
-    parts.append(flow.mesh)
-    parts.append(flow.trace_file)
+def run_parts(parts, wanted=()):
+    """Each in a folder of its own. The exit status."""
     failed = 0
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        for part in parts:
+    for part in parts:
+        if wanted and part.__name__ not in wanted:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
             began = time.monotonic()
             try:
                 part()
                 print(f"ok {part.__name__} ({time.monotonic() - began:.2f} s)", flush=True)
             except Exception as e:  # the others still run
                 failed += 1
-                print(f"not ok {part.__name__}: {type(e).__name__}: {str(e)[:500]}", flush=True)
-        os.chdir("/")
+                line = traceback.extract_tb(e.__traceback__)[-1].lineno
+                print(f"not ok {part.__name__}: line {line}: {type(e).__name__}: {str(e)[:1200]}", flush=True)
+            os.chdir("/")
     return 1 if failed else 0
+
+
+def main():
+    flow = Flow(os.path.abspath(sys.argv[1]))
+    return run_parts([flow.keys, flow.text, flow.signed_json, flow.batch, flow.gater, flow.anonymous, flow.relay, flow.relay_only, flow.patience,
+                      flow.limits, flow.last_words, flow.slow_reader, flow.mesh, flow.trace_file], sys.argv[2:])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cli_flow  # noqa: E402
@@ -170,22 +169,7 @@ class Http(cli_flow.Flow):
 def main():
     h = Http(os.path.abspath(sys.argv[1]))
     h.manual = os.path.abspath(sys.argv[2])
-    failed = 0
-    for part in [h.text, h.refused, h.where, h.slow]:
-        if sys.argv[3:] and part.__name__ not in sys.argv[3:]:
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            os.chdir(folder)
-            began = time.monotonic()
-            try:
-                part()
-                print(f"ok {part.__name__} ({time.monotonic() - began:.2f} s)", flush=True)
-            except Exception as e:  # the others still run
-                failed += 1
-                line = traceback.extract_tb(e.__traceback__)[-1].lineno
-                print(f"not ok {part.__name__}: line {line}: {type(e).__name__}: {str(e)[:1200]}", flush=True)
-            os.chdir("/")
-    return 1 if failed else 0
+    return cli_flow.run_parts([h.text, h.refused, h.where, h.slow], sys.argv[3:])
 
 
 if __name__ == "__main__":

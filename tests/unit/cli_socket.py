@@ -14,9 +14,7 @@ import stat
 import struct
 import subprocess
 import sys
-import tempfile
 import time
-import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cli_flow  # noqa: E402  the children, with deadlines
@@ -345,25 +343,9 @@ class Socket(cli_flow.Flow):
 
 def main():
     s = Socket(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
-    parts = [s.one_holder, s.other_things_there, s.greeting_and_errors, s.topics_of_a_client, s.bursts, s.credit, s.does_not_read, s.many_clients, s.commands,
-             s.example]
-    failed = 0
     os.environ.pop("MESHSUB_SOCKET", None)
-    for part in parts:
-        if sys.argv[3:] and part.__name__ not in sys.argv[3:]:
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            os.chdir(folder)
-            began = time.monotonic()
-            try:
-                part()
-                print(f"ok {part.__name__} ({time.monotonic() - began:.2f} s)", flush=True)
-            except Exception as e:  # the others still run
-                failed += 1
-                line = traceback.extract_tb(e.__traceback__)[-1].lineno
-                print(f"not ok {part.__name__}: line {line}: {type(e).__name__}: {str(e)[:800]}", flush=True)
-            os.chdir("/")
-    return 1 if failed else 0
+    return cli_flow.run_parts([s.one_holder, s.other_things_there, s.greeting_and_errors, s.topics_of_a_client, s.bursts, s.credit, s.does_not_read,
+                               s.many_clients, s.commands, s.example], sys.argv[3:])
 
 
 if __name__ == "__main__":
