@@ -20,6 +20,8 @@
   X(TEXT, topics_regex, "topics_regex", "--topics-regex")                                                          \
   X(LIST, filter, "filter", "--filter")                                                                            \
   X(LIST, discover, "discover", "--discover")                                                                      \
+  X(LIST, rendezvous, "rendezvous", "--rendezvous")                                                                \
+  X(BOOL, rendezvous_point, "rendezvous_point", "--rendezvous-point")                                              \
   X(TEXT, dns_server, "dns_server", "--dns-server")                                                                \
   X(TEXT, router, "router", "--router")                                                                            \
   X(TEXT, network, "network", "--network")                                                                         \

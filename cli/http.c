@@ -1,5 +1,6 @@
 #include "cli/http.h"
 #include "cli/local.h"
+#include "cli/rendezvous.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -289,6 +290,7 @@ char *metrics_text(node *n, const http *h, size_t *len) {
   (void)msub_host_metrics(n->host, &o); /* what there is no memory for is left out */
   if (n->local) local_metrics(n->local, &o);
   if (h) http_metrics(h, &o);
+  rendezvous_metrics(n->meeting, &o);
   *len = w.n;
   return w.text;
 }

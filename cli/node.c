@@ -1,6 +1,7 @@
 #include "cli/node.h"
 #include "cli/events.h"
 #include "cli/local.h"
+#include "cli/rendezvous.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <meshsub/guard.h>
@@ -141,6 +142,8 @@ int node_check(node *n, const text_list *topics) {
   if (code < 0) code = check_transport(n);
   for (size_t i = 0; i < n->listen.n && code < 0; i++) code = check_address(n, "--listen", n->listen.v[i]);
   for (size_t i = 0; i < n->connect.n && code < 0; i++) code = check_address(n, "--connect", n->connect.v[i]);
+  for (size_t i = 0; i < n->rendezvous.n && code < 0; i++) code = check_address(n, "--rendezvous", n->rendezvous.v[i]);
+  if (code < 0) code = rendezvous_check(n);
   for (size_t i = 0; i < n->router.direct.n && code < 0; i++)
     code = check_address(n, "--direct", n->router.direct.v[i]);
   for (size_t i = 0; i < topics->n && code < 0; i++) code = check_topic(n, topics->v[i]);
@@ -351,6 +354,7 @@ int node_open(node *n, const text_list *topics, bool publish_only) {
   if (n->verbose || !n->log_given) n->log.level = n->verbose < 4 ? (int)n->verbose : 4;
   /* Lines are few; where the levels may change they are all formatted, and chosen in log_line(). */
   o.log = (msub_log){ .fn = log_line, .ud = n, .level = n->log_changes ? MSUB_LOG_TRACE : (msub_log_level)n->log.level };
+  if ((code = rendezvous_new(n, &o)) >= 0) return code;
   const char *why = NULL;
   err = msub_host_new(&o, &n->host, &why);
   if (err != MSUB_OK) {
@@ -358,6 +362,7 @@ int node_open(node *n, const text_list *topics, bool publish_only) {
     return EXIT_FAILED;
   }
   code = n->on_host ? n->on_host(n) : -1;
+  if (code < 0) code = rendezvous_start(n);
   if (code < 0) code = set_rules(n);
   if (code < 0) code = set_filter(n);
   if (code < 0) code = listen_all(n);
@@ -383,16 +388,25 @@ static int connect_all(node *n, const char *option, const text_list *addrs, bool
 
 int node_connect(node *n, bool keep) {
   int code = connect_all(n, "--connect", &n->connect, keep);
+  if (code < 0) code = connect_all(n, "--rendezvous", &n->rendezvous, keep);
   return code < 0 ? connect_all(n, "--direct", &n->router.direct, keep) : code;
 }
 
-bool node_has_way(const node *n) { return n->connect.n || n->listen.n || n->router.direct.n || n->discover.n; }
+bool node_has_way(const node *n) { return n->connect.n || n->listen.n || n->router.direct.n || n->discover.n || n->rendezvous.n; }
+
+void node_wait(node *n, struct pollfd *fds, size_t n_fds, uint64_t until) {
+  uint64_t at = rendezvous_next(n->meeting);
+  wait_and_turn(n->host, fds, n_fds, at < until ? at : until);
+  rendezvous_turn(n->meeting);
+}
 
 void node_close(node *n) {
   local_close(n->local);
   n->local = NULL;
   close_host(n->host);
   n->host = NULL;
+  rendezvous_free(n->meeting);
+  n->meeting = NULL;
   msub_key_free(n->key);
   n->key = NULL;
   free(n->names);
@@ -404,6 +418,7 @@ void node_close(node *n) {
   free(n->allow.v);
   free(n->filter.v);
   free(n->discover.v);
+  free(n->rendezvous.v);
   msub_topic_pattern_free(n->pattern);
   router_free(&n->router);
 }

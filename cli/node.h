@@ -37,7 +37,8 @@ struct node {
   node_limits limits;
   text_list relay, allow; /* topics */
   text_list filter;       /* of addresses */
-  text_list discover;
+  text_list discover, rendezvous;
+  bool rendezvous_point;
   const char *dns_server;
   const char *pattern_text;
   msub_topic_pattern *pattern;
@@ -51,6 +52,7 @@ struct node {
   bool broken; /* stdout cannot be written */
   size_t dials, dials_failed;
   struct local *local; /* local.h; NULL: no socket */
+  struct rendezvous *meeting; /* rendezvous.h; NULL: none */
   void *ud;
   /* what the subcommand hears; may be NULL */
   bool (*on_message)(node *n, size_t topic, const msub_msg *m, msub_bytes from);
@@ -98,8 +100,10 @@ int node_open(node *n, const text_list *topics, bool publish_only);
 /* The topics and relays are these from now on: what is new is joined, what is missing left; what is refused is said and left out. The lists and
  * their texts must live on. */
 void node_retopic(node *n, const text_list *topics, const text_list *relay);
-/* Begins every --connect and --direct; keep: again whenever the connection is lost. -1, or an exit code. */
+/* Begins every --connect, --direct and --rendezvous; keep: again whenever the connection is lost. -1, or an exit code. */
 int node_connect(node *n, bool keep);
+/* wait_and_turn() for the host and all that this node has beside it. */
+void node_wait(node *n, struct pollfd *fds, size_t n_fds, uint64_t until);
 /* The policy of every topic of this node; NULL: the router's. */
 const msub_channel_policy *node_policy(const node *n);
 /* Can a peer come in or be reached at all? */

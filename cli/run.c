@@ -257,6 +257,11 @@ static option_row *make_rows(node *n, run_state *r) {
       "Send all that happens to a collector, with /p2p/ID, as\n"
       "go-libp2p-pubsub's remote tracer does.",
       &r->collector, 0, 0, NULL },
+    { "--rendezvous", 0, OPT_LIST, "ADDR",
+      "Meet the peers of a topic through this rendezvous point, with\n"
+      "/p2p/ID: stay connected to it, register there while subscribed,\n"
+      "and ask it when the topic has too few. Repeatable, 8 points.", &n->rendezvous, 0, 0, NULL },
+    { "--rendezvous-point", 0, OPT_FLAG, NULL, "Be such a point for others.", &n->rendezvous_point, 0, 0, NULL },
     MESH_OPTIONS(&n->router),
 #define X(member, option, help) { option, 0, OPT_NUMBER, "N", help, &n->limits.member, 0, 100000, &n->limits.member##_given },
     NODE_LIMITS(X)
@@ -428,7 +433,7 @@ static int run(node *n, run_state *r) {
     }
     size_t n_local = n->local ? server_fds(local_server(n->local), fds + 4) : 0;
     size_t n_http = r->http ? server_fds(http_server(r->http), fds + 4 + n_local) : 0;
-    wait_and_turn(n->host, fds, 4 + n_local + n_http, !all_out && node_queued(n) < QUEUED_MAX ? 0 : next_time(n, r, until));
+    node_wait(n, fds, 4 + n_local + n_http, !all_out && node_queued(n) < QUEUED_MAX ? 0 : next_time(n, r, until));
     if (n->local) server_turn(local_server(n->local), fds + 4, n_local);
     if (r->http) server_turn(http_server(r->http), fds + 4 + n_local, n_http);
     if (r->trace_peer) msub_trace_peer_turn(r->trace_peer);

@@ -125,6 +125,16 @@ int msub_host_peer_at(msub_host *h, size_t i, msub_host_peer *out) {
   return MSUB_OK;
 }
 
+size_t msub_host_peer_ip(void *host, msub_bytes peer_id, uint8_t out[16]) {
+  msub_host *h = host;
+  const msub__peer *p = msub__peers_find(h, peer_id);
+  const msub__conn *c = p ? msub__peer_newest(p) : NULL;
+  msub_bytes ip = c ? msub__ip(&c->remote) : (msub_bytes){ NULL, 0 };
+  if (ip.n == 0 || (!h->o.count_loopback && msub__ip_loopback(ip))) return 0;
+  memcpy(out, ip.p, ip.n);
+  return ip.n;
+}
+
 const msub_host_counts *msub_host_count(msub_host *h) {
   h->counts.connections = h->inbound + h->outbound;
   h->counts.half_open = h->pending_in + h->n_dials;

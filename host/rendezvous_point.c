@@ -7,12 +7,14 @@
 #include <string.h>
 #include "base/mem.h"
 #include "host/limits.h"
+#include "host/rate.h"
 #include "meshsub/crypto.h"
 #include "meshsub/rendezvous.h"
 #include "meshsub/rpc.h"
 #include "wire/rendezvous.h"
 
 #define COOKIE_HEAD 16u /* epoch, serial */
+#define BURST_MAX 1000000u
 
 typedef struct owner { msub_peer_id id; unsigned n; } owner;
 typedef struct entry {
@@ -30,6 +32,7 @@ struct msub_rendezvous_point {
   array all, peers;
   uint64_t serial, soonest; /* soonest: nothing ends before */
   size_t open;
+  msub__rate of_peer, of_net;
 };
 typedef struct caller {
   msub_rendezvous_point *point;
@@ -140,6 +143,35 @@ static void expire(msub_rendezvous_point *p, uint64_t now) {
   if (p->soonest != MSUB_NEVER && p->soonest < now + MSUB__S) p->soonest = now + MSUB__S; /* walked at most once a second; find and discover look themselves */
 }
 
+/* ---- how often ---- */
+
+/* The kind of address, and the bits that one network has in common: /24, /48. */
+static msub_bytes network(const uint8_t ip[16], size_t n, uint8_t out[7]) {
+  size_t bytes = n == 4 ? 3 : 6;
+  out[0] = (uint8_t)n;
+  memcpy(out + 1, ip, bytes);
+  return (msub_bytes){ out, 1 + bytes };
+}
+
+/* Both have a token or none is taken. */
+static bool may_register(msub_rendezvous_point *p, const msub_peer_id *who, uint64_t now) {
+  uint8_t ip[16], key[7];
+  msub_bytes id = msub_peer_id_bytes(who);
+  size_t n = p->o.ip ? p->o.ip(p->o.ip_ud, id, ip) : 0;
+  msub__rate_row *net = NULL, *peer;
+  if ((n == 4 || n == 16) && !(net = msub__rate_find(&p->of_net, network(ip, n, key), now))) {
+    p->counts.refused_net_rate++;
+    return false;
+  }
+  if (!(peer = msub__rate_find(&p->of_peer, id, now))) {
+    p->counts.refused_peer_rate++;
+    return false;
+  }
+  msub__rate_take(&p->of_peer, peer, now);
+  if (net) msub__rate_take(&p->of_net, net, now);
+  return true;
+}
+
 /* ---- requests ---- */
 
 static uint64_t store(msub_rendezvous_point *p, const msub_peer_id *who, const msub__rv_message *m, uint64_t seq, uint64_t until) {
@@ -200,6 +232,7 @@ static uint64_t do_register(msub_rendezvous_point *p, const msub_peer_id *who, c
     p->counts.refused_ttl++;
     return MSUB__RV_INVALID_TTL;
   }
+  if (!may_register(p, who, now)) return MSUB__RV_UNAVAILABLE;
   if (m->record.n > MSUB__RENDEZVOUS_RECORD || msub_peer_record_open(m->record, msub_peer_id_bytes(who), &r) != MSUB_OK || r.n_addrs == 0) {
     p->counts.refused_record++;
     return MSUB__RV_INVALID_RECORD;
@@ -386,12 +419,13 @@ static const msub_stream_handler handler = { .abi = MSUB_ABI, .size = sizeof han
 
 void msub_rendezvous_point_opts_init(msub_rendezvous_point_opts *o) {
   *o = (msub_rendezvous_point_opts){ .size = sizeof *o, .max_registrations = 10000, .max_per_peer = 1000, .max_found = 100, .min_ttl_s = 60,
-                                     .max_ttl_s = 259200, .ttl_s = 7200 };
+                                     .max_ttl_s = 259200, .ttl_s = 7200, .peer_burst = 256, .net_burst = 1024, .peer_ns = MSUB__S, .net_ns = 250 * MSUB__MS };
 }
 
 int msub_rendezvous_point_new(const msub_rendezvous_point_opts *o, msub_rendezvous_point **out) {
   if (o->size != sizeof *o || !o->exchange.ops || o->max_registrations < 1 || o->max_registrations > 1000000 || o->max_per_peer < 1 || o->max_found < 1 ||
-      o->max_found > 1000 || o->min_ttl_s > o->ttl_s || o->ttl_s > o->max_ttl_s || o->max_ttl_s > 31536000)
+      o->max_found > 1000 || o->min_ttl_s > o->ttl_s || o->ttl_s > o->max_ttl_s || o->max_ttl_s > 31536000 ||
+      o->peer_burst < 1 || o->peer_burst > BURST_MAX || o->net_burst < 1 || o->net_burst > BURST_MAX || o->peer_ns < MSUB__MS || o->net_ns < MSUB__MS)
     return MSUB_ERR_INVAL;
   msub_mem mem = o->mem ? *o->mem : msub__mem_default();
   msub_rendezvous_point *p = msub__zalloc(&mem, 1, sizeof *p);
@@ -399,6 +433,8 @@ int msub_rendezvous_point_new(const msub_rendezvous_point_opts *o, msub_rendezvo
   p->mem = mem;
   p->o = *o;
   p->soonest = MSUB_NEVER;
+  msub__rate_init(&p->of_peer, &mem, o->peer_burst, o->peer_ns, MSUB__RENDEZVOUS_RATES);
+  msub__rate_init(&p->of_net, &mem, o->net_burst, o->net_ns, MSUB__RENDEZVOUS_RATES);
   if (p->o.epoch == 0) p->o.epoch = o->exchange.ops->now(o->exchange.x);
   int err = o->exchange.ops->serve(o->exchange.x, MSUB_RENDEZVOUS_PROTOCOL, &handler, p);
   if (err != MSUB_OK) {
@@ -420,6 +456,8 @@ int msub_rendezvous_point_free(msub_rendezvous_point *p) {
   msub_mem mem = p->mem;
   while (p->all.n > 0) drop(p, p->all.n - 1);
   msub__free(&mem, p->all.v, p->all.cap * sizeof *p->all.v);
+  msub__rate_fini(&p->of_peer);
+  msub__rate_fini(&p->of_net);
   msub__free(&mem, p->peers.v, p->peers.cap * sizeof *p->peers.v);
   msub__free(&mem, p, sizeof *p);
   return MSUB_OK;

@@ -141,6 +141,9 @@ MSUB_API msub_bytes msub_host_peer_id(const msub_host *h);
 /* Our signed peer record, with the addresses that identify tells; `host` is a msub_host. In the form that msub_rendezvous_start (rendezvous.h) takes. Returns
  * the length, written when cap suffices; 0: there is no address yet, or signing failed. */
 MSUB_API size_t msub_host_record(void *host, uint8_t *out, size_t cap);
+/* The IP address, 4 or 16 bytes, of the newest connection of a peer, to count what comes from one network by; `host` is a msub_host. In the form that msub_rendezvous_point_opts
+ * takes. Returns the length; 0: not connected, or loopback while count_loopback is off. */
+MSUB_API size_t msub_host_peer_ip(void *host, msub_bytes peer_id, uint8_t out[16]);
 
 /* Listens on /ip4|ip6/…/tcp/PORT (0: any), or /ip4|ip6/…/tcp/PORT/ws: WebSocket without TLS, at path "/". NNG answers the HTTP part and
  * bounds neither the number of connections that have not asked for WebSocket yet nor their time: put a proxy in front of a port that

@@ -1,7 +1,9 @@
 /* meshsub/rendezvous.h (libmeshsub-host): the libp2p rendezvous protocol, /rendezvous/1.0.0 (specification revision 3): peers of a topic meet through a
  * point that they all know.
  *
- *   the point      msub_rendezvous_point_new(&po, &point);                        (po.exchange = msub_host_exchange(host))
+ *   the point      msub_rendezvous_point_opts po;  msub_rendezvous_point_opts_init(&po);
+ *                  po.exchange = msub_host_exchange(host);  po.ip = msub_host_peer_ip;  po.ip_ud = host;
+ *                  msub_rendezvous_point_new(&po, &point);
  *                  …  msub_host_free(host);  msub_rendezvous_point_free(point);
  *   the others     msub_rendezvous_opts ro;  msub_rendezvous_opts_init(&ro);
  *                  ro.points = ids;  ro.n_points = 1;
@@ -46,14 +48,14 @@ typedef struct msub_rendezvous_opts {
 } msub_rendezvous_opts;
 MSUB_API void msub_rendezvous_opts_init(msub_rendezvous_opts *o);
 
+/* registered: registrations that a point took, repeated ones too. refused: answers other than OK. asked: questions that were answered. found: peers handed on.
+ * bad: records that do not verify, answers that are malformed or too long. failed: streams that ended without an answer. left_out: topics: too many, too long
+ * a name, or no memory. */
+#define MSUB_RENDEZVOUS_COUNTS(X) X(registered) X(refused) X(asked) X(found) X(bad) X(failed) X(left_out)
 typedef struct msub_rendezvous_counts {
-  uint64_t registered; /* registrations that a point took, repeated ones too */
-  uint64_t refused;    /* answers other than OK */
-  uint64_t asked;      /* questions that were answered */
-  uint64_t found;      /* peers handed on */
-  uint64_t bad;        /* records that do not verify, answers that are malformed or too long */
-  uint64_t failed;     /* streams that ended without an answer */
-  uint64_t left_out;   /* topics: too many, too long a name, or no memory */
+#define MSUB_X(name) uint64_t name;
+  MSUB_RENDEZVOUS_COUNTS(MSUB_X)
+#undef MSUB_X
 } msub_rendezvous_counts;
 
 /* INVAL: an option; NOMEM. */
@@ -83,19 +85,30 @@ typedef struct msub_rendezvous_point_opts {
   unsigned max_found;         /* registrations in an answer: 100; 1 … 1,000 */
   uint64_t min_ttl_s, max_ttl_s, ttl_s; /* 60; 259,200 (72 h); of a registration that names none: 7,200 (2 h). min <= ttl <= max <= 31,536,000 */
   const msub_mem *mem;        /* NULL: malloc */
+  /* How often somebody may register, taken or refused: peer_burst times at once and then once in peer_ns, by peer; and of one network (/24, /48 of
+   * IPv6) net_burst and net_ns. 256, 1 s; 1,024, 250 ms; bursts 1 … 1,000,000, times at least 1 ms. */
+  unsigned peer_burst, net_burst;
+  uint64_t peer_ns, net_ns;
+  /* The IP address of a connected peer (msub_host_peer_ip, ip_ud the host); returns 4, 16, or 0: it belongs to no network that is counted. NULL: none does. */
+  size_t (*ip)(void *ip_ud, msub_bytes peer_id, uint8_t out[16]);
+  void *ip_ud;
 } msub_rendezvous_point_opts;
 MSUB_API void msub_rendezvous_point_opts_init(msub_rendezvous_point_opts *o);
 
+/* full: no memory too. malformed: streams reset: no message of the protocol, too long, or more than 16 of them. */
+#define MSUB_RENDEZVOUS_POINT_COUNTS(X)                                                                                        \
+  X(registered) X(unregistered) X(expired) X(discovers) X(refused_namespace) X(refused_record) X(refused_ttl) X(refused_cookie) \
+  X(refused_peer_full) X(refused_full) X(refused_peer_rate) X(refused_net_rate) X(malformed)
 typedef struct msub_rendezvous_point_counts {
   uint64_t registrations; /* now */
-  uint64_t registered, unregistered, expired, discovers; /* ever */
-  uint64_t refused_namespace, refused_record, refused_ttl, refused_cookie, refused_peer_full, refused_full; /* full: no memory too */
-  uint64_t malformed;     /* streams reset: no message of the protocol, too long, or more than 16 of them */
+#define MSUB_X(name) uint64_t name;
+  MSUB_RENDEZVOUS_POINT_COUNTS(MSUB_X)
+#undef MSUB_X
 } msub_rendezvous_point_counts;
 
 /* Serves the protocol. A registration is the peer's own or refused: the record has to be signed by the key of the connection, with an address in it. It
  * stays when the connection ends, until its time is over. A question without a namespace is refused (E_INVALID_NAMESPACE): the whole list is nobody's. Cookies are made of numbers and
- * kept nowhere. INVAL: an option; NOMEM; what serve() says. */
+ * kept nowhere. Who registers too often is told E_UNAVAILABLE, before a signature is looked at. INVAL: an option; NOMEM; what serve() says. */
 MSUB_API int msub_rendezvous_point_new(const msub_rendezvous_point_opts *o, msub_rendezvous_point **out);
 MSUB_API void msub_rendezvous_point_count(msub_rendezvous_point *p, msub_rendezvous_point_counts *out);
 /* After the end of the exchange (the host's). STATE: a stream is open. NULL is fine. */

@@ -1,5 +1,5 @@
 if(COMMAND msub_fuzz)
-  foreach(name multistream noise yamux identify dns)
+  foreach(name multistream noise yamux identify dns rendezvous)
     msub_fuzz(${name} SOURCES fuzz_${name}.c LIBS msub_wire_test)
   endforeach()
 endif()

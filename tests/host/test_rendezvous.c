@@ -1,8 +1,9 @@
-/* tests/host/test_rendezvous.c: the rendezvous protocol: its messages, a point over an exchange that the test plays, and hosts that meet through one. usage:
- * test_rendezvous CASE */
+/* tests/host/test_rendezvous.c: the rendezvous protocol: its messages, a point over an exchange that the test plays, and hosts that meet through one. U-06: nothing of it grows without bound.
+ * usage: test_rendezvous CASE */
 #include <stdio.h>
 #include <string.h>
 #include "host/limits.h"
+#include "host/rate.h"
 #include "host_node.h"
 #include "meshsub/gossipsub.h"
 #include "meshsub/rendezvous.h"
@@ -264,6 +265,106 @@ static void sizes(void) {
   end();
 }
 
+/* ---- how often ---- */
+
+static uint8_t home[KEYS][16];
+static size_t home_n[KEYS];
+static size_t ip_of(void *ud, msub_bytes peer_id, uint8_t out[16]) {
+  CHECK(ud == &home);
+  for (unsigned i = 0; i < KEYS; i++) {
+    if (!msub_bytes_eq(peer_id, msub_key_peer_id(keys[i]))) continue;
+    memcpy(out, home[i], 16);
+    return home_n[i];
+  }
+  return 0;
+}
+static void at_home(unsigned who, const char *multiaddr) {
+  msub_multiaddr m;
+  msub_addr a;
+  MUST(msub_multiaddr_parse(multiaddr, &m));
+  MUST(msub_multiaddr_split((msub_bytes){ m.bytes, m.n }, &a));
+  memcpy(home[who], a.value.p, home_n[who] = a.value.n);
+}
+
+/* Keys come and go; a key that is not there has all its tokens. */
+static void rate_keys(void) {
+  msub__rate r;
+  uint64_t now = 5;
+  uint8_t key[4] = { 0 };
+  msub__rate_init(&r, &counted_mem, 2, 10, MSUB__RENDEZVOUS_RATES);
+  CHECK(!msub__rate_find(&r, (msub_bytes){ NULL, 0 }, now));
+  for (unsigned i = 0; i <= MSUB__RENDEZVOUS_RATES; i++) {
+    key[0] = (uint8_t)(i * 37); /* in no order */
+    key[1] = (uint8_t)(i >> 8);
+    key[2] = (uint8_t)i;
+    msub__rate_row *row = msub__rate_find(&r, (msub_bytes){ key, 3 + i % 2 }, now);
+    CHECK((row != NULL) == (i < MSUB__RENDEZVOUS_RATES)); /* the last one has no place */
+    if (row) msub__rate_take(&r, row, now);
+  }
+  CHECK(r.n == MSUB__RENDEZVOUS_RATES);
+  for (size_t i = 1; i < r.n; i++) CHECK(memcmp(r.rows[i - 1].key, r.rows[i].key, 4) < 0 || r.rows[i - 1].n < r.rows[i].n);
+  CHECK(!msub__rate_find(&r, (msub_bytes){ key, 3 }, now + 9));
+  CHECK(msub__rate_find(&r, (msub_bytes){ key, 3 }, now + 10) && r.n == 1); /* those that are full make room */
+  msub__rate_fini(&r);
+}
+
+static void rate(void) {
+  begin(100, 100);
+  MUST(msub_rendezvous_point_free(p));
+  msub_rendezvous_point_opts o;
+  msub_rendezvous_point_opts_init(&o);
+  o.exchange = (msub_exchange){ &ops, &x };
+  o.mem = &counted_mem;
+  o.ip = ip_of;
+  o.ip_ud = &home;
+  o.peer_burst = 3;
+  o.peer_ns = 2 * MSUB__S;
+  o.net_burst = 5;
+  o.net_ns = 10 * MSUB__S;
+  MUST(msub_rendezvous_point_new(&o, &p));
+  at_home(0, "/ip4/192.0.2.1/tcp/1");
+  at_home(1, "/ip4/192.0.2.250/tcp/1"); /* the same /24 */
+  at_home(2, "/ip4/192.0.3.1/tcp/1");
+  home_n[3] = 0;                        /* on no network that is counted */
+  for (unsigned i = 1; i <= 4; i++) CHECK(reg(0, "a", 0) == (i <= 3 ? 0 : MSUB__RV_UNAVAILABLE)); /* one peer: the third is the last */
+  CHECK(counts().refused_peer_rate == 1 && counts().refused_net_rate == 0);
+  CHECK(reg(0, "", 0) == MSUB__RV_INVALID_NAMESPACE && reg(0, "a", 1) == MSUB__RV_INVALID_TTL && counts().refused_peer_rate == 1); /* costs no token */
+  x.now += 2 * MSUB__S - 1;
+  CHECK(reg(0, "a", 0) == MSUB__RV_UNAVAILABLE && counts().refused_peer_rate == 2);
+  x.now++;
+  CHECK(reg_as(0, 1, "a", 0) == MSUB__RV_INVALID_RECORD); /* one that is refused costs one too */
+  CHECK(reg(0, "a", 0) == MSUB__RV_UNAVAILABLE && counts().refused_peer_rate == 3);
+  CHECK(reg(1, "a", 0) == 0); /* its network: four are gone, this is the fifth */
+  CHECK(reg(1, "a", 0) == MSUB__RV_UNAVAILABLE && counts().refused_net_rate == 1);
+  CHECK(reg(2, "a", 0) == 0 && reg(3, "a", 0) == 0);
+  x.now += 8 * MSUB__S - 1;
+  CHECK(reg(1, "a", 0) == MSUB__RV_UNAVAILABLE && counts().refused_net_rate == 2);
+  x.now++;
+  CHECK(reg(1, "a", 0) == 0);
+  /* IPv6: /48. */
+  at_home(0, "/ip6/2001:db8:1:1::1/tcp/1");
+  at_home(1, "/ip6/2001:db8:1:ffff::1/tcp/1");
+  at_home(2, "/ip6/2001:db8:2::1/tcp/1");
+  x.now += 100 * MSUB__S;
+  for (unsigned i = 0; i < 3; i++) CHECK(reg(0, "a", 0) == 0);
+  for (unsigned i = 1; i <= 3; i++) CHECK(reg(1, "a", 0) == (i <= 2 ? 0 : MSUB__RV_UNAVAILABLE));
+  CHECK(counts().refused_net_rate == 3 && counts().refused_peer_rate == 3 && reg(2, "a", 0) == 0);
+  end();
+  rate_keys();
+  msub_rendezvous_point *none;
+  for (unsigned i = 0; i < 6; i++) {
+    msub_rendezvous_point_opts_init(&o);
+    o.exchange = (msub_exchange){ &ops, &x };
+    if (i == 0) o.peer_burst = 0;
+    if (i == 1) o.peer_burst = 1000001;
+    if (i == 2) o.net_burst = 0;
+    if (i == 3) o.net_burst = 1000001;
+    if (i == 4) o.peer_ns = MSUB__MS - 1;
+    if (i == 5) o.net_ns = MSUB__MS - 1;
+    CHECK(msub_rendezvous_point_new(&o, &none) == MSUB_ERR_INVAL);
+  }
+}
+
 /* ---- who asks, over an exchange that the test plays ---- */
 
 static struct { const msub_stream_handler *h; void *word; uint64_t deadline; bool open; } y;
@@ -414,6 +515,146 @@ static void refresh(void) {
   end();
 }
 
+/* ---- no memory ---- */
+
+static unsigned long calls, fail_at; /* 0: none fails */
+static void *frail_alloc(void *ud, size_t n) { return ++calls == fail_at ? NULL : counted_mem.alloc(ud, n); }
+static void frail_free(void *ud, void *q, size_t n) { counted_mem.free(ud, q, n); }
+static const msub_mem frail = { frail_alloc, frail_free, NULL };
+
+/* A stream that may have no memory: it is refused, reset, or answered. */
+static bool say_frail(unsigned who, const msub__rv_message *m, msub__rv_message *back) {
+  uint8_t bytes[2048];
+  size_t n = msub__rv_encode(m, NULL, 0), at = msub_varint_put(bytes, n);
+  msub_stream *s = (msub_stream *)(void *)&x;
+  CHECK(at + n <= sizeof bytes && msub__rv_encode(m, bytes + at, n) == n);
+  void *word = x.h->on_open(x.ud, s, msub_key_peer_id(keys[who]));
+  if (!word) return false;
+  x.reset = false;
+  x.n = 0;
+  for (size_t i = 0; i < at + n; i += 7) (void)x.h->on_data(word, s, (msub_bytes){ bytes + i, at + n - i < 7 ? at + n - i : 7 }); /* in pieces, which are put together */
+  x.h->on_finish(word, s);
+  x.h->on_end(word, s, x.reset ? MSUB_END_CANCELLED : MSUB_END_FINISHED);
+  uint64_t size;
+  int k = msub_varint_get((msub_bytes){ x.out, x.n }, &size);
+  if (x.reset || x.n == 0) return false;
+  CHECK(k > 0 && size == x.n - (size_t)k);
+  MUST(msub__rv_parse((msub_bytes){ x.out + k, (size_t)size }, back));
+  return true;
+}
+
+/* The k-th allocation of a point's life fails: what it answers is right all the same, or nothing, and it works afterwards. */
+static bool point_without_memory(unsigned long k) {
+  msub_rendezvous_point_opts o;
+  uint8_t record[KEYS][512];
+  size_t n[KEYS];
+  msub_multiaddr a;
+  msub__rv_message back, one;
+  unsigned taken = 0, found_n = 0;
+  MUST(msub_multiaddr_parse("/ip4/192.0.2.1/tcp/4001", &a));
+  msub_rendezvous_point_opts_init(&o);
+  o.exchange = (msub_exchange){ &ops, &x };
+  o.mem = &frail;
+  o.ip = ip_of;
+  o.ip_ud = &home;
+  for (unsigned i = 0; i < KEYS; i++) {
+    at_home(i, "/ip4/192.0.2.1/tcp/1");
+    CHECK((n[i] = msub_peer_record_seal(keys[i], 1, &(msub_bytes){ a.bytes, a.n }, 1, MSUB_RECORD_GO, record[i], sizeof record[i])) > 0);
+  }
+  calls = 0;
+  fail_at = k;
+  int err = msub_rendezvous_point_new(&o, &p);
+  CHECK(err == MSUB_OK || err == MSUB_ERR_NOMEM);
+  if (err != MSUB_OK) MUST(msub_rendezvous_point_new(&o, &p));
+  for (unsigned i = 0; i < 24; i++) { /* more than the arrays begin with */
+    char ns[] = { (char)('a' + i / 3), 0 };
+    msub__rv_message m = { .type = MSUB__RV_REGISTER, .ns = text(ns), .record = { record[i % 3], n[i % 3] } };
+    if (!say_frail(i % 3, &m, &back)) continue;
+    CHECK(back.status == MSUB__RV_OK || back.status == MSUB__RV_UNAVAILABLE);
+    taken += back.status == MSUB__RV_OK;
+  }
+  CHECK(taken >= 23 && counts().registrations >= taken && counts().registrations <= 24); /* one may be taken whose answer had no memory */
+  for (unsigned i = 0; i < 8; i++) {
+    char ns[] = { (char)('a' + i), 0 };
+    msub__rv_message m = { .type = MSUB__RV_DISCOVER, .ns = text(ns) };
+    if (!say_frail(3, &m, &back) && !say_frail(3, &m, &back)) CHECK(false); /* once at most */
+    CHECK(back.status == MSUB__RV_OK);
+    for (msub_bytes rest = back.part; msub__rv_registration(&rest, &one);) found_n++;
+  }
+  CHECK(found_n == counts().registrations);
+  bool was_it = calls >= k;
+  fail_at = 0;
+  for (unsigned i = 0; i < 3; i++) CHECK(say_frail(i, &(msub__rv_message){ .type = MSUB__RV_UNREGISTER, .ns = text("a") }, &back) == false);
+  CHECK(counts().registrations >= taken - 3);
+  x.now += 7200 * MSUB__S;
+  CHECK(say_frail(0, &(msub__rv_message){ .type = MSUB__RV_REGISTER, .ns = text("a"), .record = { record[0], n[0] } }, &back) && back.status == MSUB__RV_OK);
+  CHECK(counts().registrations == 1);
+  MUST(msub_rendezvous_point_free(p));
+  return was_it;
+}
+
+/* The same of who asks: it tries again, and all that it was told to do is done in the end. */
+static bool client_without_memory(unsigned long k) {
+  static const uint8_t ok[] = { 8, 0x08, 0x01, 0x1a, 0x04, 0x08, 0x00, 0x18, 0x3c }; /* REGISTER_RESPONSE: OK, 60 s */
+  msub_rendezvous_opts o;
+  msub_rendezvous *r;
+  msub_rendezvous_counts c;
+  msub_bytes id = msub_key_peer_id(keys[3]);
+  bool registered = false, asked = false;
+  msub_rendezvous_opts_init(&o);
+  o.points = &id;
+  o.n_points = 1;
+  o.mem = &frail;
+  calls = 0;
+  fail_at = k;
+  int err = msub_rendezvous_new(&o, &r);
+  CHECK(err == MSUB_OK || err == MSUB_ERR_NOMEM);
+  if (err != MSUB_OK) MUST(msub_rendezvous_new(&o, &r));
+  MUST(msub_rendezvous_start(r, (msub_exchange){ &asking, &y }, msub_key_peer_id(keys[0]), some_record, NULL));
+  msub_discovery d = msub_rendezvous_discovery(r);
+  for (unsigned round = 0; round < 2; round++) d.ops->advertise(d.d, text("t"), true); /* again: what was left out may be told again */
+  for (unsigned turn = 0; turn < 20 && !(registered && asked); turn++) {
+    d.ops->find(d.d, text("t"), 3, found, NULL); /* as the host does, each second */
+    x.now += MSUB__S;
+    msub_rendezvous_turn(r);
+    if (!y.open) continue;
+    msub__rv_type type = question().type;
+    if (type == MSUB__RV_DISCOVER) {
+      unsigned before = met;
+      say_found(false, 20);
+      asked |= met > before;
+    } else {
+      CHECK(type == MSUB__RV_REGISTER);
+      (void)y.h->on_data(y.word, (msub_stream *)(void *)&y, (msub_bytes){ ok, 3 });
+      if (y.open) (void)y.h->on_data(y.word, (msub_stream *)(void *)&y, (msub_bytes){ ok + 3, sizeof ok - 3 });
+      msub_rendezvous_count(r, &c);
+      registered = c.registered > 0;
+      y_end(registered ? MSUB_END_FINISHED : MSUB_END_CANCELLED);
+    }
+  }
+  CHECK(registered && asked);
+  bool was_it = calls >= k;
+  fail_at = 0;
+  d.ops->cancel(d.d, text("t"));
+  d.ops->advertise(d.d, text("t"), false);
+  x.now += 2 * MSUB__S;
+  msub_rendezvous_turn(r);
+  if (y.open) y_end(MSUB_END_FINISHED);
+  MUST(msub_rendezvous_free(r));
+  return was_it;
+}
+
+static void no_memory(void) {
+  unsigned long of_point = 0, of_asking = 0;
+  begin(10, 10);
+  MUST(msub_rendezvous_point_free(p));
+  while (point_without_memory(of_point + 1)) of_point++;
+  while (client_without_memory(of_asking + 1)) of_asking++;
+  printf("%lu allocations of a point, %lu of who asks\n", of_point, of_asking);
+  CHECK(of_point > 60 && of_asking > 5);
+  for (unsigned i = 0; i < KEYS; i++) msub_key_free(keys[i]);
+}
+
 /* ---- hosts ---- */
 
 /* Two that know the point only: each is found by the other, and messages pass. */
@@ -467,6 +708,6 @@ static void partitions(void) {
 }
 
 int main(int argc, char **argv) {
-  static const test_case cases[] = { { "codec", codec }, { "quota", quota }, { "ttl", ttl }, { "cookies", cookies }, { "refused", refused }, { "sizes", sizes }, { "client", client }, { "refresh", refresh }, { "partitions", partitions } };
+  static const test_case cases[] = { { "codec", codec }, { "quota", quota }, { "ttl", ttl }, { "cookies", cookies }, { "refused", refused }, { "sizes", sizes }, { "rate", rate }, { "client", client }, { "refresh", refresh }, { "no_memory", no_memory }, { "partitions", partitions } };
   return node_run_cases(cases, sizeof cases / sizeof *cases, argc, argv);
 }

@@ -1,7 +1,7 @@
 # The meshsub command: its errors word for word, and what it does.
 find_program(MSUB_PYTHON3 python3)
 if(MSUB_BUILD_TESTS AND MSUB_PYTHON3 AND TARGET meshsub-cli)
-  foreach(part errors flow)
+  foreach(part errors flow rendezvous)
     add_test(NAME unit.cli-${part}
       COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_${part}.py" $<TARGET_FILE:meshsub-cli>)
     set_tests_properties(unit.cli-${part} PROPERTIES LABELS "quick;unit" TIMEOUT 120 RESOURCE_LOCK net
