@@ -1,49 +1,20 @@
 #!/usr/bin/env python3
-"""Two nodes that find each other by name: a name server in this file, and the system's /etc/hosts.
+"""Two nodes that find each other by name: a name server of the test's own, and the system's /etc/hosts.
 
 usage: cli_names.py PATH OF meshsub
 """
 
+import pathlib
 import queue
 import socket
-import struct
 import subprocess
 import sys
 import threading
 
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+from names import A, AAAA, TXT, Names
+
 WITHIN = 30
-
-
-def labels(name):
-    return b"".join(bytes([len(part)]) + part.encode() for part in name.split(".")) + b"\0"
-
-
-class Names:
-    """Answers from `zone`: {(name, type): [data]}; types are 1 (A), 28 (AAAA), 16 (TXT)."""
-
-    def __init__(self):
-        self.zone, self.asked = {}, queue.Queue()
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.udp.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            query, who = self.udp.recvfrom(600)
-            parts, at = [], 12
-            while query[at]:
-                parts.append(query[at + 1:at + 1 + query[at]].decode())
-                at += 1 + query[at]
-            kind = struct.unpack(">H", query[at + 1:at + 3])[0]
-            name = ".".join(parts).lower()
-            self.asked.put((name, kind))
-            found = self.zone.get((name, kind), [])
-            known = any(key[0] == name for key in self.zone)
-            answer = struct.pack(">HHHHHH", struct.unpack(">H", query[:2])[0], 0x8180 if known else 0x8183, 1, len(found), 0, 0) + query[12:at + 5]
-            for data in found:
-                answer += b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 30, len(data)) + data
-            self.udp.sendto(answer, who)
 
 
 class Node:
@@ -79,13 +50,13 @@ def main():
     port, peer = address.split("/")[4], address.split("/")[6]
     wildcard = Node(program, "--listen", "/ip6/::1/tcp/0") if socket.has_ipv6 else None
     names.zone = {
-        ("node.test", 1): [b"\x7f\0\0\1"],
-        ("_dnsaddr.net.test", 16): [text("dnsaddr=/dns4/node.test/tcp/%s/p2p/%s" % (port, peer)), text("dnsaddr=/ip4/192.0.2.1/udp/1/quic-v1")],
+        ("node.test", A): [b"\x7f\0\0\1"],
+        ("_dnsaddr.net.test", TXT): [text("dnsaddr=/dns4/node.test/tcp/%s/p2p/%s" % (port, peer)), text("dnsaddr=/ip4/192.0.2.1/udp/1/quic-v1")],
     }
     ways = ["/dns4/node.test/tcp/" + port, "/dns/node.test/tcp/%s/p2p/%s" % (port, peer), "/dnsaddr/net.test", "/dnsaddr/net.test/p2p/" + peer]
     if wildcard:
         six = wildcard.wait("/ip6/").split("/")
-        names.zone[("six.test", 28)] = [bytes(15) + b"\1"]
+        names.zone[("six.test", AAAA)] = [bytes(15) + b"\1"]
         ways.append("/dns6/six.test/tcp/" + six[4])
     for way in ways:
         other = Node(program, "--connect", way, "--dns-server", names.address)
@@ -95,7 +66,7 @@ def main():
     asked = set()
     while not names.asked.empty():
         asked.add(names.asked.get())
-    assert {("node.test", 1), ("node.test", 28), ("_dnsaddr.net.test", 16)} <= asked, asked
+    assert {("node.test", A), ("node.test", AAAA), ("_dnsaddr.net.test", TXT)} <= asked, asked
     # The system's own names, and one that does not exist.
     other = Node(program, "--connect", "/dns4/localhost/tcp/" + port)
     other.wait("connected ")
@@ -103,7 +74,7 @@ def main():
     other = Node(program, "--connect", "/dns4/gone.test/tcp/" + port, "--dns-server", names.address)
     line = other.wait("cannot connect")
     assert line == "cannot connect to /dns4/gone.test/tcp/%s: no such name; trying again" % port, line
-    names.zone[("gone.test", 1)] = [b"\x7f\0\0\1"]
+    names.zone[("gone.test", A)] = [b"\x7f\0\0\1"]
     other.wait("connected ")
     other.stop()
     # Found when the topic has too few peers.

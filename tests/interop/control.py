@@ -28,8 +28,7 @@ class Node:
         self.peer = None
         self.credit = None
         self._ids = itertools.count(1)
-        self._posted = set()
-        self.refused = {}  # id of a posted request: why
+        self._asked = {}  # id: None, or its reply
         self._replies = queue.Queue()
         self._events = queue.Queue()
         self._unread = []  # events that nobody waited for yet
@@ -113,13 +112,7 @@ class Node:
 
     def request(self, op, timeout=None, **fields):
         """Sends a request and returns its reply. Raises NodeError when it is refused or late."""
-        ident = next(self._ids)
-        line = json.dumps({"id": ident, "op": op, **fields}, separators=(",", ":")) + "\n"
-        try:
-            self.process.stdin.write(line.encode())
-            self.process.stdin.flush()
-        except (OSError, ValueError) as e:
-            raise self._error(op, f"cannot be sent: {e}") from e
+        ident = self._put(op, fields)
         end = time.monotonic() + (timeout or self.timeout)
         while True:
             try:
@@ -132,19 +125,18 @@ class Node:
                 raise self._error(op, "the program ended without a reply")
             if reply.get("id") == ident:
                 break
-            # the reply to a posted one, or the late one to a request that timed out
-            if reply.get("id") in self._posted:
-                self._posted.discard(reply["id"])
-                if not reply.get("ok"):
-                    self.refused[reply["id"]] = str(reply.get("error"))
+            self._keep(reply)
         if not reply.get("ok"):
             raise self._error(op, f"refused: {reply.get('error')}")
         return reply
 
-    def post(self, op, **fields):
-        """Sends a request and does not wait. When a later request finds that it was refused, its id and the reason are in `refused`."""
+    def _keep(self, reply):
+        """The reply to an asked request; a late one, to a request that timed out, is nobody's."""
+        if reply.get("id") in self._asked:
+            self._asked[reply["id"]] = reply
+
+    def _put(self, op, fields):
         ident = next(self._ids)
-        self._posted.add(ident)
         line = json.dumps({"id": ident, "op": op, **fields}, separators=(",", ":")) + "\n"
         try:
             self.process.stdin.write(line.encode())
@@ -152,6 +144,29 @@ class Node:
         except (OSError, ValueError) as e:
             raise self._error(op, f"cannot be sent: {e}") from e
         return ident
+
+    def ask(self, op, **fields):
+        """Sends a request and does not wait; answer() gives the reply."""
+        ident = self._put(op, fields)
+        self._asked[ident] = None
+        return ident
+
+    def answer(self, ident):
+        """The reply to one that was asked, None while it is not there. Raises NodeError when it was refused."""
+        while self._asked[ident] is None:
+            try:
+                reply = self._replies.get_nowait()
+            except queue.Empty:
+                return None
+            if reply is None:
+                self._replies.put(None)
+                self._gone()
+                raise self._error(f"request {ident}", "the program ended without a reply")
+            self._keep(reply)
+        reply = self._asked.pop(ident)
+        if not reply.get("ok"):
+            raise self._error(reply.get("re"), f"refused: {reply.get('error')}")
+        return reply
 
     def event(self, kind, timeout=None, **match):
         """Waits for an event of that kind whose fields match; other events are kept for later."""

@@ -51,7 +51,7 @@ class Net(contextlib.ExitStack):
                 node = self.enter_context(Node(name, binaries[name.split("_")[0]], timeout=WITHIN))
                 self.nodes[name] = node
                 self.logs[name] = []
-                node.start(topics=[TOPIC], rpc_log=10000, **gossipsub(**(cfg(self) if callable(cfg) else cfg)))
+                node.start(topics=[TOPIC], **{"rpc_log": 10000, **gossipsub(**(cfg(self) if callable(cfg) else cfg))})
         except BaseException:
             self.close()
             raise

@@ -16,43 +16,10 @@ import tempfile
 
 import shadow_script as script
 from gopeer import peer
+from namespaces import Network, ip4
 from transfer import check, run_cases
 
 NODES = 8
-PREFIX = f"msi{os.getpid()}"
-
-
-def ip(*args):
-    subprocess.run(["ip", *args], check=True, capture_output=True, text=True)
-
-
-class Network(contextlib.ExitStack):
-    """A bridge in a namespace of its own, and a namespace for each node."""
-
-    def __init__(self, n):
-        super().__init__()
-        try:
-            self.add("hub")
-            ip("-n", self.ns("hub"), "link", "add", "hub0", "type", "bridge")
-            ip("-n", self.ns("hub"), "link", "set", "hub0", "up")
-            for i in range(n):
-                self.add(i)
-                ip("-n", self.ns("hub"), "link", "add", f"v{i}", "type", "veth", "peer", "name", "eth", "netns", self.ns(i))
-                ip("-n", self.ns("hub"), "link", "set", f"v{i}", "master", "hub0", "up")
-                ip("-n", self.ns(i), "addr", "add", f"10.91.0.{i + 1}/24", "dev", "eth")
-                ip("-n", self.ns(i), "link", "set", "eth", "up")
-                ip("-n", self.ns(i), "link", "set", "lo", "up")
-        except BaseException:
-            self.close()
-            raise
-
-    @staticmethod
-    def ns(name):
-        return f"{PREFIX}-{name}"
-
-    def add(self, name):
-        ip("netns", "add", self.ns(name))
-        self.callback(subprocess.run, ["ip", "netns", "del", self.ns(name)], capture_output=True)
 
 
 def run(binaries, params, nodes):
@@ -61,7 +28,7 @@ def run(binaries, params, nodes):
     with tempfile.TemporaryDirectory() as folder, Network(n), contextlib.ExitStack() as stack:
         path = pathlib.Path(folder)
         (path / "params.json").write_text(json.dumps(params))
-        (path / "hosts").write_text("127.0.0.1 localhost\n" + "".join(f"10.91.0.{i + 1} node{i}\n" for i in range(n)))
+        (path / "hosts").write_text("127.0.0.1 localhost\n" + "".join(f"{ip4(i)} node{i}\n" for i in range(n)))
         # The namespace's mounts are its own as well: there the hosts file is ours, and with its own UTS namespace so is the name.
         inside = 'mount --bind "$1" /etc/hosts && hostname "$2" && exec "$3" --params "$4"'
         running = []
@@ -111,14 +78,7 @@ def main():
     if len(sys.argv) < 2 or not os.access(sys.argv[1], os.X_OK):
         print(__doc__.strip(), file=sys.stderr)
         return 2
-    if os.geteuid() != 0:
-        print("skipped: network namespaces need root", flush=True)
-        return 77
-    try:
-        with Network(1):
-            pass
-    except (OSError, subprocess.CalledProcessError) as e:
-        print(f"skipped: network namespaces cannot be made: {getattr(e, 'stderr', '') or e}", flush=True)
+    if not Network.possible():
         return 77
     binaries = {"ours": sys.argv[1], "go": peer("go")}
     words = sys.argv[2:]
