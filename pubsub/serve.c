@@ -168,14 +168,22 @@ static uint32_t asker_of(const msub_engine *e, unsigned ri, uint32_t slot) {
   return (uint32_t)(msub__hash(&e->sh->key, msub_peer_bytes(e->sh, (msub_peer){ msub__session_at(e, ri, slot)->peer })) >> 32);
 }
 
+/* May the session ask for it? A topic with open_ids has ids that peers know from elsewhere. */
+static bool may_ask(msub_router *h, uint32_t slot, const msub__topic *t, uint32_t name, uint32_t age, const msub_serving *how) {
+  msub_engine *e = h->engine;
+  if (!how->may || how->may(h, msub__session_handle(e, h->index, slot), name, age) || (t && msub__open_ids(e, t))) return true;
+  MSUB__COUNT(e, asks_unadvertised);
+  return false;
+}
+
 /* A message of the cache is asked for; NULL: it is not there. */
 static int ask_cache(msub_router *h, msub__mcache *c, uint32_t slot, msub_bytes id, msub_serving *how, const msub_msg **found) {
   msub_engine *e = h->engine;
   unsigned ri = h->index;
   uint32_t times, age, asker = asker_of(e, ri, slot);
-  if (how->may && (*found = msub__mcache_age(c, id, &age)) && !how->may(h, msub__session_handle(e, ri, slot), (*found)->topic_name, age)) {
-    MSUB__COUNT(e, asks_unadvertised);
-    return MSUB_ERR_NOTFOUND;
+  if (how->may && (*found = msub__mcache_age(c, id, &age))) {
+    uint32_t name = (*found)->topic_name;
+    if (!may_ask(h, slot, msub__topic_find(e, ri, name), name, age, how)) return MSUB_ERR_NOTFOUND;
   }
   const msub_msg *m = *found = msub__mcache_ask(c, id, asker, &times);
   if (!m || (e->peers_filtered && !msub__may_have(e, ri, slot, m->topic_name))) return MSUB_ERR_NOTFOUND;
@@ -198,7 +206,7 @@ int msub__serve(msub_router *h, uint32_t slot, msub_bytes id, msub_serving *how)
   uint64_t fp = id_print(e, id);
   uint32_t i = o->n ? msub__table_find(&o->table, fp, same_print, o, &fp) : MSUB__NONE;
   msub__topic *t = i == MSUB__NONE ? NULL : msub__topic_of(e, o->e[i].topic);
-  if (t && msub__handle_router(t->handle.v) == ri) {
+  if (t && msub__handle_router(t->handle.v) == ri && may_ask(h, slot, t, t->name, MSUB_AGE_UNKNOWN, how)) {
     int rc = ask_policy(e, t, slot, id, how);
     if (rc != MSUB_ERR_NOTFOUND) return rc;
   }

@@ -66,7 +66,9 @@ typedef struct msub_channel_policy {
   const char *name;       /* for logs and faults; static */
   msub_full full;         /* [DROP] */
   msub_channel_sign sign; /* [the engine's] */
-  bool open_ids;          /* cache_get also answers for ids that were never put or offered. At most 64 topics of an engine */
+  /* Ids of the topic are known from elsewhere: peers may ask for what was not announced to them (gossipsub.h: advertised_only), and cache_get
+   * also answers for ids that were never put or offered; at most 64 topics of an engine are asked for those. */
+  bool open_ids;
   uint32_t defer_bytes;   /* of deferred messages at a time [256 KiB]; one more: THROTTLED */
   size_t max_data;        /* longest payload, as it travels, to publish and to take [the engine's max_message] */
   const void *params;     /* parameters of the topic for its router, which says what they are (gossipsub.h); must outlive the membership */

@@ -221,7 +221,8 @@ MSUB_API int msub_unrelay(msub_engine *e, msub_topic t, const msub_now *now);
  * nobody is OK with 0 recipients. With conditions, with a counted outcome, and several together: publish.h. */
 MSUB_API int msub_publish(msub_engine *e, msub_topic t, msub_bytes data, const msub_now *now, msub_token *ticket);
 /* Asks a peer for messages by their ids (IWANT), or tells it of some (IHAVE), at once, through the topic's router. Ids are copied.
- * UNSUPPORTED: the router has no such thing, or the peer does not speak it; INVAL: an id longer than MSUB_MAX_ID; STALE, LIMIT. */
+ * UNSUPPORTED: the router has no such thing, or the peer does not speak it; INVAL: an id longer than MSUB_MAX_ID; STALE, LIMIT.
+ * A peer may answer only for what it announced: gossipsub here does, but on topics with open_ids (channel.h). */
 MSUB_API int msub_ask(msub_engine *e, msub_session s, msub_topic t, const msub_bytes *ids, size_t n, const msub_now *now);
 MSUB_API int msub_offer(msub_engine *e, msub_session s, msub_topic t, const msub_bytes *ids, size_t n, const msub_now *now);
 /* The answer to cache_get's LATER; c NULL: there is nothing. The payload is copied, the message held. STALE: answered, over, or the peer is gone. */

@@ -85,8 +85,10 @@ typedef struct msub_gossipsub_extensions {
 /* What a peer's IWANTs get in a heartbeat, besides `retransmissions`. Over it they are ignored and counted (msub_counts), nobody is blamed. */
 typedef struct msub_gossipsub_iwant {
   size_t bytes;         /* of answers to a peer, over its sessions: 32 MiB; 0: no limit. The first answer always goes (msub_serving, router.h) */
-  /* Only what an IHAVE of ours offered to this session while the message could be gossiped, or any message of a topic that msub_offer() named to it,
-   * for `history` heartbeats: false. Stock peers ask for nothing else, but a program may (msub_ask()) for ids that it has from elsewhere. */
+  /* true: only what an IHAVE of ours could name to this peer, on this connection or an earlier one: a message that was in the gossip windows
+   * when the peer heard gossip of its topic; any message of a topic of which the peer was told by msub_offer(), or, where a policy's cache
+   * answers, by gossip, within `history` heartbeats. Topics with open_ids (channel.h) are exempt: their ids are known from elsewhere, and a
+   * program that asks (msub_ask()) for ids that it was not told of must find such a topic on the other side. Stock peers ask for nothing else. */
   bool advertised_only;
 } msub_gossipsub_iwant;
 

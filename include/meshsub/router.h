@@ -219,8 +219,9 @@ MSUB_API void msub_r_ctl_drop(msub_router *r, const msub_ctl *c); /* NULL is all
 MSUB_API int msub_r_serve(msub_router *r, msub_session s, msub_bytes id, unsigned max_times);
 /* The same within bounds. An answer larger than what is left goes nowhere and is counted (msub_counts.asks_over_bytes, LIMIT), and that ask does not
  * count against max_times; the first answer goes whatever its size, so that the largest message can be had. What a policy supplies later
- * takes nothing off. `may` is asked about messages of the engine's cache: age is how many msub_h_shift() ago it came; false: NOTFOUND
- * (msub_counts.asks_unadvertised). What a policy's cache answers is the policy's affair. */
+ * takes nothing off. `may` is asked about messages of topics without open_ids (channel.h): age is how many msub_h_shift() ago it came, or
+ * MSUB_AGE_UNKNOWN when a policy's cache has it; false: NOTFOUND (msub_counts.asks_unadvertised). */
+#define MSUB_AGE_UNKNOWN UINT32_MAX
 typedef struct msub_serving {
   unsigned max_times; /* 0: no limit */
   size_t bytes, left; /* bytes 0: no limit; left is bytes at first, and becomes less */

@@ -50,7 +50,7 @@ typedef struct msub__gs {
   uint64_t began;
   struct msub__gs_ext *ext;
   struct msub__gs_served *served;   /* in this heartbeat, by peer */
-  struct msub__gs_adverts *adverts; /* with iwant.advertised_only */
+  struct msub__gs_adverts *adverts; /* with iwant.advertised_only; NULL: nobody heard gossip for a while */
   uint32_t tick;   /* heartbeats so far */
   /* the control RPC that is being handled; a long one comes in several calls */
   struct msub__gs_wants *wants; /* what its IHAVEs have that we lack */
@@ -262,8 +262,8 @@ void msub__gs_asks_fini(msub_router *r);
 
 /* What is left of the peer's bytes; NULL: no memory, then it gets nothing. Holds until the next call. */
 size_t *msub__gs_served_left(msub_router *r, msub_session s);
-/* The session hears an IHAVE of the topic in this heartbeat; offered: of any of its messages. */
-void msub__gs_advertised(msub_router *r, msub_session s, uint32_t name, bool offered);
+/* The peer hears an IHAVE of the topic in this heartbeat; offered: of any of its messages. False: that cannot be remembered, so it is not to hear it. */
+bool msub__gs_advertised(msub_router *r, msub_session s, uint32_t name, bool offered);
 bool msub__gs_was_advertised(msub_router *r, msub_session s, uint32_t name, unsigned age);
 void msub__gs_served_heartbeat(msub_router *r); /* before its gossip */
 void msub__gs_served_fini(msub_router *r);

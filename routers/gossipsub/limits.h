@@ -23,8 +23,8 @@
 #define MSUB__GS_GATER_SOURCES 8192u
 #define MSUB__GS_GATER_TOPICS 1024u
 
-/* Peers whose answered bytes are counted in a heartbeat; full: others get nothing until the next. (session, topic) pairs that heard gossip; full:
- * not kept, so the peer is not served what it heard of. */
+/* Peers whose answered bytes are counted in a heartbeat; full: others get nothing until the next. (peer, topic) pairs that heard gossip within
+ * `history` heartbeats; full: another peer hears none, as it would not be served. */
 #define MSUB__GS_SERVED 65536u
 #define MSUB__GS_ADVERTS 262144u
 

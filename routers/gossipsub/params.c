@@ -45,7 +45,7 @@ const msub_gossipsub_opts msub__gs_defaults = {
              .decay_interval_ns = 1 * MSUB__S, .quiet_ns = 60 * MSUB__S, .retain_ns = 6 * 3600 * MSUB__S, .duplicate_weight = 0.125,
              .ignore_weight = 1, .reject_weight = 16 },
   .score = &msub_gossipsub_default_score,
-  .iwant = { .bytes = (size_t)32 * 1024 * 1024 },
+  .iwant = { .bytes = (size_t)32 * 1024 * 1024, .advertised_only = true },
 };
 
 void msub_gossipsub_opts_init(msub_gossipsub_opts *o) { *o = msub__gs_defaults; }

@@ -1,6 +1,7 @@
 /* routers/gossipsub/served.c: what IWANT may have. Bytes are counted by peer, not session, so that a new connection brings no new budget;
- * the table lasts a heartbeat, and an engine that nobody asks has none. What was advertised is kept by (session, topic), one bit for each heartbeat
- * in which the session heard an IHAVE: it named whatever was in the gossip windows then, so no id need be kept. */
+ * the table lasts a heartbeat, and an engine that nobody asks has none. What was advertised is kept by (peer, topic), too, one bit for each heartbeat
+ * in which the peer heard an IHAVE: it named whatever was in the gossip windows then, so no id need be kept; and whoever comes back is
+ * served what it heard of before. */
 #include "base/table.h"
 #include "routers/gossipsub/gossipsub.h"
 
@@ -59,8 +60,8 @@ static void served_free(msub_router *r) {
 /* ---- what was advertised ---- */
 
 typedef struct advert {
+  uint64_t print; /* of peer and topic */
   uint64_t beats; /* bit k: k heartbeats ago */
-  uint32_t session, name;
   uint32_t offered; /* heartbeats that an offer still holds */
 } advert;
 struct msub__gs_adverts {
@@ -68,47 +69,48 @@ struct msub__gs_adverts {
   advert *at;
   uint32_t n, cap;
 };
-static uint64_t hash_of(const msub_router *r, const advert *a) {
-  const uint32_t k[2] = { a->session, a->name };
+static uint64_t print_of(const msub_router *r, msub_session s, uint32_t name) {
+  const uint64_t k[2] = { msub_r_hash(r, msub_r_peer_id(r, msub_r_session_peer(r, s))), name };
   return msub_r_hash(r, (msub_bytes){ (const uint8_t *)k, sizeof k });
 }
 static bool same(const void *ctx, uint32_t i, const void *key) {
-  const advert *a = &((const struct msub__gs_adverts *)ctx)->at[i], *k = key;
-  return a->session == k->session && a->name == k->name;
+  return ((const struct msub__gs_adverts *)ctx)->at[i].print == *(const uint64_t *)key;
 }
 
 static bool on(const msub_router *r) { return msub__gs_opts(r)->iwant.advertised_only && !msub__gs_of(r)->parity; }
 
-void msub__gs_advertised(msub_router *r, msub_session s, uint32_t name, bool offered) {
+bool msub__gs_advertised(msub_router *r, msub_session s, uint32_t name, bool offered) {
   msub__gs *g = msub__gs_of(r);
   const msub_mem *mem = msub_r_mem(r);
-  if (!on(r)) return;
+  if (!on(r)) return true;
   if (!g->adverts) g->adverts = msub__zalloc(mem, 1, sizeof *g->adverts);
   struct msub__gs_adverts *d = g->adverts;
-  if (!d) return;
-  advert a = { .session = s.v, .name = name };
-  uint32_t i = msub__table_find(&d->index, hash_of(r, &a), same, d, &a);
+  if (!d) return false;
+  uint64_t print = print_of(r, s, name);
+  uint32_t i = msub__table_find(&d->index, print, same, d, &print);
   if (i == MSUB__NONE) {
-    if (d->n == MSUB__GS_ADVERTS || msub__table_reserve(&d->index, mem) != MSUB_OK) return;
+    if (d->n == MSUB__GS_ADVERTS || msub__table_reserve(&d->index, mem) != MSUB_OK) return false;
     void *p = d->at;
     bool ok = grow(mem, &p, d->n, &d->cap, sizeof *d->at);
     d->at = p;
-    if (!ok) return;
-    int rc = msub__table_insert(&d->index, mem, hash_of(r, &a), i = d->n++);
+    if (!ok) return false;
+    int rc = msub__table_insert(&d->index, mem, print, i = d->n++);
     MSUB__INVARIANT(rc == MSUB_OK);
-    d->at[i] = a;
+    d->at[i] = (advert){ .print = print };
   }
   if (offered) d->at[i].offered = msub__gs_opts(r)->history;
   else d->at[i].beats |= 1;
+  return true;
 }
 
 /* A message of this age came before the last `age` heartbeats; each of the older `gossip` of them could name it. */
 bool msub__gs_was_advertised(msub_router *r, msub_session s, uint32_t name, unsigned age) {
   const struct msub__gs_adverts *d = msub__gs_of(r)->adverts;
-  advert a = { .session = s.v, .name = name };
-  uint32_t i = d ? msub__table_find(&d->index, hash_of(r, &a), same, d, &a) : MSUB__NONE;
+  if (!d) return false;
+  uint64_t print = print_of(r, s, name);
+  uint32_t i = msub__table_find(&d->index, print, same, d, &print);
   if (i == MSUB__NONE) return false;
-  if (d->at[i].offered) return true;
+  if (d->at[i].offered || age == MSUB_AGE_UNKNOWN) return true;
   unsigned gossip = msub__gs_opts(r)->history_gossip;
   for (unsigned k = age > gossip ? age - gossip : 0; k < age && k < 64; k++)
     if (d->at[i].beats >> k & 1) return true;
@@ -138,10 +140,10 @@ void msub__gs_served_heartbeat(msub_router *r) {
       i++;
       continue;
     }
-    (void)msub__table_remove(&d->index, hash_of(r, a), i);
+    (void)msub__table_remove(&d->index, a->print, i);
     if (i != --d->n) {
       *a = d->at[d->n];
-      (void)msub__table_update(&d->index, hash_of(r, a), d->n, i);
+      (void)msub__table_update(&d->index, a->print, d->n, i);
     }
   }
   if (!d->n) adverts_free(r);

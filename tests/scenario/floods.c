@@ -94,6 +94,26 @@ static void iwant(sc *c) {
   over(c);
 }
 
+/* it knows the ids of large messages, of which it was told nothing. */
+static void many_known(sc *c, unsigned round) {
+  uint32_t ids[10];
+  sc_publish(c, OURS, T, 5000 + round, 10000);
+  for (uint32_t i = 0; i < 10; i++) ids[i] = 5000 + round - i % (round + 1);
+  for (unsigned k = 0; k < 10; k++) sc_raw_ids(c, ATTACKER, OURS, MSUB_C_IWANT, NULL, ids, 10);
+}
+static void iwant_amplification(sc *c) {
+  c->prune_grafts = true;
+  begin(c);
+  sc_raw_sub(c, ATTACKER, OURS, T, false);
+  sc_run(c, 100 * MS);
+  c->n_heard = 0;
+  flood(c, many_known, 4 << 20);
+  CHECK_EQ(sc_heard_count(c, ATTACKER, SC_MESSAGE, NULL, SC_ANY), 0);
+  const msub_counts *n = msub_count(sc_engine(c, OURS));
+  CHECK(n->asks_unadvertised > 1000 && n->served == 0 && n->blamed == 0);
+  over(c);
+}
+
 static void many_grafts(sc *c, unsigned round) {
   char name[32];
   for (unsigned k = 0; k < 200; k++) sc_raw_graft(c, ATTACKER, OURS, T);
@@ -267,6 +287,7 @@ static void gossip_alone(sc *c) {
 
 const sc_scenario sc_scenarios[] = { { "flood-ihave", ihave },
                                      { "flood-iwant", iwant },
+                                     { "iwant-amplification", iwant_amplification },
                                      { "flood-graft", graft },
                                      { "flood-prune", prune },
                                      { "flood-idontwant", idontwant },

@@ -161,6 +161,7 @@ uint32_t sc_add_raw(sc *c, const char *const *ids) {
   n.n_routers = 0;
   n.up_bytes_s = n.down_bytes_s = 0;
   OK(msub_sim_add(c->s, &n, 1, &first));
+  c->n_raw++;
   return first;
 }
 
@@ -337,6 +338,14 @@ const sc_heard *sc_heard_first(const sc *c, uint32_t node, int kind, uint32_t nu
 
 static sc the;
 
+/* Where all go by the rules nobody asks for what it was not told of, whatever was lost and whoever came back. */
+static void no_ask_was_refused(const sc *c) {
+  for (uint32_t i = 0; i < msub_sim_nodes(c->s); i++) {
+    const msub_engine *e = sc_engine(c, i);
+    if (e) CHECK_EQ(msub_count(e)->asks_unadvertised, 0);
+  }
+}
+
 /* Once; the hash of its trace. */
 static void run_once(const sc_scenario *x, bool wire, uint8_t hash[16]) {
   memset(&the, 0, sizeof the);
@@ -360,6 +369,7 @@ static void run_once(const sc_scenario *x, bool wire, uint8_t hash[16]) {
   memset(hash, 0, 16);
   if (setjmp(out) == 0) {
     x->run(&the);
+    if (the.s && !the.n_raw) no_ask_was_refused(&the);
     if (the.s) msub_sim_hash(the.s, hash);
   }
   if (the.s && msub_sim_free(the.s) != MSUB_OK) {

@@ -45,7 +45,7 @@ typedef struct sc {
   size_t n_got, cap_got;
   sc_heard *heard;
   size_t n_heard, cap_heard;
-  uint32_t rpcs_heard;
+  uint32_t rpcs_heard, n_raw;
   bool prune_grafts;          /* raw nodes answer a GRAFT with a PRUNE */
   void (*on_heard)(struct sc *c, const sc_heard *h); /* may send from the raw node */
   bool (*on_got)(struct sc *c, const sc_got *g);     /* NULL: taken */

@@ -362,6 +362,7 @@ Test(channel, own_cache) {
   p.gossip_ids = c_ids;
   p.shift = c_shift;
   p.emit = c_emit;
+  p.emit_mesh_too = true;
   p.may_graft = c_may;
   p.on_graft = c_on_graft;
   p.on_peer_join = c_on_join;
@@ -383,11 +384,13 @@ Test(channel, own_cache) {
   receive(a, "m1");
   cr_assert(h.put == 1 && h.ctx == &h && counts()->cached == 0, "not in the engine's window");
   unsigned asked = h.ids;
+  h.got = MSUB_GOT_MSG;
+  iwant(b, "m1");
+  cr_assert(h.get == 0 && counts()->asks_unadvertised == 1, "nobody was told of it yet");
   pass(1100000000ull);
   cr_assert_gt(h.ids, asked);
 
   world_clear(&w);
-  h.got = MSUB_GOT_MSG;
   iwant(b, "m1");
   cr_assert(h.get == 1 && sent_messages(b, "m1") == 1 && counts()->served == 1);
   h.got = MSUB_GOT_NONE;
@@ -439,6 +442,25 @@ Test(channel, open_ids) {
   iwant(a, "anything");
   cr_assert_eq(h.get, 1, "a topic that was left is not asked");
   end();
+  /* the ids of such a topic are known from elsewhere, out of whichever cache it is answered */
+  for (unsigned open = 0; open < 2; open++)
+    for (unsigned own = 0; own < 2; own++) {
+      p = base_policy();
+      p.open_ids = open;
+      if (own) {
+        p.cache_put = c_put;
+        p.cache_get = c_get;
+      }
+      begin(&msub_gossipsub);
+      join(&p);
+      a = world_peer(&w, 2);
+      msub_session b = world_peer(&w, 3);
+      receive(a, "m1");
+      h.got = MSUB_GOT_MSG;
+      iwant(b, "m1");
+      cr_assert(sent_messages(b, "m1") == open && counts()->asks_unadvertised == !open, "open %u, own cache %u", open, own);
+      end();
+    }
 }
 
 static size_t too_long(const msub_msg *m, uint8_t out[MSUB_MAX_ID]) {

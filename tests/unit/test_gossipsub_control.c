@@ -158,6 +158,7 @@ Test(gossipsub, G_31_iwant) {
     gs_publish(t, "m1", 2);
     gs_publish(t, "m2", 2);
     gs_message(gs_peer[3], "t", "m3", 2);
+    gs_heartbeat(); /* tells everybody */
     world_clear(&w);
     for (int i = 0; i < 5; i++) gs_from(gs_peer[1], MSUB_C_IWANT, NULL, "m1", 0);
     cr_assert_eq(gs_sent_messages(1, "m1"), 3, "three times each");
@@ -196,6 +197,7 @@ static size_t rpc_size(size_t data) {
   gs_publish(t, "mm", data);
   world_clear(&w);
   size_t size = 0;
+  gs_heartbeat();
   gs_from(gs_peer[1], MSUB_C_IWANT, NULL, "mm", 0);
   for (size_t i = 0; i < w.n_sent; i++)
     if (w.sent[i].n > data) size = w.sent[i].n;
@@ -214,6 +216,7 @@ Test(gossipsub, G_31_iwant_bytes) {
       o.mesh = (msub_gossipsub_mesh){ .d = 2, .dlo = 0, .dhi = 12, .dlazy = 6, .gossip_factor_ppm = 250000 };
       cr_assert_eq(o.iwant.bytes, parity ? 0 : 32u << 20);
       o.iwant.bytes = (size_t)((long)(4 * one) + more);
+      o.history = 8; /* as long as this goes on */
       gs_start();
       msub_topic t = world_join(&w, "t", &gs_ids);
       gs_crowd(NULL, 1, 2, V12, false, "t");
@@ -222,6 +225,7 @@ Test(gossipsub, G_31_iwant_bytes) {
         snprintf(id, sizeof id, "m%u", i);
         gs_publish(t, id, DATA);
       }
+      gs_heartbeat();
       world_clear(&w);
       /* over several RPCs; what does not fit is ignored and counted, nobody is blamed */
       const size_t fit = parity ? MANY : more < 0 ? 3 : 4;
@@ -259,6 +263,7 @@ Test(gossipsub, G_31_iwant_bytes) {
   gs_crowd(NULL, 1, 1, V12, false, "t");
   gs_publish(t, "m1", 100000);
   gs_publish(t, "m2", 10);
+  gs_heartbeat();
   world_clear(&w);
   gs_from(gs_peer[1], MSUB_C_IWANT, NULL, "m1 m2", 0);
   cr_assert(gs_sent_messages(1, "m1") == 1 && gs_sent_messages(1, "m2") == 0);
@@ -326,6 +331,86 @@ Test(gossipsub, G_31_iwant_unadvertised) {
   cr_assert(w.mem.live_bytes < busy);
   gs_from(gs_peer[1], MSUB_C_IWANT, NULL, "new", 0);
   cr_assert_eq(gs_sent_messages(1, "new"), 0);
+  done();
+}
+
+/* Identities that know the ids (they had the messages from others) ask for all of them, again and again. */
+Test(gossipsub, A_09_iwant_amplification) {
+  enum { IDENTITIES = 20, MANY = 10, SIZE = 100000 };
+  for (unsigned safe = 0; safe < 2; safe++) {
+    gs_init();
+    cr_assert(o.iwant.advertised_only, "the default");
+    if (!safe) o.iwant.advertised_only = false;
+    o.mesh = (msub_gossipsub_mesh){ .d = 2, .dlo = 0, .dhi = 12, .dlazy = 2 };
+    gs_start();
+    msub_topic t = world_join(&w, "t", &gs_ids);
+    gs_crowd(NULL, 1, 1, V12, false, "t");           /* honest */
+    gs_crowd(NULL, 10, IDENTITIES, V12, false, NULL); /* hears no gossip, as it is in no topic */
+    for (unsigned i = 0; i < MANY; i++) {
+      char id[8];
+      snprintf(id, sizeof id, "m%u", i);
+      gs_publish(t, id, SIZE);
+    }
+    gs_heartbeat();
+    world_clear(&w);
+    for (unsigned k = 0; k < 5; k++)
+      for (uint8_t p = 10; p < 10 + IDENTITIES; p++) gs_from(gs_peer[p], MSUB_C_IWANT, NULL, ids("m", 0, MANY), 0);
+    if (safe) {
+      cr_assert(w.n_sent == 0 && n()->served == 0, "not a byte");
+      cr_assert(n()->asks_unadvertised == 5u * IDENTITIES * MANY && n()->blamed == 0);
+    } else cr_assert_eq(n()->served, 3u * IDENTITIES * MANY, "what the rule is against");
+    gs_from(gs_peer[1], MSUB_C_IWANT, NULL, ids("m", 0, MANY), 0);
+    cr_assert_eq(gs_sent_messages(1, NULL), MANY, "whoever was told is served");
+    done();
+  }
+  /* the profiles are the reference's */
+  for (unsigned v10 = 0; v10 < 2; v10++) {
+    msub_gossipsub_opts p;
+    (v10 ? msub_gossipsub_opts_v10 : msub_gossipsub_opts_go_parity)(&p);
+    cr_assert(!p.iwant.advertised_only && p.iwant.bytes == 0);
+  }
+}
+
+/* What was said on one connection holds on the next, and for no other peer; what is evicted is not there, and nobody's fault. */
+Test(gossipsub, advertised_and_gone) {
+  gs_init();
+  o.mesh = (msub_gossipsub_mesh){ .d = 2, .dlo = 0, .dhi = 12, .dlazy = 6 };
+  o.cache_bytes = 20000;
+  gs_start();
+  msub_topic t = world_join(&w, "t", &gs_ids);
+  gs_crowd(NULL, 1, 1, V12, false, "t");
+  gs_publish(t, "m1", 10);
+  gs_publish(t, "m2", 10);
+  gs_heartbeat();
+  for (unsigned later = 0; later < 4; later++) { /* as long as the history has it, which is five heartbeats */
+    msub_session_down(w.e, gs_peer[1], &w.now);
+    gs_up(2, V12, false); /* takes the place of the one that left */
+    gs_up(1, V12, false); /* and is in no topic now */
+    world_clear(&w);
+    gs_from(gs_peer[1], MSUB_C_IWANT, NULL, later == 3 ? "m2" : "m1", 0);
+    gs_from(gs_peer[2], MSUB_C_IWANT, NULL, "m1", 0);
+    cr_assert(gs_sent_messages(1, NULL) == 1 && gs_sent_messages(2, NULL) == 0, "%u", later);
+    msub_session_down(w.e, gs_peer[2], &w.now);
+    gs_heartbeat();
+  }
+  cr_assert_eq(n()->asks_unadvertised, 4);
+  done();
+
+  gs_init();
+  o.mesh = (msub_gossipsub_mesh){ .d = 2, .dlo = 0, .dhi = 12, .dlazy = 6 };
+  o.cache_bytes = 20000;
+  gs_start();
+  t = world_join(&w, "t", &gs_ids);
+  gs_crowd(NULL, 1, 1, V12, false, "t");
+  gs_publish(t, "old", 9000);
+  gs_heartbeat();
+  cr_assert_eq(gs_sent_ids(MSUB_C_IHAVE, 1, "old"), 1);
+  gs_publish(t, "new", 9000);
+  gs_publish(t, "newer", 9000);
+  world_clear(&w);
+  gs_from(gs_peer[1], MSUB_C_IWANT, NULL, "old", 0);
+  cr_assert(gs_sent_messages(1, NULL) == 0 && n()->cache_evicted > 0);
+  cr_assert(n()->asks_unadvertised == 0 && n()->blamed == 0 && w.n_disconnected == 0);
   done();
 }
 

@@ -1,8 +1,10 @@
 /* gossipsub: the bounds of its tables that take many peers or ids to reach; the smaller ones are where their messages are tested. */
+#include <assert.h>
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
 #include "gossipsub_world.h"
+#include "routers/gossipsub/limits.h"
 
 #define V12 "/meshsub/1.2.0"
 #define V11 "/meshsub/1.1.0"
@@ -138,6 +140,52 @@ Test(gossipsub, records_8192_bytes) {
   cr_assert(gs_sent_backoff(20, "t", &px) == 60 && px == 16 && w.n_sent == 1 && w.sent[0].n > 6000 && w.sent[0].n < 9000,
             "two records fit, the others go by their id alone: %zu", w.sent[0].n);
   done();
+}
+
+/* Pairs of peer and topic that heard gossip: one more is not told, and what it was not told it does not get. */
+static size_t pairs_told;
+static int count_pairs(void *ud, uint64_t link, msub_session s, const msub_rpc *rpc, msub_lane lane) {
+  (void)ud, (void)link, (void)s, (void)lane;
+  for (uint32_t i = 0; rpc->ctl && i < rpc->ctl->n; i++) pairs_told += rpc->ctl->e[i].kind == MSUB_C_IHAVE;
+  return MSUB_OK;
+}
+Test(gossipsub, adverts_262144) {
+  enum { TOPICS = 64, PEERS = MSUB__GS_ADVERTS / TOPICS };
+  static_assert(PEERS < CROWD, "room for all");
+  char name[8];
+  for (int over = -1; over <= 1; over++) {
+    gs_init();
+    w.ops.send = count_pairs;
+    w.ops.topic_peer = NULL;
+    o.mesh = (msub_gossipsub_mesh){ .d = 2, .dlo = 0, .dhi = 12, .dlazy = 6, .gossip_factor_ppm = 1000000 };
+    gs_start();
+    make_crowd(NULL);
+    size_t pairs = 0, wanted = (size_t)((long)MSUB__GS_ADVERTS + over);
+    for (unsigned i = 0; i < TOPICS; i++) {
+      snprintf(name, sizeof name, "t%u", i);
+      msub_topic t = world_join(&w, name, &gs_ids);
+      size_t left = i + 1 < TOPICS ? PEERS : wanted - pairs;
+      for (size_t k = 0; k < left; k++) world_subscribe(&w, crowd[k], name, true);
+      pairs += left;
+      gs_publish(t, name, 9);
+    }
+    cr_assert_eq(pairs, wanted);
+    size_t before = w.mem.live_bytes;
+    pairs_told = 0;
+    gs_heartbeat();
+    cr_assert_eq(pairs_told, over > 0 ? wanted - 1 : wanted, "%+d", over);
+    size_t full = w.mem.live_bytes;
+    cr_assert(full - before < 16u << 20, "%zu", full - before);
+    /* told and served are the same ones */
+    uint64_t served = msub_count(w.e)->served;
+    for (size_t k = 0; k < PEERS + 1; k++) gs_from(crowd[k], MSUB_C_IWANT, NULL, name, 0);
+    served = msub_count(w.e)->served - served;
+    size_t of_last = wanted - (size_t)(TOPICS - 1) * PEERS;
+    cr_assert_eq(served, over > 0 ? of_last - 1 : of_last, "%+d: %llu", over, (unsigned long long)served);
+    for (unsigned i = 0; i < 3 + 5; i++) gs_heartbeat(); /* of gossip, of history */
+    cr_assert_lt(w.mem.live_bytes, full - MSUB__GS_ADVERTS * 24, "over with the history: %zu of %zu are left", w.mem.live_bytes, full);
+    done();
+  }
 }
 
 /* More than is gathered at a time: all of it goes out all the same. */
