@@ -17,13 +17,13 @@ static size_t seal_record(msub_host *h, const msub_bytes *addrs, size_t n, uint8
   return size <= cap ? size : 0;
 }
 
-size_t msub_host_record(void *host, uint8_t *out, size_t cap) {
+size_t msub_host_record(void *host, msub_record_dialect dialect, uint8_t *out, size_t cap) {
   msub_host *h = host;
   msub_multiaddr own[MSUB__IDENTIFY_ADDRS_MAX];
   msub_bytes addrs[MSUB__IDENTIFY_ADDRS_MAX];
   size_t n = msub__addr_own(h, own, MSUB__IDENTIFY_ADDRS_MAX);
   for (size_t i = 0; i < n; i++) addrs[i] = (msub_bytes){ own[i].bytes, own[i].n };
-  return n > 0 ? msub_peer_record_seal(h->o.key, h->record_seq, addrs, n, MSUB_RECORD_GO, out, cap) : 0;
+  return n > 0 ? msub_peer_record_seal(h->o.key, h->record_seq, addrs, n, dialect, out, cap) : 0;
 }
 
 static int answer(msub__stream *s) {

@@ -105,6 +105,7 @@
 #define MSUB__RENDEZVOUS_POINTS 8u             /* work: points told and asked */
 #define MSUB__RENDEZVOUS_RATES 4096u           /* wire: peers, and networks, whose registrations are counted at a time; further ones are refused */
 #define MSUB__RENDEZVOUS_NS (10 * MSUB__S)     /* work: a request, from its stream's opening to the answer */
+#define MSUB__RENDEZVOUS_REFUSED_NS (60 * MSUB__S) /* work: a registration that a point refused is tried again after this */
 #define MSUB__RENDEZVOUS_ANEW_NS (60 * MSUB__S) /* work: so long are questions about what is new, then about all again */
 
 /* ---- one step of the loop ---- */

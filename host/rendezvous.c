@@ -28,6 +28,8 @@ typedef struct point {
   struct msub_rendezvous *r;
   msub_peer_id id;
   uint64_t not_before; /* after a failure */
+  msub_record_dialect dialect;
+  bool tried; /* the other one was refused before it */
   /* The request under way. */
   msub_stream *stream;
   topic *of; /* NULL: gone meanwhile */
@@ -43,7 +45,7 @@ struct msub_rendezvous {
   char prefix[PREFIX_MAX + 1];
   msub_exchange x;
   msub_peer_id self;
-  size_t (*record)(void *ud, uint8_t *out, size_t cap);
+  size_t (*record)(void *ud, msub_record_dialect dialect, uint8_t *out, size_t cap);
   void *record_ud;
   msub_rendezvous_counts counts;
   uint64_t next; /* 0: something is new */
@@ -159,6 +161,14 @@ static void discovered(msub_rendezvous *r, topic *t, at_point *a, const msub__rv
   a->find_at = n == ASKED_FOR && a->cookie ? now : msub__deadline(now, r->o.find_ns);
 }
 
+/* The point could not do anything with our record. When it shall have the next one. */
+static uint64_t other_dialect(point *p, uint64_t now) {
+  uint64_t wait = p->tried ? MSUB__RENDEZVOUS_REFUSED_NS : p->r->o.retry_ns;
+  p->dialect = p->dialect == MSUB_RECORD_RFC ? MSUB_RECORD_GO : MSUB_RECORD_RFC;
+  p->tried = !p->tried;
+  return msub__deadline(now, wait);
+}
+
 static void answered(point *p, msub_bytes in) {
   msub_rendezvous *r = p->r;
   msub__rv_message m;
@@ -178,10 +188,13 @@ static void answered(point *p, msub_bytes in) {
       uint64_t ttl = m.has_ttl ? msub__remote_seconds(m.ttl, 259200 * MSUB__S) : r->o.ttl_s * MSUB__S;
       r->counts.registered++;
       a->registered = true;
+      p->tried = false;
       a->register_at = msub__deadline(now, ttl / 2 > r->o.retry_ns ? ttl / 2 : r->o.retry_ns);
       if (!t->advertised) a->register_at = 0;
+    } else if (m.status == MSUB__RV_INVALID_RECORD) {
+      a->register_at = other_dialect(p, now);
     } else {
-      a->register_at = msub__deadline(now, 60 * MSUB__S); /* it said no: there is no hurry */
+      a->register_at = msub__deadline(now, MSUB__RENDEZVOUS_REFUSED_NS);
     }
   } else if (m.status == MSUB__RV_OK) {
     discovered(r, t, a, &m, now);
@@ -223,6 +236,7 @@ static void on_end(void *word, msub_stream *s, msub_end why) {
   point *p = word;
   msub_rendezvous *r = p->r;
   (void)s;
+  topic *of = p->of;
   p->stream = NULL;
   p->of = NULL;
   msub_frames_fini(&p->in);
@@ -232,6 +246,7 @@ static void on_end(void *word, msub_stream *s, msub_end why) {
   if (!p->answered && (p->type != MSUB__RV_UNREGISTER || why != MSUB_END_FINISHED)) {
     r->counts.failed++;
     p->not_before = msub__deadline(now_of(r), r->o.retry_ns);
+    if (p->type == MSUB__RV_REGISTER && of && (why == MSUB_END_RESET || why == MSUB_END_FINISHED)) of->at[p - r->points].register_at = other_dialect(p, now_of(r));
   }
   r->next = 0;
 }
@@ -279,7 +294,7 @@ static bool tend(point *p, topic *t, uint64_t now) {
     return true;
   }
   if (t->advertised && msub__passed(a->register_at, now)) {
-    size_t n = r->record(r->record_ud, record, sizeof record);
+    size_t n = r->record(r->record_ud, p->dialect, record, sizeof record);
     if (n > 0 && n <= sizeof record) {
       m = (msub__rv_message){ .type = MSUB__RV_REGISTER, .ns = ns_of(t), .record = { record, n }, .ttl = r->o.ttl_s };
       return send(p, t, &m, now);
@@ -335,7 +350,7 @@ void msub_rendezvous_opts_init(msub_rendezvous_opts *o) {
 
 int msub_rendezvous_new(const msub_rendezvous_opts *o, msub_rendezvous **out) {
   if (o->size != sizeof *o || !o->points || o->n_points < 1 || o->n_points > MSUB__RENDEZVOUS_POINTS || !o->prefix || strlen(o->prefix) > PREFIX_MAX ||
-      o->ttl_s < 60 || o->ttl_s > 259200 || o->find_ns < MSUB__MS || o->retry_ns < MSUB__MS || o->max_topics < 1 || o->max_topics > 1000)
+      o->ttl_s < 1 || o->ttl_s > 259200 || o->find_ns < MSUB__MS || o->retry_ns < MSUB__MS || o->max_topics < 1 || o->max_topics > 1000)
     return MSUB_ERR_INVAL;
   for (size_t i = 0; i < o->n_points; i++) {
     if (msub_peer_id_check(o->points[i]) != MSUB_OK) return MSUB_ERR_INVAL;
@@ -348,6 +363,7 @@ int msub_rendezvous_new(const msub_rendezvous_opts *o, msub_rendezvous **out) {
   memcpy(r->prefix, o->prefix, strlen(o->prefix));
   for (size_t i = 0; i < o->n_points; i++) {
     r->points[i].r = r;
+    r->points[i].dialect = MSUB_RECORD_RFC;
     r->points[i].id.n = (uint8_t)o->points[i].n;
     memcpy(r->points[i].id.bytes, o->points[i].p, o->points[i].n);
   }
@@ -357,7 +373,8 @@ int msub_rendezvous_new(const msub_rendezvous_opts *o, msub_rendezvous **out) {
 
 msub_discovery msub_rendezvous_discovery(msub_rendezvous *r) { return (msub_discovery){ &discovery_ops, r }; }
 
-int msub_rendezvous_start(msub_rendezvous *r, msub_exchange x, msub_bytes self, size_t (*record)(void *ud, uint8_t *out, size_t cap), void *ud) {
+int msub_rendezvous_start(msub_rendezvous *r, msub_exchange x, msub_bytes self, size_t (*record)(void *ud, msub_record_dialect dialect, uint8_t *out, size_t cap),
+                         void *ud) {
   if (r->x.ops) return MSUB_ERR_STATE;
   if (!x.ops || !record || msub_peer_id_check(self) != MSUB_OK) return MSUB_ERR_INVAL;
   r->x = x;

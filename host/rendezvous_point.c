@@ -13,7 +13,9 @@
 #include "meshsub/rpc.h"
 #include "wire/rendezvous.h"
 
-#define COOKIE_HEAD 16u /* epoch, serial */
+/* A number of 64 bits and the namespace, which is what programs on rust-libp2p insist on: a mark of this life in the upper bits, then the serial. */
+#define COOKIE_HEAD 8u
+#define SERIAL_BITS 40u
 #define BURST_MAX 1000000u
 
 typedef struct owner { msub_peer_id id; unsigned n; } owner;
@@ -30,6 +32,7 @@ struct msub_rendezvous_point {
   msub_rendezvous_point_opts o;
   msub_rendezvous_point_counts counts;
   array all, peers;
+  uint64_t mark;            /* of cookies, in place */
   uint64_t serial, soonest; /* soonest: nothing ends before */
   size_t open;
   msub__rate of_peer, of_net;
@@ -261,8 +264,8 @@ static uint64_t get_u64(const uint8_t *in) {
 static bool read_cookie(const msub_rendezvous_point *p, msub_bytes cookie, msub_bytes ns, uint64_t *serial) {
   *serial = 0;
   if (cookie.n == 0) return true;
-  if (cookie.n != COOKIE_HEAD + ns.n || get_u64(cookie.p) != p->o.epoch) return false;
-  *serial = get_u64(cookie.p + 8);
+  if (cookie.n != COOKIE_HEAD + ns.n) return false;
+  *serial = get_u64(cookie.p) ^ p->mark;
   return *serial <= p->serial && memcmp(cookie.p + COOKIE_HEAD, ns.p, ns.n) == 0;
 }
 
@@ -306,8 +309,7 @@ static uint8_t *do_discover(msub_rendezvous_point *p, const msub__rv_message *m,
     serial = e->serial;
   }
   uint8_t cookie[COOKIE_HEAD + MSUB__RENDEZVOUS_NAMESPACE], head[MSUB__RV_HEAD];
-  put_u64(cookie, p->o.epoch);
-  put_u64(cookie + 8, serial);
+  put_u64(cookie, p->mark | serial);
   memcpy(cookie + COOKIE_HEAD, m->ns.p, m->ns.n);
   msub_bytes c = { cookie, COOKIE_HEAD + m->ns.n };
   body += msub__rv_encode_discovered(MSUB__RV_OK, c, NULL, 0);
@@ -436,6 +438,7 @@ int msub_rendezvous_point_new(const msub_rendezvous_point_opts *o, msub_rendezvo
   msub__rate_init(&p->of_peer, &mem, o->peer_burst, o->peer_ns, MSUB__RENDEZVOUS_RATES);
   msub__rate_init(&p->of_net, &mem, o->net_burst, o->net_ns, MSUB__RENDEZVOUS_RATES);
   if (p->o.epoch == 0) p->o.epoch = o->exchange.ops->now(o->exchange.x);
+  p->mark = (p->o.epoch * UINT64_C(0x9e3779b97f4a7c15)) >> SERIAL_BITS << SERIAL_BITS;
   int err = o->exchange.ops->serve(o->exchange.x, MSUB_RENDEZVOUS_PROTOCOL, &handler, p);
   if (err != MSUB_OK) {
     msub__free(&mem, p, sizeof *p);

@@ -43,7 +43,8 @@ static size_t fill(pollset *s, peer *p) {
 }
 
 static uint64_t next_wake(peer *p) {
-  uint64_t until = p->publisher.refused ? mono_ns() + RETRY_NS : MSUB_NEVER;
+  uint64_t until = p->publisher.refused ? mono_ns() + RETRY_NS : MSUB_NEVER, meet = rendezvous_next(&p->rendezvous);
+  if (meet < until) until = meet;
   for (size_t i = 0; i < p->n_nodes; i++) {
     uint64_t at = p->nodes[i].busy ? 0 : msub_host_next_deadline(p->nodes[i].host);
     if (at < until) until = at;
@@ -119,6 +120,7 @@ static void loop(peer *p) {
     more = publisher_work(p);
     if (p->publisher.i != before) p->nodes[0].busy = true; /* it leaves in this turn */
     turn_hosts(p, &s);
+    rendezvous_turn(&p->rendezvous);
     continue_dial(p);
     if (!flush_out(PROGRAM, stdout)) break;
   }

@@ -181,6 +181,7 @@ static const char *start_one(peer_node *n, const config *c, bool first) {
   o.routers = n->peer->router.ops;
   o.router_opts = n->peer->router.opts;
   if (first && n->peer->trace.on) o.on_trace = traced;
+  if (first) o.discovery = n->peer->discovery;
   o.engine.sign = c->sign;
   o.verify_threads = (unsigned)c->threads;
   o.on_message = first ? delivered : ignored;
@@ -190,6 +191,7 @@ static const char *start_one(peer_node *n, const config *c, bool first) {
   int err = msub_host_new(&o, &n->host, &why);
   if (err != MSUB_OK) return why ? why : msub_err_text(err);
   why = check_protocols(n, c);
+  if (!why && first) why = rendezvous_start(&n->peer->rendezvous, n->host);
   if (!why && c->listen && (err = msub_host_listen(n->host, c->listen, &why)) != MSUB_OK)
     return why ? why : msub_err_text(err);
   const router_config *r = &n->peer->router;
@@ -230,6 +232,8 @@ void nodes_stop(peer *p) {
   free(p->nodes);
   p->nodes = NULL;
   p->n_nodes = 0;
+  rendezvous_clear(&p->rendezvous);
+  p->discovery = (msub_discovery){ 0 };
   router_clear(&p->router);
   trace_clear(&p->trace);
   partial_clear(&p->partials);

@@ -7,6 +7,7 @@
  *   counter.c   messages counted, credit sent     credit.c    credit received
  *   publish.c   closed and open loop              inbox.c     messages kept until asked for
  *   partial.c   partial messages                score.c     parameters of scores, and what they come to
+ *   rendezvous.c  peers found through a point, and being one
  *
  * The protocol is described in docs/benchmarks.md. All of it runs on one thread, in one poll loop. */
 #ifndef BENCH_PEER_H
@@ -18,6 +19,7 @@
 #include <meshsub/gossipsub.h>
 #include <meshsub/partial.h>
 #include <meshsub/randomsub.h>
+#include <meshsub/rendezvous.h>
 #include <meshsub/trace_file.h>
 #include <sys/types.h>
 
@@ -168,6 +170,21 @@ const char *score_topics(const score_config *s, msub_host *h);
 void score_clear(score_config *s);
 const char *score_report(const peer *p, json_t *reply);
 
+/* ---- rendezvous.c: with cfg.rendezvous; the first node's ---- */
+typedef struct rendezvous {
+  msub_rendezvous *meet;
+  msub_rendezvous_point *point;
+  bool is_point;
+  uint64_t min_ttl_s, max_ttl_s;
+} rendezvous;
+/* cfg, before the host; with the host. NULL, or why not. */
+const char *rendezvous_read(rendezvous *r, const json_t *request, msub_discovery *d);
+const char *rendezvous_start(rendezvous *r, msub_host *h);
+uint64_t rendezvous_next(const rendezvous *r);
+void rendezvous_turn(rendezvous *r);
+void rendezvous_clear(rendezvous *r); /* after the host */
+const char *rendezvous_counts(peer *p, const json_t *request, json_t *reply);
+
 /* ---- router.c ---- */
 typedef struct router_config {
   const char *name;
@@ -244,6 +261,8 @@ struct peer {
   const msub_channel_policy *policy;
   size_t max_message;
   router_config router; /* outlives the nodes */
+  rendezvous rendezvous;
+  msub_discovery discovery; /* of cfg.rendezvous */
   trace trace;
   partials partials;
   msub_topic counted;  /* topics[0] of the first node, once joined */

@@ -74,6 +74,7 @@ static const char *start(peer *p, const json_t *q, json_t *out) {
   const char *why = node_config(&c, all);
   if (!why) why = router_read(&p->router, all);
   if (!why) why = partial_read(&p->partials, all, &p->router.gossipsub);
+  if (!why) why = rendezvous_read(&p->rendezvous, all, &p->discovery);
   if (!why && !credit_open(&p->credit)) why = "no listener for credit";
   if (!why) why = nodes_start(p, &c);
   free(c.protocols);
@@ -394,6 +395,7 @@ static const struct request {
   { "trace", trace_request, false },
   { "state", state_request, false },
   { "metrics", metrics_request, false },
+  { "rendezvous", rendezvous_counts, false },
 };
 
 static const struct request *find_request(const char *op) {

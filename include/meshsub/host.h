@@ -138,9 +138,9 @@ MSUB_API msub_engine *msub_host_engine(msub_host *h);
 /* The time argument for engine calls: the time of this turn, or NULL inside a callback. */
 MSUB_API const msub_now *msub_host_now(msub_host *h);
 MSUB_API msub_bytes msub_host_peer_id(const msub_host *h);
-/* Our signed peer record, with the addresses that identify tells; `host` is a msub_host. In the form that msub_rendezvous_start (rendezvous.h) takes. Returns
+/* Our signed peer record in either dialect, with the addresses that identify tells; `host` is a msub_host. In the form that msub_rendezvous_start (rendezvous.h) takes. Returns
  * the length, written when cap suffices; 0: there is no address yet, or signing failed. */
-MSUB_API size_t msub_host_record(void *host, uint8_t *out, size_t cap);
+MSUB_API size_t msub_host_record(void *host, msub_record_dialect dialect, uint8_t *out, size_t cap);
 /* The IP address, 4 or 16 bytes, of the newest connection of a peer, to count what comes from one network by; `host` is a msub_host. In the form that msub_rendezvous_point_opts
  * takes. Returns the length; 0: not connected, or loopback while count_loopback is off. */
 MSUB_API size_t msub_host_peer_ip(void *host, msub_bytes peer_id, uint8_t out[16]);

@@ -20,9 +20,12 @@
  * Registrations are made anew when half of the time that the point gave is over. What is found is a signed peer record: one whose signature or key
  * does not fit is left out and counted; a point cannot invent peers, only withhold them or hand out old addresses.
  *
+ * Both dialects of records are read. A point hands them out as they came: who reads one only, as programs on rust-libp2p do, cannot read an answer with another in it.
+ *
  * Threads: the one of the exchange. Not to be called from a callback: turn and free. */
 #ifndef MESHSUB_RENDEZVOUS_H
 #define MESHSUB_RENDEZVOUS_H
+#include "crypto.h"
 #include "discovery.h"
 #include "exchange.h"
 
@@ -40,7 +43,7 @@ typedef struct msub_rendezvous_opts {
   const msub_bytes *points;  /* peer ids, 1 … 8; copied. Each is told and asked all */
   size_t n_points;
   const char *prefix;        /* of namespaces: "floodsub:"; at most 64 bytes; copied */
-  uint64_t ttl_s;            /* of a registration, as it is asked for: 7,200 (what rust-libp2p's points take at least); 60 … 259,200 */
+  uint64_t ttl_s;            /* of a registration, as it is asked for: 7,200 (what rust-libp2p's points take at least); 1 … 259,200 */
   uint64_t find_ns;          /* between two questions to a point about a topic: 10 s; at least 1 ms */
   uint64_t retry_ns;         /* after a failure, or without a connection: 1 s; at least 1 ms */
   unsigned max_topics;       /* 256; 1 … 1,000: a point takes no more of one peer. Further ones are left alone, and counted */
@@ -62,9 +65,11 @@ typedef struct msub_rendezvous_counts {
 MSUB_API int msub_rendezvous_new(const msub_rendezvous_opts *o, msub_rendezvous **out);
 /* For msub_host_opts.discovery. Before start what it is told is remembered. */
 MSUB_API msub_discovery msub_rendezvous_discovery(msub_rendezvous *r);
-/* self: our peer id, which is not handed on when found; copied. record(ud, out, cap): writes our signed peer record (RFC 0003) and returns its length, 0: there is none now (no address, say); it
- * is tried again. Called in turn. STATE: was started; INVAL. */
-MSUB_API int msub_rendezvous_start(msub_rendezvous *r, msub_exchange x, msub_bytes self, size_t (*record)(void *ud, uint8_t *out, size_t cap), void *ud);
+/* self: our peer id, which is not handed on when found; copied. record(ud, dialect, out, cap): writes our signed peer record and returns its length, 0: there is none
+ * now (no address, say); it is tried again. Called in turn. Points on rust-libp2p read records of RFC 0003's dialect only, others may read the other one only: the
+ * former is tried first, and the other one when a point refuses it or hangs up. STATE: was started; INVAL. */
+MSUB_API int msub_rendezvous_start(msub_rendezvous *r, msub_exchange x, msub_bytes self,
+                                   size_t (*record)(void *ud, msub_record_dialect dialect, uint8_t *out, size_t cap), void *ud);
 /* Sends what is due. */
 MSUB_API void msub_rendezvous_turn(msub_rendezvous *r);
 /* Monotonic ns of the next turn that has something to do; MSUB_NEVER. */

@@ -47,7 +47,7 @@ if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
   msub_host_cases(unit.names names SOURCES ../support/dns_server.c CASES look_up spoilt hosts dial keep freed limits_answers limits_names
     limits_message limits_many limits_threads servers filter observed observed_wire find_partitions find_limits)
   msub_host_cases(unit.anchors anchors CASES restart limits times bad full)
-  msub_host_cases(unit.rendezvous rendezvous CASES codec quota ttl cookies refused sizes rate client refresh no_memory partitions)
+  msub_host_cases(unit.rendezvous rendezvous CASES codec quota ttl cookies refused sizes rate client refresh dialects no_memory partitions)
   msub_host_cases(unit.keys keys CASES types not_taken rsa_bits options)
   msub_host_cases(unit.host-bad host_bad CASES budget lengths multistream noise records yamux identify rpc)
   msub_host_cases(unit.host-bad host_bad TIER normal CASES half_open mute)

@@ -60,6 +60,13 @@ impl Config {
         Duration::from_millis(self.number(name, otherwise) as u64)
     }
 
+    /// Whether to ask points, whether to be one, and the bounds of its TTL.
+    pub fn rendezvous(&self) -> (bool, bool, Option<(u64, u64)>) {
+        let r = &self.q["rendezvous"];
+        let flag = |name: &str| r[name].as_bool().unwrap_or(false);
+        (flag("meet"), flag("point"), r["min_ttl_s"].as_u64().zip(r["max_ttl_s"].as_u64()))
+    }
+
     pub fn key(&self) -> Result<Keypair, String> {
         let key = self.text("key", "");
         if !key.is_empty() {

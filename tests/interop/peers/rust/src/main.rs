@@ -2,6 +2,7 @@
 mod config;
 mod counter;
 mod inbox;
+mod meeting;
 mod node;
 mod publish;
 
@@ -184,6 +185,18 @@ impl Peer {
         Ok(())
     }
 
+    async fn rendezvous(&mut self, op: &str, q: &Value) -> Result<Value, String> {
+        if !self.node.ask(op, q)? {
+            return Ok(json!({}));
+        }
+        loop {
+            if let Some(outcome) = self.node.meeting.answer() {
+                return outcome;
+            }
+            self.turn().await;
+        }
+    }
+
     fn subscribe(&mut self, q: &Value, on: bool) -> Result<Value, String> {
         let mut topics: Vec<String> = q["topics"].as_array().into_iter().flatten().filter_map(|t| t.as_str().map(str::to_owned)).collect();
         if topics.is_empty() {
@@ -208,6 +221,10 @@ impl Peer {
             "subscribe" => self.subscribe(q, true),
             "unsubscribe" => self.subscribe(q, false),
             "mesh" => Ok(self.node.mesh(q["topic"].as_str().unwrap_or(&self.topics[0]))),
+            "rendezvous_register" | "rendezvous_unregister" | "rendezvous_discover" => {
+                tokio::time::timeout(DIAL_WITHIN, self.rendezvous(op, q)).await.map_err(|_| "no answer within 15 s".to_owned())?
+            }
+            "rendezvous_events" => Ok(self.node.meeting.events()),
             "pushes" => Ok(json!({ "pushes": self.node.pushes })),
             "peers" => Ok(self.node.peers()),
             "topics" => Ok(self.node.topics()),

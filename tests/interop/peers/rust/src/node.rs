@@ -1,9 +1,11 @@
 //! One host: its swarm, its topics, what it knows of its peers.
 use crate::config::Config;
+use crate::meeting::{self, Meeting};
 use futures::StreamExt;
+use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, gossipsub, identify, multiaddr::Protocol, noise, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, Swarm, gossipsub, identify, multiaddr::Protocol, noise, rendezvous, tcp, yamux};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,6 +14,8 @@ use std::time::Duration;
 pub struct Behaviour {
     pub identify: identify::Behaviour,
     pub pubsub: gossipsub::Behaviour,
+    pub meet: Toggle<rendezvous::client::Behaviour>,
+    pub point: Toggle<rendezvous::server::Behaviour>,
 }
 
 struct Connection {
@@ -26,6 +30,7 @@ pub struct Node {
     identified: HashMap<PeerId, identify::Info>,
     pub listening: usize,
     pub pushes: u64,
+    pub meeting: Meeting,
     pub failed: Option<(PeerId, String)>,
 }
 
@@ -33,6 +38,7 @@ impl Node {
     pub fn new(c: &Config) -> Result<Node, String> {
         let key = c.key()?;
         let pubsub = c.gossipsub(&key)?;
+        let (meet, point) = meeting::behaviours(c, &key);
         let about = identify::Config::new("ipfs/0.1.0".into(), key.public())
             .with_agent_version("msub-rust-peer".into())
             .with_push_listen_addr_updates(true);
@@ -40,14 +46,14 @@ impl Node {
             .with_tokio()
             .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
             .map_err(|e| e.to_string())?
-            .with_behaviour(|_| Behaviour { identify: identify::Behaviour::new(about), pubsub })
+            .with_behaviour(|_| Behaviour { identify: identify::Behaviour::new(about), pubsub, meet, point })
             .map_err(|e| e.to_string())?
             .with_swarm_config(|s| s.with_idle_connection_timeout(Duration::from_secs(3600)))
             .build();
         if let Some(listen) = &c.listen {
             swarm.listen_on(listen.parse().map_err(|e| format!("listen: {e}"))?).map_err(|e| format!("listen: {e}"))?;
         }
-        Ok(Node { swarm, connections: HashMap::new(), identified: HashMap::new(), listening: 0, pushes: 0, failed: None })
+        Ok(Node { swarm, connections: HashMap::new(), identified: HashMap::new(), listening: 0, pushes: 0, meeting: Meeting::default(), failed: None })
     }
 
     /// Handles one event of the swarm; a delivered message is returned.
@@ -58,7 +64,14 @@ impl Node {
                 self.identified.insert(peer_id, info);
             }
             SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Pushed { .. })) => self.pushes += 1,
-            SwarmEvent::NewListenAddr { .. } => self.listening += 1,
+            SwarmEvent::Behaviour(BehaviourEvent::Meet(e)) => self.meeting.answered(e),
+            SwarmEvent::Behaviour(BehaviourEvent::Point(e)) => self.meeting.served(e),
+            SwarmEvent::NewListenAddr { address, .. } => {
+                if self.swarm.behaviour().meet.is_enabled() {
+                    self.swarm.add_external_address(address); // what a registration tells
+                }
+                self.listening += 1;
+            }
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 let (addr, inbound) = (endpoint.get_remote_address().clone(), endpoint.is_listener());
                 self.connections.insert(connection_id, Connection { peer: peer_id, addr, inbound });
@@ -94,6 +107,12 @@ impl Node {
             Some((failed, why)) if failed == peer => Some(Err(why.clone())),
             _ => None,
         }
+    }
+
+    /// Asks a point; true: an answer comes.
+    pub fn ask(&mut self, op: &str, q: &Value) -> Result<bool, String> {
+        let Some(meet) = self.swarm.behaviour_mut().meet.as_mut() else { return Err("rendezvous.meet: not in cfg".into()) };
+        self.meeting.ask(meet, op, q)
     }
 
     pub fn subscribe(&mut self, topics: &[String], on: bool) -> Result<(), String> {
