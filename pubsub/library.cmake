@@ -1,2 +1,2 @@
 # libmeshsub: the engine and what it stands on.
-msub_library(meshsub PARTS base multiformats store pubsub routers judges LIBS)
+msub_library(meshsub PARTS base multiformats store store_keys pubsub routers judges LIBS)

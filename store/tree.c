@@ -6,7 +6,7 @@
 
 typedef msub__tree_node node;
 
-static int order(msub_bytes a, msub_bytes b) {
+int msub__tree_order(msub_bytes a, msub_bytes b) {
   size_t n = a.n < b.n ? a.n : b.n;
   int c = n > 0 ? memcmp(a.p, b.p, n) : 0;
   return c != 0 ? c : (a.n > b.n) - (a.n < b.n);
@@ -58,18 +58,29 @@ static void balance_all(path *p) {
 
 node *msub__tree_find(node *root, msub_bytes key) {
   for (node *t = root; t;) {
-    int c = order(key, t->key);
+    int c = msub__tree_order(key, t->key);
     if (c == 0) return t;
     t = t->kid[c > 0];
   }
   return NULL;
 }
 
+node *msub__tree_from(node *root, msub_bytes key, bool behind) {
+  node *found = NULL;
+  for (node *t = root; t;) {
+    int c = msub__tree_order(key, t->key);
+    bool right = c > 0 || (c == 0 && behind);
+    if (!right) found = t;
+    t = t->kid[right];
+  }
+  return found;
+}
+
 void msub__tree_insert(node **root, node *n) {
   path p = { .n = 0 };
   node **link = root;
   while (*link) {
-    int c = order(n->key, (*link)->key);
+    int c = msub__tree_order(n->key, (*link)->key);
     MSUB__INVARIANT(c != 0);
     link = &(*go(&p, link))->kid[c > 0];
   }
@@ -84,7 +95,7 @@ void msub__tree_remove(node **root, const node *n) {
   node **link = root;
   while (*link != n) {
     MSUB__INVARIANT(*link);
-    link = &(*go(&p, link))->kid[order(n->key, (*link)->key) > 0];
+    link = &(*go(&p, link))->kid[msub__tree_order(n->key, (*link)->key) > 0];
   }
   node *t = *link;
   if (!t->kid[0] || !t->kid[1]) {
@@ -109,7 +120,7 @@ void msub__tree_remove(node **root, const node *n) {
 /* < 0: before all keys with the prefix; 0: has it; > 0: behind them. */
 static int side_of(msub_bytes key, msub_bytes prefix) {
   if (key.n > prefix.n) key.n = prefix.n;
-  return order(key, prefix);
+  return msub__tree_order(key, prefix);
 }
 
 bool msub__tree_walk(const node *t, msub_bytes prefix, bool (*fn)(void *ud, const node *n), void *ud) {

@@ -12,8 +12,12 @@ typedef struct msub__tree_node {
   uint8_t height;
 } msub__tree_node;
 
+/* < 0, 0, > 0. */
+int msub__tree_order(msub_bytes a, msub_bytes b);
 /* The node with this key, or NULL. */
 msub__tree_node *msub__tree_find(msub__tree_node *root, msub_bytes key);
+/* The first node in order whose key is not before this one (`behind`: is behind it), or NULL. */
+msub__tree_node *msub__tree_from(msub__tree_node *root, msub_bytes key, bool behind);
 /* The key must not be there. */
 void msub__tree_insert(msub__tree_node **root, msub__tree_node *n);
 /* The node must be there. */

@@ -3,7 +3,7 @@
  *
  *   submit(batch, token) ──▶ reads see it at once ──▶ … ──▶ on_durable(token, OK or an error), in the order of submission
  *
- * Implementations: memory (below, this library). A store belongs to the thread of its owner.
+ * Implementations: memory (below, this library) and disk (store_disk.h, libmeshsub-store). A store belongs to the thread of its owner.
  * Re-entry: on_durable may call everything but turn and free. */
 #ifndef MESHSUB_STORE_H
 #define MESHSUB_STORE_H
@@ -12,6 +12,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#define MSUB_STORE_KEY_MAX 511u                  /* bytes of a key: what LMDB takes */
+#define MSUB_STORE_VALUE_MAX ((size_t)16 << 20)  /* bytes of a value, and of a record of the log */
 
 /* One change of a batch. value {NULL, 0} with put == false: the key goes. */
 typedef struct msub_store_op { bool put; msub_bytes key, value; } msub_store_op;
@@ -23,15 +26,16 @@ typedef struct msub_store_ops {
   int (*get)(void *s, msub_bytes key, msub_bytes *value);
   /* Calls fn for the keys with this prefix in ascending byte order, until it answers false. fn must not call into the store. OK, IO. */
   int (*iterate)(void *s, msub_bytes prefix, bool (*fn)(void *ud, msub_bytes key, msub_bytes value), void *ud);
-  /* A batch, all or nothing. Copied. LIMIT: key empty or over 512 bytes, value over 16 MiB, or too much is waiting: nothing happened. NOMEM. */
+  /* A batch, all or nothing. Copied. LIMIT: key empty or too long, value too long, or too much is waiting: nothing happened. NOMEM.
+   * STATE: a store that was opened to be read. */
   int (*submit)(void *s, const msub_store_op *ops, size_t n, msub_token token);
 
   /* The log: records with ascending offsets, the first one 0. append: copied, not durable yet. */
-  int (*log_append)(void *s, msub_bytes record, uint64_t *offset); /* LIMIT, NOMEM */
-  int (*log_sync)(void *s, msub_token token); /* on_durable(token) when everything appended before is durable */
-  int (*log_read)(void *s, uint64_t offset, msub_bytes *record); /* a view; NOTFOUND: before the start, or not appended */
+  int (*log_append)(void *s, msub_bytes record, uint64_t *offset); /* LIMIT, NOMEM, STATE */
+  int (*log_sync)(void *s, msub_token token); /* on_durable(token) when everything appended before is durable. LIMIT, NOMEM, STATE */
+  int (*log_read)(void *s, uint64_t offset, msub_bytes *record); /* a view; NOTFOUND: before the start, or not appended; IO */
   int (*log_iterate)(void *s, uint64_t from, bool (*fn)(void *ud, uint64_t offset, msub_bytes record), void *ud);
-  /* Records before `first` may go. Durable at the next sync. INVAL: behind the end. */
+  /* Records before `first` may go. Durable at the next sync. INVAL: behind the end. STATE. */
   int (*log_truncate)(void *s, uint64_t first);
   void (*log_range)(void *s, uint64_t *first, uint64_t *next); /* next: what append will give */
 

@@ -157,15 +157,15 @@ static void batches_are_whole(store_kit *k) {
 }
 
 static void limits(store_kit *k) {
-  static uint8_t key[513];
+  static uint8_t key[MSUB_STORE_KEY_MAX + 1];
   memset(key, 'k', sizeof key);
-  msub_store_op op = { true, { key, 512 }, msub_str("v") };
+  msub_store_op op = { true, { key, MSUB_STORE_KEY_MAX }, msub_str("v") };
   STORE_CHECK(submit(k, &op, 1, 1) == MSUB_OK);
-  op.key.n = 513;
+  op.key.n = MSUB_STORE_KEY_MAX + 1;
   STORE_CHECK(submit(k, &op, 1, 2) == MSUB_ERR_LIMIT);
   op.put = false;
   STORE_CHECK(submit(k, &op, 1, 2) == MSUB_ERR_LIMIT);
-  size_t most = (size_t)16 << 20;
+  size_t most = MSUB_STORE_VALUE_MAX;
   uint8_t *big = calloc(most + 1, 1);
   STORE_CHECK(big);
   op = (msub_store_op){ true, msub_str("big"), { big, most } };
