@@ -71,8 +71,7 @@ static int direct_peers(router_options *r, const command *c) {
     if (a.peer_id.n == 0)
       return usage_error(c, "--direct %s: no /p2p/ID at its end; a direct peer is known by its id",
                          quoted(text));
-    r->direct_ids[i].n = (uint8_t)a.peer_id.n;
-    memcpy(r->direct_ids[i].bytes, a.peer_id.p, a.peer_id.n);
+    r->direct_ids[i] = msub_peer_id_of(a.peer_id);
     r->direct_bytes[i] = msub_peer_id_bytes(&r->direct_ids[i]);
   }
   r->gossipsub.direct = r->direct_bytes;

@@ -29,6 +29,16 @@ bool msub__ip_same(msub_bytes a, msub_bytes b, unsigned bits) {
   return rest == 0 || (a.p[whole] ^ b.p[whole]) >> (8 - rest) == 0;
 }
 
+unsigned msub__net_bits(msub_bytes ip) { return ip.n == 4 ? 24 : 48; }
+bool msub__net_same(const msub__tr_addr *a, const msub__tr_addr *b) { return msub__ip_same(msub__ip(a), msub__ip(b), msub__net_bits(msub__ip(a))); }
+
+msub__tr_addr msub__network(const msub__tr_addr *a) {
+  msub_bytes ip = msub__ip(a);
+  msub__tr_addr net = { .n = (uint8_t)ip.n };
+  if (ip.n > 0) memcpy(net.ip, ip.p, msub__net_bits(ip) / 8);
+  return net;
+}
+
 void msub__addr_multi(const msub__tr_addr *a, msub_bytes peer_id, msub_multiaddr *out) {
   msub_bytes ip = msub__ip(a);
   out->n = 0;
@@ -53,8 +63,7 @@ static int take_apart(const char *text, msub_multiaddr *whole, msub_addr *a, msu
   if (a->peer_id.n > 0) {
     *why = "the /p2p part is no peer id";
     if (a->peer_id.n > MSUB_PEER_ID_MAX || msub_peer_id_check(a->peer_id) != MSUB_OK) return MSUB_ERR_MALFORMED;
-    id->n = (uint8_t)a->peer_id.n;
-    memcpy(id->bytes, a->peer_id.p, a->peer_id.n);
+    *id = msub_peer_id_of(a->peer_id);
   }
   *at = (msub__tr_addr){ .ws = a->ws, .port = a->tcp };
   if (a->host == MSUB_ADDR_IP4 || a->host == MSUB_ADDR_IP6) {

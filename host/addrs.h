@@ -8,6 +8,11 @@ msub_bytes msub__ip(const msub__tr_addr *a);
 bool msub__ip_loopback(msub_bytes ip);
 /* The first `bits` bits are the same, and the kind too. */
 bool msub__ip_same(msub_bytes a, msub_bytes b, unsigned bits);
+/* The prefix of a network: 24 bits, or 48 of IPv6. */
+unsigned msub__net_bits(msub_bytes ip);
+bool msub__net_same(const msub__tr_addr *a, const msub__tr_addr *b);
+/* The bits of its network, and no port; n == 0 when the address is not known. */
+msub__tr_addr msub__network(const msub__tr_addr *a);
 
 /* /ip4|ip6/…/tcp/… and, when peer_id is not empty, /p2p/…. n == 0 when the address is not known. */
 void msub__addr_multi(const msub__tr_addr *a, msub_bytes peer_id, msub_multiaddr *out);

@@ -34,9 +34,7 @@ static bool read_record(msub_bytes key, msub_bytes value, msub__anchor *out) {
   msub_bytes id = { key.p + PREFIX_N, key.n - PREFIX_N };
   if (key.n < PREFIX_N || id.n > MSUB_PEER_ID_MAX || msub_peer_id_check(id) != MSUB_OK) return false;
   if (value.n < 5 || value.p[0] != VERSION || value.p[1] > WS || (value.p[2] != 4 && value.p[2] != 16) || value.n != 5u + value.p[2]) return false;
-  *out = (msub__anchor){ .at = { .n = value.p[2], .ws = value.p[1] == WS } };
-  out->id.n = (uint8_t)id.n;
-  memcpy(out->id.bytes, id.p, id.n);
+  *out = (msub__anchor){ .id = msub_peer_id_of(id), .at = { .n = value.p[2], .ws = value.p[1] == WS } };
   memcpy(out->at.ip, value.p + 3, value.p[2]);
   out->at.port = (uint16_t)(value.p[value.n - 2] << 8 | value.p[value.n - 1]);
   return out->at.port != 0;
@@ -167,7 +165,7 @@ void msub__anchors_start(msub_host *h) {
   for (unsigned i = 0; i < h->anchors.n; i++) {
     const msub__anchor *a = &h->anchors.all[i];
     msub__race race = { .id = a->id, .done = dialled };
-    msub__book_add(h, msub_peer_id_bytes(&a->id), &a->at, true);
+    msub__book_add(h, msub_peer_id_bytes(&a->id), &a->at, MSUB__BOOK_PROVED, NULL);
     msub__race_add(&race, &a->at);
     int begun = msub__race_begin(h, &race);
     if (begun != MSUB_OK) dialled(h, &race, begun, msub_err_text(begun)); /* it is in the book all the same */

@@ -70,9 +70,7 @@ static void peer_dialled(msub_host *h, const msub__race *r, int err, const char 
 int msub_host_dial_peer(msub_host *h, msub_bytes peer_id, uint64_t cookie) {
   if (msub_peer_id_check(peer_id) != MSUB_OK) return MSUB_ERR_INVAL;
   if (msub_bytes_eq(peer_id, h->self)) return MSUB_ERR_REFUSED;
-  msub__race r = { .cookie = cookie, .done = peer_dialled };
-  r.id.n = (uint8_t)peer_id.n;
-  memcpy(r.id.bytes, peer_id.p, peer_id.n);
+  msub__race r = { .id = msub_peer_id_of(peer_id), .cookie = cookie, .done = peer_dialled };
   if (msub__peers_find(h, peer_id)) { /* said in the next turn */
     msub__dial d = { .expect = r.id, .cookie = cookie };
     return msub__dialer_queue(h, &d);

@@ -103,7 +103,7 @@ int msub__dialer_keep(msub_host *h, const char *text) {
     return err;
   }
   k->host = h;
-  msub__book_add(h, msub_peer_id_bytes(&k->expect), &k->at, true);
+  msub__book_add(h, msub_peer_id_bytes(&k->expect), &k->at, MSUB__BOOK_PROVED, NULL);
   msub__timer_init(&k->timer, keep_due);
   msub__list_push(&h->keeps, &k->in_keeps);
   h->n_keeps++;
@@ -141,7 +141,7 @@ int msub__dialer_add(msub_host *h, const char *text, uint64_t cookie) {
   if (!h->in_engine && msub_allows(h->engine, id, msub__ip(&d.at), &h->now, NULL) == MSUB_ERR_REFUSED)
     return MSUB_ERR_REFUSED;
   if (d.at.n == 0 && !(id.n > 0 && msub__peers_find(h, id))) return msub__named_begin(h, &d);
-  msub__book_add(h, id, &d.at, true);
+  msub__book_add(h, id, &d.at, MSUB__BOOK_PROVED, NULL);
   return msub__dialer_queue(h, &d);
 }
 

@@ -6,9 +6,8 @@
 
 #define PENDING_PER_NET 4u
 
-/* Prefix of one user, and of one network: /32 and /24, or /64 and /48. */
+/* Prefix of one user. */
 static unsigned user_bits(msub_bytes ip) { return ip.n == 4 ? 32 : 64; }
-static unsigned net_bits(msub_bytes ip) { return ip.n == 4 ? 24 : 48; }
 
 typedef struct tally {
   unsigned ip, net, pending_net;
@@ -21,7 +20,7 @@ static tally count(const msub_host *h, msub_bytes ip) {
     const msub__conn *c = MSUB__OF(n, msub__conn, in_conns);
     if (c->outbound || c->failed) continue;
     msub_bytes other = msub__ip(&c->remote);
-    if (!msub__ip_same(ip, other, net_bits(ip))) continue;
+    if (!msub__ip_same(ip, other, msub__net_bits(ip))) continue;
     t.net++;
     if (c->state < MSUB__CONN_OPEN) t.pending_net++;
     if (msub__ip_same(ip, other, user_bits(ip))) t.ip++;

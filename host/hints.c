@@ -20,18 +20,15 @@ static void drop(msub_host *h, msub__hint *k) {
 /* ---- taking ---- */
 
 static bool is_waiting(const msub_host *h, msub_bytes id) {
-  const msub__node *const lists[] = { &h->hints.waiting, &h->hints.dialled };
-  for (size_t i = 0; i < 2; i++) {
-    for (msub__node *n = lists[i]->next; n != lists[i]; n = n->next) {
-      if (msub_bytes_eq(msub_peer_id_bytes(&MSUB__OF(n, msub__hint, in_list)->id), id)) return true;
-    }
+  for (msub__node *n = h->hints.waiting.next; n != &h->hints.waiting; n = n->next) {
+    if (msub_bytes_eq(msub_peer_id_bytes(&MSUB__OF(n, msub__hint, in_list)->id), id)) return true;
   }
   return false;
 }
 
 static bool wanted(const msub_host *h, msub_bytes id, size_t record_n) {
   return msub_peer_id_check(id) == MSUB_OK && !msub_bytes_eq(id, h->self) && record_n <= MSUB__HOST_HINT_RECORD &&
-         h->hints.n_waiting < h->o.max_hints && !msub__peers_find(h, id) && !is_waiting(h, id) && !h->stopping;
+         h->hints.n_waiting < h->o.max_hints && !msub__peers_find(h, id) && !is_waiting(h, id) && !msub__race_under_way(h, id) && !h->stopping;
 }
 
 void msub__hints_add(msub_host *h, msub_bytes peer_id, msub_bytes record, const msub__tr_addr *at) {
@@ -47,8 +44,7 @@ void msub__hints_add(msub_host *h, msub_bytes peer_id, msub_bytes record, const 
   }
   if (record.n > 0) memcpy(k->record, record.p, record.n);
   k->record_n = record.n;
-  k->id.n = (uint8_t)peer_id.n;
-  memcpy(k->id.bytes, peer_id.p, peer_id.n);
+  k->id = msub_peer_id_of(peer_id);
   if (at) k->at[k->n++] = *at;
   msub__list_init(&k->in_list);
   msub__list_push(&h->hints.waiting, &k->in_list);
@@ -81,12 +77,17 @@ static void add_addr(const msub_host *h, msub__hint *k, const msub__tr_addr *at,
 }
 
 /* A record that does not verify makes the whole hint worthless. */
-static bool open_record(const msub_host *h, msub__hint *k) {
+static bool open_record(msub_host *h, msub__hint *k) {
   msub_peer_record r;
   msub__tr_addr at;
   msub_bytes id = msub_peer_id_bytes(&k->id);
   if (k->record_n == 0) return true;
   if (msub_peer_record_open((msub_bytes){ k->record, k->record_n }, id, &r) != MSUB_OK) return false;
+  const msub__book_entry *e = msub__book_find(h, id);
+  if (e && e->has_seq && r.seq < e->seq) { /* the peer has told us better since */
+    h->counts.records_old++;
+    return true;
+  }
   for (size_t i = 0; i < r.n_addrs; i++) {
     if (msub__book_parse(r.addrs[i], id, &at)) add_addr(h, k, &at, false);
   }
@@ -100,7 +101,7 @@ static bool find_addresses(msub_host *h, msub__hint *k, msub__race *r) {
   k->record_n = 0;
   const msub__book_entry *e = msub__book_find(h, msub_peer_id_bytes(&k->id));
   for (unsigned i = 0; e && i < e->n; i++) {
-    if (msub__passed(e->addrs[i].rest_until, h->now.mono_ns)) add_addr(h, k, &e->addrs[i].at, e->addrs[i].proved);
+    if (msub__passed(e->addrs[i].rest_until, h->now.mono_ns)) add_addr(h, k, &e->addrs[i].at, msub__book_proved(&e->addrs[i]));
   }
   for (unsigned i = 0; i < k->n; i++) msub__race_add(r, &k->at[i]);
   return k->n > 0;

@@ -14,6 +14,7 @@
 #include "host/hints.h"
 #include "host/lookup.h"
 #include "host/peers.h"
+#include "host/shelf.h"
 #include "host/upgrade.h"
 #include "host/world.h"
 
@@ -167,6 +168,7 @@ static bool step(msub_host *h) {
   more |= msub__pubsub_in_resume(h);
   more |= ready(h);
   more |= advance(h);
+  more |= msub__shelf_step(h);
   msub__lookup_step(h);
   msub__discovery_step(h);
   msub__hints_pump(h);

@@ -74,7 +74,15 @@
 #define MSUB__HOST_MANAGE_NS (1 * MSUB__S) /* work: between two looks at the number of connections */
 #define MSUB__HOST_MIN_DIALS 4u            /* work: known peers dialled at a time to have min_peers */
 #define MSUB__HOST_BOOK_PEERS 1024u        /* work: peers whose addresses are remembered … */
-#define MSUB__HOST_BOOK_ADDRS 8u           /* … so many of each */
+#define MSUB__HOST_BOOK_SAID 512u          /* … of these that only they themselves name … */
+#define MSUB__HOST_BOOK_NET 32u            /* … of these again that came through one network (/24, /48) … */
+#define MSUB__HOST_BOOK_ADDRS 8u           /* … addresses of each … */
+#define MSUB__HOST_BOOK_RECORD 2048u       /* … and bytes of a record that is kept: with all else of a peer at most 2.4 KB in the store */
+#define MSUB__HOST_BOOK_LOOK_NS (600 * MSUB__S) /* work: connected peers are renewed, and what is over goes */
+#define MSUB__HOST_BOOK_CLOCK_NS (3600 * MSUB__S) /* work: a wall clock that is wrong by less lets nothing end too early over a restart */
+#define MSUB__HOST_BOOK_BATCH 64u          /* work: peers written in one batch … */
+#define MSUB__HOST_BOOK_LOAD 16u           /* … read in one step … */
+#define MSUB__HOST_BOOK_READ 2048u         /* … and at one start */
 #define MSUB__HOST_FIND_AT 64u             /* work: addresses of find_at, asked … */
 #define MSUB__HOST_FIND_NS (10 * MSUB__S)  /* … not more often than this */
 #define MSUB__HOST_SEEK_NS (1 * MSUB__S)   /* work: discovery is asked for a topic once in this time */

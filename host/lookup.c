@@ -78,8 +78,7 @@ static int ask_name(msub__lookup *l, const msub_addr *a, unsigned depth) {
   if (l->n_names == MSUB__HOST_DNS_NAMES || depth > MSUB__HOST_DNS_DEPTH) return MSUB_ERR_LIMIT;
   ask *k = msub__zalloc(&h->mem, 1, sizeof *k);
   if (!k) return MSUB_ERR_NOMEM;
-  *k = (ask){ .of = l, .host = h, .kind = a->host, .tcp = a->tcp, .ws = a->ws, .depth = (uint8_t)depth, .id.n = (uint8_t)a->peer_id.n };
-  if (a->peer_id.n > 0) memcpy(k->id.bytes, a->peer_id.p, a->peer_id.n);
+  *k = (ask){ .of = l, .host = h, .kind = a->host, .tcp = a->tcp, .ws = a->ws, .depth = (uint8_t)depth, .id = msub_peer_id_of(a->peer_id) };
   if (a->host == MSUB_ADDR_DNSADDR) {
     kind = MSUB__DNS_TEXTS;
     memcpy(text, prefix, sizeof prefix - 1);
@@ -106,9 +105,8 @@ static int expand(msub__lookup *l, msub_bytes multiaddr, unsigned depth) {
   if (a.peer_id.n > MSUB_PEER_ID_MAX || a.host == MSUB_ADDR_UNIX) return MSUB_ERR_UNSUPPORTED;
   if (a.host != MSUB_ADDR_IP4 && a.host != MSUB_ADDR_IP6) return ask_name(l, &a, a.host == MSUB_ADDR_DNSADDR ? depth + 1 : depth);
   msub__tr_addr at = { .n = (uint8_t)a.value.n, .ws = a.ws, .port = a.tcp };
-  msub_peer_id id = { .n = (uint8_t)a.peer_id.n };
+  msub_peer_id id = msub_peer_id_of(a.peer_id);
   memcpy(at.ip, a.value.p, a.value.n);
-  if (a.peer_id.n > 0) memcpy(id.bytes, a.peer_id.p, a.peer_id.n);
   add_place(l, &at, &id);
   return MSUB_OK;
 }

@@ -114,14 +114,6 @@ static void trim(msub_host *h) {
 
 /* ---- dialling known peers ---- */
 
-/* Whether our own side already does something about it. */
-static bool under_way(const msub_host *h, const msub_peer_id *id) {
-  for (msub__node *n = h->races.next; n != &h->races; n = n->next) {
-    if (msub_bytes_eq(msub_peer_id_bytes(&MSUB__OF(n, msub__race, in_races)->id), msub_peer_id_bytes(id))) return true;
-  }
-  return false;
-}
-
 static void over(msub_host *h, const msub__race *r, int err, const char *text) {
   (void)r, (void)err, (void)text;
   h->manager.dialling--;
@@ -129,15 +121,22 @@ static void over(msub_host *h, const msub__race *r, int err, const char *text) {
 }
 
 /* From a random place on, so that not all nodes that know the same peers go to the same ones. */
-static void dial_known(msub_host *h) {
-  uint32_t n = h->book.n, at = n ? (uint32_t)msub__rng_below(&h->rng, n) : 0;
-  for (uint32_t i = 0; i < n && h->n_peers + h->manager.dialling < h->o.min_peers && h->manager.dialling < MSUB__HOST_MIN_DIALS; i++) {
-    const msub__book_entry *e = h->book.entries[(at + i) % n];
+static void dial_some(msub_host *h, bool proved) {
+  uint32_t at = h->book.n ? (uint32_t)msub__rng_below(&h->rng, h->book.n) : 0;
+  for (uint32_t i = 0; i < h->book.n && h->n_peers + h->manager.dialling < h->o.min_peers && h->manager.dialling < MSUB__HOST_MIN_DIALS; i++) {
+    const msub__book_entry *e = h->book.entries[(at + i) % h->book.n];
     msub__race r = { .id = e->id, .hinted = true, .done = over };
-    if (msub__peers_find(h, msub_peer_id_bytes(&e->id)) || under_way(h, &e->id)) continue;
+    msub_bytes id = msub_peer_id_bytes(&r.id);
+    if (e->proved != proved || msub__peers_find(h, id) || msub__race_under_way(h, id)) continue;
     msub__race_from_book(h, &r, true);
     if (msub__race_begin(h, &r) == MSUB_OK) h->manager.dialling++;
   }
+}
+
+/* Those first that were there once. */
+static void dial_known(msub_host *h) {
+  dial_some(h, true);
+  dial_some(h, false);
 }
 
 /* ---- when ---- */

@@ -44,7 +44,7 @@ static bool try_peer(named *n) {
       if (n->tried[i] || !msub_bytes_eq(msub_peer_id_bytes(&n->places[i].id), id)) continue;
       n->tried[i] = true;
       msub__race_add(&r, &n->places[i].at);
-      msub__book_add(h, id, &n->places[i].at, true);
+      msub__book_add(h, id, &n->places[i].at, MSUB__BOOK_PROVED, NULL);
     }
     if (msub_bytes_eq(id, h->self)) {
       n->err = MSUB_ERR_REFUSED;

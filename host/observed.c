@@ -4,8 +4,6 @@
 #include "host/book.h"
 #include "host/observed.h"
 
-static unsigned net_bits(msub_bytes ip) { return ip.n == 4 ? 24 : 48; }
-static bool same_net(const msub__tr_addr *a, const msub__tr_addr *b) { return msub__ip_same(msub__ip(a), msub__ip(b), net_bits(msub__ip(a))); }
 static bool fresh(const msub_host *h, const msub__observation *o) {
   return !msub__passed(msub__deadline(o->when, MSUB__HOST_OBSERVED_NS), h->now.mono_ns);
 }
@@ -41,7 +39,7 @@ void msub__observed_hear(const msub__conn *c, msub_bytes multiaddr) {
   if (!msub__book_parse(multiaddr, h->self, &at)) return;
   if (!plausible(msub__ip(&at), msub__ip(&c->remote)) || (c->outbound && !set_port(h, &at))) return;
   unsigned place = 0, oldest = 0;
-  while (place < o->n && !same_net(&o->all[place].by, &c->remote)) {
+  while (place < o->n && !msub__net_same(&o->all[place].by, &c->remote)) {
     if (o->all[place].when < o->all[oldest].when) oldest = place;
     place++;
   }

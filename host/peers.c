@@ -36,8 +36,7 @@ static msub__peer *make(msub_host *h, msub_bytes id) {
   msub__peer *p = msub__zalloc(&h->mem, 1, size_of(h->n_groups));
   if (!p) return NULL;
   p->host = h;
-  p->id.n = (uint8_t)id.n;
-  memcpy(p->id.bytes, id.p, id.n);
+  p->id = msub_peer_id_of(id);
   p->hash = msub__hash(&h->hashkey, id);
   p->index = (uint32_t)h->n_peers;
   p->push_at = h->now.mono_ns;
@@ -160,18 +159,22 @@ static void describe(msub__peer *p) {
   }
 }
 
-/* Where it can be reached: what it has signed, or else only says. A record of anybody else is dropped. */
+/* Where it can be reached: what it has signed, or else only says. A record of anybody else is dropped, and one that is older than what
+ * it signed before says nothing. */
 static void remember(msub__peer *p) {
   const msub__identify *k = p->known;
   msub_bytes id = msub__peer_bytes(p);
+  const msub__conn *c = msub__peer_newest(p);
   msub_peer_record r;
   msub__tr_addr at;
-  bool proved = msub__identify_record(k, id, &r) == MSUB_OK;
-  if (proved) p->record = k->record;
-  const msub_bytes *addrs = proved ? r.addrs : k->addrs;
-  size_t n = proved ? r.n_addrs : k->n_addrs;
-  for (size_t i = 0; i < n && i < MSUB__HOST_BOOK_ADDRS; i++) {
-    if (msub__book_parse(addrs[i], id, &at)) msub__book_add(p->host, id, &at, false);
+  if (!c) return;
+  if (msub__identify_record(k, id, &r) == MSUB_OK) {
+    if (msub__book_certify(p->host, &r, k->record, &c->remote)) p->record = k->record;
+    else p->host->counts.records_old++;
+    return;
+  }
+  for (size_t i = k->n_addrs < MSUB__HOST_BOOK_ADDRS ? k->n_addrs : MSUB__HOST_BOOK_ADDRS; i-- > 0;) {
+    if (msub__book_parse(k->addrs[i], id, &at)) msub__book_add(p->host, id, &at, MSUB__BOOK_SAID, &c->remote);
   }
 }
 

@@ -23,8 +23,7 @@ static msub__protected *add(msub_host *h, msub_bytes id) {
     g->cap = cap;
   }
   msub__protected *p = &g->all[g->n];
-  *p = (msub__protected){ .hash = msub__hash(&h->hashkey, id), .id = { .n = (uint8_t)id.n } };
-  memcpy(p->id.bytes, id.p, id.n);
+  *p = (msub__protected){ .hash = msub__hash(&h->hashkey, id), .id = msub_peer_id_of(id) };
   if (msub__table_insert(&g->index, &h->mem, p->hash, g->n) != MSUB_OK) return NULL;
   g->n++;
   return p;

@@ -21,7 +21,7 @@ static void add_in_turns(msub__race *like, const msub__book_entry *e, bool prove
     unsigned best = e->n;
     for (unsigned i = 0; i < e->n; i++) {
       const msub__book_addr *a = &e->addrs[i];
-      if (taken[i] || a->proved != proved || (rested && !msub__passed(a->rest_until, now))) continue;
+      if (taken[i] || msub__book_proved(a) != proved || (rested && !msub__passed(a->rest_until, now))) continue;
       if (best == e->n || (e->addrs[best].at.n == last && a->at.n != last)) best = i;
     }
     if (best == e->n) return;
@@ -36,6 +36,13 @@ void msub__race_from_book(msub_host *h, msub__race *like, bool rested) {
   if (!e) return;
   add_in_turns(like, e, true, rested, h->now.mono_ns);
   add_in_turns(like, e, false, rested, h->now.mono_ns);
+}
+
+bool msub__race_under_way(const msub_host *h, msub_bytes peer_id) {
+  for (msub__node *n = h->races.next; n != &h->races; n = n->next) {
+    if (msub_bytes_eq(msub_peer_id_bytes(&MSUB__OF(n, msub__race, in_races)->id), peer_id)) return true;
+  }
+  return false;
 }
 
 static void end(msub__race *r, int err, const char *text) {

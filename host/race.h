@@ -35,6 +35,8 @@ void msub__race_add(msub__race *like, const msub__tr_addr *at);
 MSUB_MUST int msub__race_begin(msub_host *h, const msub__race *like);
 /* What the book knows of a peer, in the order in which it is tried; `rested`: without addresses that failed lately. */
 void msub__race_from_book(msub_host *h, msub__race *like, bool rested);
+/* Whether a race to this peer is on. */
+bool msub__race_under_way(const msub_host *h, msub_bytes peer_id);
 /* Outcomes of its attempts (dialer.c). */
 void msub__race_won(msub__race *r);
 void msub__race_failed(msub__race *r, const msub__tr_addr *at, int err, const char *text);

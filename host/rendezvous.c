@@ -364,8 +364,7 @@ int msub_rendezvous_new(const msub_rendezvous_opts *o, msub_rendezvous **out) {
   for (size_t i = 0; i < o->n_points; i++) {
     r->points[i].r = r;
     r->points[i].dialect = MSUB_RECORD_RFC;
-    r->points[i].id.n = (uint8_t)o->points[i].n;
-    memcpy(r->points[i].id.bytes, o->points[i].p, o->points[i].n);
+    r->points[i].id = msub_peer_id_of(o->points[i]);
   }
   *out = r;
   return MSUB_OK;

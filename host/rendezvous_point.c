@@ -377,8 +377,7 @@ static void *on_open(void *ud, msub_stream *s, msub_bytes peer) {
   caller *c = peer.n <= MSUB_PEER_ID_MAX ? msub__zalloc(&p->mem, 1, sizeof *c) : NULL;
   if (!c) return NULL;
   c->point = p;
-  c->id.n = (uint8_t)peer.n;
-  memcpy(c->id.bytes, peer.p, peer.n);
+  c->id = msub_peer_id_of(peer);
   msub_frames_init(&c->in, &p->mem, MSUB__RENDEZVOUS_REQUEST, 0);
   p->open++;
   return c;

@@ -20,6 +20,7 @@
 #include "host/peers.h"
 #include "host/places.h"
 #include "host/protect.h"
+#include "host/shelf.h"
 #include "host/world.h"
 #include "meshsub/gossipsub.h"
 
@@ -55,6 +56,7 @@ void msub_host_opts_init(msub_host_opts *o) {
     .low_water = 112,
     .high_water = 144,
     .anchors = 4,
+    .book = { .stored = true, .proved_ns = 7 * 24 * 3600 * MSUB__S, .said_ns = 24 * 3600 * MSUB__S, .delay_ns = 10 * MSUB__S },
     .dns = { .timeout_ns = 5 * MSUB__S },
   };
   msub_engine_opts_init(&o->engine);
@@ -88,6 +90,7 @@ static const char *bad_options(const msub_host_opts *o) {
   if (o->rsa_bits && (o->rsa_bits < MSUB_RSA_BITS_MIN || o->rsa_bits > MSUB_RSA_BITS_MAX)) return "rsa_bits is 0, or 2048 to 8192";
   if (o->anchors > MSUB__HOST_ANCHORS) return "at most 8 anchors";
   if (o->store.ops && (o->store.ops->abi != MSUB_ABI || o->store.ops->size < sizeof *o->store.ops)) return "the store is of another version";
+  if (o->book.proved_ns == 0 || o->book.said_ns == 0) return "a time of the book must not be 0";
   if (o->low_water > o->high_water) return "low_water must not be above high_water";
   msub__tr_addr server;
   if (o->dns.server && !msub__dns_server_parse(o->dns.server, &server)) return "dns.server is IP:PORT, or [IP6]:PORT";
@@ -203,6 +206,8 @@ static int make_parts(msub_host *h, const char **why) {
   if (err != MSUB_OK) return err;
   size_t n = strlen(h->o.agent) + 1;
   *why = "out of memory";
+  err = msub__shelf_new(h);
+  if (err != MSUB_OK) return err;
   h->agent = msub__alloc(&h->mem, n);
   if (!h->agent) return MSUB_ERR_NOMEM;
   memcpy(h->agent, h->o.agent, n);
@@ -238,12 +243,13 @@ int msub_host_new(const msub_host_opts *o, msub_host **out, const char **why) {
   atomic_init(&h->stop, false);
   msub__node *const lists[] = { &h->conns,  &h->dirty,  &h->ready, &h->closing,
                                 &h->resume, &h->parked, &h->dials, &h->keeps, &h->races,
-                                &h->seek.due, &h->names.lookups, &h->names.orphans, &h->names.named, &h->book.order, &h->hints.waiting, &h->hints.dialled };
+                                &h->seek.due, &h->names.lookups, &h->names.orphans, &h->names.named, &h->hints.waiting, &h->hints.dialled };
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) msub__list_init(lists[i]);
   msub__timer_init(&h->gate, msub__gate_fired);
   msub__exchange_init(h);
   msub__manager_init(h);
   msub__anchors_init(h);
+  msub__book_init(h);
   msub__identify_init(h);
   msub__tick(h);
   h->record_seq = (uint64_t)h->now.wall_ns;
@@ -257,6 +263,7 @@ int msub_host_new(const msub_host_opts *o, msub_host **out, const char **why) {
     return err;
   }
   msub__anchors_start(h);
+  msub__book_start(h);
   *w = NULL;
   *out = h;
   return MSUB_OK;
@@ -319,6 +326,7 @@ static void release(msub_host *h) {
   msub__places_fini(h);
   msub__lookup_fini(h);
   msub__ipfilter_fini(h);
+  msub__shelf_finish(h);
   msub__book_fini(h);
   msub__noise_kit_free(h->kit);
   msub__wheel_free(h->wheel);

@@ -59,7 +59,9 @@ typedef struct msub__exchange {
 struct msub__book_entry;
 typedef struct msub__book {
   msub__table index;
-  msub__node order; /* entries, the one to go first */
+  msub__node said, proved; /* entries, the one to go first */
+  unsigned n_said;
+  msub__timer timer;
   struct msub__book_entry *entries[MSUB__HOST_BOOK_PEERS];
   uint32_t n;
 } msub__book;
@@ -177,6 +179,7 @@ struct msub_host {
 
   msub__exchange exchange;
   msub__book book;
+  struct msub__shelf *shelf; /* NULL: there is no store */
   msub__hints hints;
   msub__seek seek;
   msub__find find;

@@ -1,4 +1,5 @@
 #include <string.h>
+#include "host/book.h"
 #include "host/discovery.h"
 #include "host/hints.h"
 #include "host/peers.h"
@@ -118,9 +119,13 @@ static void connect_hint(void *w, msub_bytes peer_id, msub_bytes record) {
 static size_t peer_record(void *w, msub_peer peer, uint8_t *out, size_t cap) {
   msub_host *h = w;
   const msub__peer *p = msub__peers_find(h, msub_peer_bytes(h->shared, peer));
-  if (!p || p->record.n > cap || p->record.n == 0) return 0;
-  memcpy(out, p->record.p, p->record.n);
-  return p->record.n;
+  if (!p) return 0;
+  msub_bytes record = p->record;
+  const msub__book_entry *e = record.n == 0 ? msub__book_find(h, msub__peer_bytes(p)) : NULL;
+  if (e) record = (msub_bytes){ e->record, e->record_n }; /* it only told an older one */
+  if (record.n > cap || record.n == 0) return 0;
+  memcpy(out, record.p, record.n);
+  return record.n;
 }
 
 static void protect(void *w, msub_peer p, msub_topic t, bool on) {

@@ -15,10 +15,17 @@ int msub_peer_id_check(msub_bytes b) {
                                                                                 : MSUB_ERR_MALFORMED;
 }
 
+msub_peer_id msub_peer_id_of(msub_bytes b) {
+  msub_peer_id id = { .n = 0 };
+  if (b.n == 0 || b.n > MSUB_PEER_ID_MAX) return id;
+  memcpy(id.bytes, b.p, b.n);
+  id.n = (uint8_t)b.n;
+  return id;
+}
+
 static int set(msub_peer_id *out, msub_bytes id) {
   if (msub_peer_id_check(id) != MSUB_OK) return MSUB_ERR_MALFORMED;
-  memcpy(out->bytes, id.p, id.n);
-  out->n = (uint8_t)id.n;
+  *out = msub_peer_id_of(id);
   return MSUB_OK;
 }
 

@@ -110,12 +110,12 @@ typedef struct msub_host_opts {
   /* Whose connections are taken, by the type of their key: bits 1 << msub_key_type; 0: all. rsa_bits: of the largest RSA key, 2,048 … 8,192, of
    * connections and (unless engine.verify is set) of messages; 0: 4,096. Another key ends the handshake, and nobody is to blame. */
   unsigned key_types, rsa_bits;
-  /* What outlives the host, in keys that begin with "anchor/"; outlives it itself; ops NULL: nothing does. The host submits, and does not listen:
+  /* What outlives the host, in keys that begin with "anchor/" and "peer/" (book); outlives it itself; ops NULL: nothing does. The host submits, and does not listen:
    * the store's turns and errors are its owner's. `anchors` (4, at most 8) peers of meshes to which the host has connected for a minute and
    * longer, the longest first, are kept there, and dialled before all others at the next start. */
   msub_store store;
   unsigned anchors;
-  /* With fewer peers than this, known ones are dialled (those of the book: they were connected once, or the program named them). 0 */
+  /* With fewer peers than this, known ones are dialled (those of the book, below), also after a restart, once the anchors are on their way. 0 */
   unsigned min_peers;
   /* Names in addresses (/dns, /dns4, /dns6, /dnsaddr) are looked up on threads of the host's own. */
   struct {
@@ -126,6 +126,23 @@ typedef struct msub_host_opts {
    * addresses, a static list; with /p2p/ID each, or /dnsaddr/NAME, whose records name peers and may change. Asked at most every 10 s,
    * found peers are dialled as hints are. At most 64 (LIMIT); copied. NULL: none. */
   const char *const *find_at;
+  /* The book: where peers can be reached, whether they are connected or not. At most 1,024 peers with 8 addresses each, half of the peers such
+   * that only they themselves say where they are, and 32 of these through one network (/24, /48; not loopback, unless count_loopback). Of an
+   * address is known who says so:
+   *
+   *   proved   the program named it, or the host's own connection to it stood          remembered for proved_ns after that: 7 days
+   *   signed   it stands in the peer's signed record, the newest by its sequence number }         for said_ns: 1 day
+   *   said     the peer says so of itself, by identify                                  }
+   *
+   * As long as a peer is connected all of it is renewed. `stored` (true): with a store the book stands there too, in keys that begin with
+   * "peer/", with the records as they came, up to 2 KiB each. What changes is written together, delay_ns (10 s) after the first change, and
+   * when the host is freed; at the start it is read in steps, 16 peers a turn. What is damaged or foreign is counted (book_passed_over) and
+   * taken away, and never an error; a store that fails is asked again, less often each time (book_failed). Times are wall clock there: one
+   * that is wrong by up to an hour lets nothing end too early, and nothing lasts longer than its time and an hour. Must not be 0: proved_ns, said_ns. */
+  struct {
+    bool stored;
+    uint64_t proved_ns, said_ns, delay_ns;
+  } book;
 } msub_host_opts;
 MSUB_API void msub_host_opts_init(msub_host_opts *o);
 
@@ -246,7 +263,8 @@ MSUB_API void msub_topic_pattern_free(msub_topic_pattern *p); /* NULL is fine */
   X(lane_dropped) X(slow_closed) X(verify_jobs) X(verify_full)                                                     \
   X(exchange_opened) X(exchange_served) X(exchange_waited) X(exchange_late) X(withdrawn)                                    \
   X(lookups) X(lookups_failed) X(dials_filtered) X(accepts_filtered)                                               \
-  X(hints) X(hints_dropped) X(hints_dialled) X(hints_connected) X(sought) X(found) X(trimmed) X(pushes) X(anchors_connected) X(anchors_failed)
+  X(hints) X(hints_dropped) X(hints_dialled) X(hints_connected) X(sought) X(found) X(trimmed) X(pushes) X(anchors_connected) X(anchors_failed)               \
+  X(records_old) X(book_loaded) X(book_written) X(book_passed_over) X(book_failed)
 /* Which rule refused an accepted connection; accept_refused is their sum. */
 #define MSUB_HOST_REFUSALS(X) X(stopping) X(inbound) X(filter) X(address) X(network) X(unfinished_network) X(cooldown) X(unfinished) X(memory)
 #define MSUB_HOST_ERRORS 16 /* MSUB_OK … MSUB_ERR_IO, as -err */

@@ -19,6 +19,8 @@ MSUB_API int msub_peer_id_parse(const char *text, msub_peer_id *out);
 /* base58btc, NUL-terminated; `out` holds MSUB_PEER_ID_TEXT. Returns out. Bytes that are no peer id come out in hex. */
 MSUB_API char *msub_peer_id_text(msub_bytes id, char out[MSUB_PEER_ID_TEXT]);
 static inline msub_bytes msub_peer_id_bytes(const msub_peer_id *p) { return (msub_bytes){ p->bytes, p->n }; }
+/* A copy of bytes that are a peer id, which is not checked here. More than MSUB_PEER_ID_MAX: empty (n == 0). */
+MSUB_API msub_peer_id msub_peer_id_of(msub_bytes b);
 
 #define MSUB_MULTIADDR_MAX 512       /* bytes of a binary multiaddr */
 #define MSUB_MULTIADDR_TEXT 1024     /* chars of its text, NUL included */

@@ -43,7 +43,11 @@ if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
     resets finish finished_early unserve freed inside no_memory)
   msub_host_cases(unit.found found CASES withdraw records foreign_record hint hints_off hint_of_dialled hint_addresses hint_flood star direct
     protect_inbound protect_outbound grace discovery trace metrics)
-  msub_host_cases(unit.manager manager CASES race race_flying race_addrs order rest push at_once spare tags trim trim_mesh trim_off min_peers)
+  msub_host_cases(unit.race race SOURCES ../support/clocked.c CASES race flying addrs order rest)
+  msub_host_cases(unit.push push SOURCES ../support/clocked.c CASES push at_once spare)
+  msub_host_cases(unit.manager manager SOURCES ../support/clocked.c CASES tags trim trim_mesh trim_off min_peers)
+  msub_host_cases(unit.book book SOURCES ../support/clocked.c ../support/count_mem.c CASES restart crash seq expiry clock sources network limits stepwise bad batch
+    failing no_memory)
   msub_host_cases(unit.names names SOURCES ../support/dns_server.c CASES look_up spoilt hosts dial keep freed limits_answers limits_names
     limits_message limits_many limits_threads servers filter observed observed_wire find_partitions find_limits)
   msub_host_cases(unit.anchors anchors CASES restart limits times bad full)
@@ -53,7 +57,7 @@ if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
   msub_host_cases(unit.host-bad host_bad TIER normal CASES half_open mute)
   msub_host_cases(unit.host-limits host_limits CASES streams pings hellos listeners control steps records blame handshakes)
   msub_host_cases(unit.host-limits host_limits TIER normal SECONDS 300 CASES seconds steady minute)
-  msub_host_cases(unit.limits-exchange limits_exchange CASES running protocols life bytes peer_bytes retry hint_dials hint_time hint_addrs
+  msub_host_cases(unit.limits-exchange limits_exchange SOURCES ../support/clocked.c CASES running protocols life bytes peer_bytes retry hint_dials hint_time hint_addrs
     hint_record book_peers book_addrs seek)
 endif()
 

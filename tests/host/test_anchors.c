@@ -1,6 +1,6 @@
 /* tests/host/test_anchors.c: peers that outlive a restart in a store. usage: test_anchors CASE
  *
- * Times: as in test_limits_exchange.c. */
+ * Times: as in clocked.h. */
 #define _GNU_SOURCE
 #include <string.h>
 #include "host/anchors.h"
@@ -55,6 +55,7 @@ static void start(unsigned anchors) {
   a.opts.write_timeout_ns = 3 * AHEAD;
   a.opts.store = store;
   a.opts.anchors = anchors;
+  a.opts.book.stored = false;
   node_start(&a, true, true);
   a.host->now.mono_ns = msub__mono() + AHEAD;
 }

@@ -1,8 +1,5 @@
 /* tests/host/test_limits_exchange.c: the limits of host/limits.h of the exchange and of peers to be found, one below, at and one
- * above. usage: test_limits_exchange CASE
- *
- * Times: a host's clock never goes back, so it stands still when a test has set it ahead of the real one. From then on only
- * the test moves it, to the nanosecond. */
+ * above. usage: test_limits_exchange CASE */
 #define _GNU_SOURCE
 #include <string.h>
 #include <sys/socket.h>
@@ -13,33 +10,14 @@
 #include "host/hints.h"
 #include "raw_peer.h"
 #include "wire/limits.h"
+#include "clocked.h" /* last: its names are short */
 
 #define ECHO "/test/echo/1.0.0"
-#define AHEAD (3600 * MSUB__S)
 
-static node a;
 static raw_peer peer;
 
 #define SOON(cond) UNTIL(raw_turn(&peer, &a), cond)
-/* The host alone. */
-#define ALONE(cond) UNTIL(turn_for((node *const[]){ &a }, 1, 1), cond)
 
-static const msub_host_counts *host(void) { return msub_host_count(a.host); }
-
-static void start(void) {
-  a.opts.write_timeout_ns = AHEAD; /* a write may be under way when the time moves */
-  node_start(&a, true, true);
-  a.host->now.mono_ns = msub__mono() + AHEAD;
-}
-static void forward(uint64_t ns) {
-  a.host->now.mono_ns += ns;
-  CHECK(a.host->now.mono_ns > msub__mono());
-  (void)msub_host_turn(a.host, 0);
-}
-static void begin(void) {
-  node_init(&a, "a", 1);
-  start();
-}
 static void begin_connected(void) {
   begin();
   raw_connect(&peer, &a, 2);
@@ -49,7 +27,6 @@ static void end(void) {
   raw_close(&peer);
   node_free(&a);
 }
-static size_t at_most(size_t n, size_t limit) { return n < limit ? n : limit; }
 
 /* ---- the exchange ---- */
 
@@ -68,10 +45,10 @@ static void *on_open(void *ud, msub_stream *s, msub_bytes peer_id) {
   served[opened] = (talk){ .s = s };
   return &served[opened++];
 }
-static size_t on_data(void *word, msub_stream *s, msub_bytes b) {
+static size_t on_data(void *word, msub_stream *s, msub_bytes in) {
   (void)word;
   (void)s;
-  return b.n;
+  return in.n;
 }
 static void on_finish(void *word, msub_stream *s) {
   (void)word;
@@ -240,15 +217,6 @@ static msub_key *key_of(unsigned i) {
   MUST(msub_key_from_seed(seed, &key));
   return key;
 }
-static msub__tr_addr loopback(unsigned host_part, unsigned port) {
-  return (msub__tr_addr){ .n = 4, .port = (uint16_t)port, .ip = { 127, 0, 0, (uint8_t)host_part } };
-}
-static int silent(msub__tr_addr *at) {
-  uint16_t port;
-  int fd = node_silent_place(&port);
-  *at = loopback(1, port);
-  return fd;
-}
 static const msub_bytes nothing = { NULL, 0 };
 
 static void test_hint_dials(void) {
@@ -282,7 +250,7 @@ static void test_hint_time(void) {
     node_init(&a, "a", 1);
     a.opts.handshake_timeout_ns = 2 * MSUB__HOST_HINT_NS;
     start();
-    msub__book_add(a.host, msub_key_peer_id(key), &other, true);
+    msub__book_add(a.host, msub_key_peer_id(key), &other, MSUB__BOOK_PROVED, NULL);
     msub__hints_add(a.host, msub_key_peer_id(key), nothing, &at);
     ALONE((conn = accept(fd, NULL, NULL)) >= 0);
     CHECK(host()->dials == 1 && host()->hints_dialled == 1);
@@ -348,7 +316,7 @@ static void test_hint_record(void) {
 
 /* ---- the book ---- */
 
-static msub_bytes id_of(unsigned i) {
+static msub_bytes id_no(unsigned i) {
   static uint8_t id[34];
   id[0] = (uint8_t)(i >> 8);
   id[1] = (uint8_t)i;
@@ -361,11 +329,11 @@ static void test_book_peers(void) {
     begin();
     for (unsigned i = 0; i < n; i++) {
       msub__tr_addr at = loopback(1, 1 + i);
-      msub__book_add(a.host, id_of(i), &at, true);
+      msub__book_add(a.host, id_no(i), &at, MSUB__BOOK_PROVED, NULL);
     }
     CHECK(a.host->book.n == at_most(n, MSUB__HOST_BOOK_PEERS));
     for (unsigned i = 0; i < n; i++) { /* the oldest makes room */
-      const msub__book_entry *e = msub__book_find(a.host, id_of(i));
+      const msub__book_entry *e = msub__book_find(a.host, id_no(i));
       CHECK((e == NULL) == (d > 0 && i == 0));
       CHECK(!e || (e->n == 1 && e->addrs[0].at.port == 1 + i));
     }
@@ -379,13 +347,13 @@ static void test_book_addrs(void) {
     begin();
     for (unsigned i = 1; i <= n; i++) {
       msub__tr_addr at = loopback(1, i);
-      msub__book_add(a.host, id_of(0), &at, true);
+      msub__book_add(a.host, id_no(0), &at, MSUB__BOOK_PROVED, NULL);
     }
-    const msub__book_entry *e = msub__book_find(a.host, id_of(0));
+    const msub__book_entry *e = msub__book_find(a.host, id_no(0));
     CHECK(e && e->n == at_most(n, MSUB__HOST_BOOK_ADDRS));
     for (unsigned i = 0; i < e->n; i++) CHECK(e->addrs[i].at.port == n - i); /* the newest first */
     msub__tr_addr said = loopback(1, 1000); /* what the peer says of itself pushes out nothing that has worked */
-    msub__book_add(a.host, id_of(0), &said, false);
+    msub__book_add(a.host, id_no(0), &said, MSUB__BOOK_SAID, NULL);
     CHECK(e->n == MSUB__HOST_BOOK_ADDRS && (e->addrs[0].at.port == said.port) == (d < 0));
     node_free(&a);
   }
