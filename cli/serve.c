@@ -149,25 +149,30 @@ static void put_output(client *c) {
   }
 }
 
+void server_adopt(server *s, int fd) {
+  fcntl(fd, F_SETFD, FD_CLOEXEC);
+  fcntl(fd, F_SETFL, O_NONBLOCK);
+  if (s->n == SERVER_CLIENTS) {
+    s->refused++;
+    close(fd);
+    return;
+  }
+  client *c = take(sizeof *c);
+  *c = (client){ .server = s, .fd = fd, .since_ns = mono_ns(), .moved_ns = mono_ns() };
+  s->clients[s->n++] = c;
+  s->accepted++;
+  if (s->opened && !s->opened(c)) c->gone = true;
+}
+
 static void take_clients(server *s) {
   for (;;) {
     int fd = accept(s->fd, NULL, NULL);
-    if (fd < 0) {
-      if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) s->accept_at = mono_ns() + ACCEPT_PAUSE_NS;
-      return;
-    }
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
-    fcntl(fd, F_SETFL, O_NONBLOCK);
-    if (s->n == SERVER_CLIENTS) {
-      s->refused++;
-      close(fd);
+    if (fd >= 0) {
+      server_adopt(s, fd);
       continue;
     }
-    client *c = take(sizeof *c);
-    *c = (client){ .server = s, .fd = fd, .since_ns = mono_ns(), .moved_ns = mono_ns() };
-    s->clients[s->n++] = c;
-    s->accepted++;
-    if (s->opened && !s->opened(c)) c->gone = true;
+    if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) s->accept_at = mono_ns() + ACCEPT_PAUSE_NS;
+    return;
   }
 }
 

@@ -44,6 +44,8 @@ struct server {
 
 /* Takes the listening descriptor, which it makes non-blocking. */
 void server_init(server *s, int fd, void *ud);
+/* A connection that came in, to be served: the server's from now on. */
+void server_adopt(server *s, int fd);
 /* Closes all clients at once, then the listening socket. */
 void server_close(server *s);
 /* Fills in SERVER_FDS at most; how many. */

@@ -13,6 +13,7 @@
 typedef struct plain_options {
   void (*init)(void);
   void (*fini)(void);
+  int nothing;    /* so that there is always one */
   double timeout; /* not kept: an emulator is slow, and ctest has its own */
 } plain_options;
 typedef struct plain_test {
@@ -26,12 +27,12 @@ _Noreturn void plain_failed(const char *file, int line, const char *what, const 
 
 #define Test(s, n, ...)                                                                                     \
   static void plain_##s##_##n(void);                                                                        \
-  static const plain_options plain_options_##s##_##n = { .timeout = 0, __VA_ARGS__ };                       \
+  static const plain_options plain_options_##s##_##n = { .nothing = 0, __VA_ARGS__ };                       \
   static plain_test plain_test_##s##_##n = { #s, #n, plain_##s##_##n, &plain_options_##s##_##n, NULL, NULL }; \
   __attribute__((constructor)) static void plain_enter_##s##_##n(void) { plain_add(&plain_test_##s##_##n, false); } \
   static void plain_##s##_##n(void)
 #define TestSuite(s, ...)                                                                                   \
-  static const plain_options plain_suite_options_##s = { .timeout = 0, __VA_ARGS__ };                       \
+  static const plain_options plain_suite_options_##s = { .nothing = 0, __VA_ARGS__ };                       \
   static plain_test plain_suite_##s = { #s, NULL, NULL, &plain_suite_options_##s, NULL, NULL };             \
   __attribute__((constructor)) static void plain_enter_suite_##s(void) { plain_add(&plain_suite_##s, true); } \
   struct plain_suite_ends_##s

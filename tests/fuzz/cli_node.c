@@ -1,0 +1,118 @@
+#include "tests/fuzz/cli_node.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "cli/local.h"
+#include "tests/fuzz/fuzz.h"
+
+#define QUIET 3u /* rounds without a byte: nothing moves any more */
+
+static const command fuzz_command = { "meshsub node", "", "", NULL };
+
+static bool heard(void *ud, msub_host *h, msub_topic t, const msub_msg *m, msub_bytes from) {
+  const node *n = ud;
+  (void)h;
+  if (n->local) local_message(n->local, t, m, from);
+  return true;
+}
+static void happened(void *ud, msub_host *h, const msub_host_event *ev) {
+  const node *n = ud;
+  (void)h;
+  if (n->local) local_event(n->local, ev);
+}
+static void resulted(void *ud, msub_host *h, msub_token ticket, int err, uint32_t recipients) {
+  const node *n = ud;
+  (void)h, (void)ticket;
+  if (n->local) local_result(n->local, err, recipients);
+}
+
+node *fuzz_node(void) {
+  static const char *const nobody[] = { "deny 0.0.0.0/0", "deny ::/0" };
+  static const uint8_t seed[32] = { 4 };
+  static node n;
+  msub_host_opts o;
+  const char *why;
+  if (n.host) return &n;
+  n.cmd = &fuzz_command;
+  msub_host_opts_init(&o);
+  FUZZ_CHECK(msub_key_from_seed(seed, &n.key) == MSUB_OK);
+  o.key = n.key;
+  o.seed = 1;
+  o.verify_threads = 1;
+  o.dns.server = "127.0.0.1:1";
+  o.dns.timeout_ns = 1000000;
+  o.ud = &n;
+  o.on_message = heard;
+  o.on_event = happened;
+  o.on_result = resulted;
+  FUZZ_CHECK(msub_host_new(&o, &n.host, &why) == MSUB_OK && msub_host_filter(n.host, nobody, 2, NULL, NULL) == MSUB_OK);
+  return &n;
+}
+
+void talk_begin(talk *t, server *s, const uint8_t *in, size_t n, size_t piece) {
+  int pair[2];
+  *t = (talk){ .in = in, .n = n, .piece = piece };
+  FUZZ_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
+  t->fd = pair[0];
+  server_adopt(s, pair[1]);
+}
+
+/* true: a byte moved. */
+static bool say(talk *t) {
+  size_t n = t->n - t->at < t->piece ? t->n - t->at : t->piece;
+  if (n == 0 || t->ended) return false;
+  ssize_t put = send(t->fd, t->in + t->at, n, MSG_NOSIGNAL);
+  FUZZ_CHECK(put > 0 || errno == EAGAIN || errno == EPIPE || errno == ECONNRESET);
+  if (put < 0 && errno != EAGAIN) t->at = t->n; /* nobody hears it */
+  if (put > 0) t->at += (size_t)put;
+  return put > 0;
+}
+
+static bool hear(talk *t) {
+  bool any = false;
+  while (!t->ended) {
+    if (t->out_cap - t->out_n < 65536) {
+      t->out_cap = t->out_cap * 2 + 65536;
+      t->out = realloc(t->out, t->out_cap);
+      FUZZ_CHECK(t->out && t->out_cap < (size_t)256 << 20);
+    }
+    ssize_t got = recv(t->fd, t->out + t->out_n, t->out_cap - t->out_n, 0);
+    if (got < 0 && errno == EAGAIN) break;
+    t->ended = got <= 0;
+    if (got > 0) t->out_n += (size_t)got;
+    any = true;
+  }
+  return any;
+}
+
+static void turn(server *s) {
+  struct pollfd fds[SERVER_FDS];
+  size_t n = server_fds(s, fds);
+  FUZZ_CHECK(n <= SERVER_FDS && poll(fds, n, 0) >= 0);
+  server_turn(s, fds, n);
+  (void)msub_host_turn(fuzz_node()->host, 0);
+}
+
+static void settle(talk *all, size_t n, server *s) {
+  for (unsigned quiet = 0; quiet < QUIET;) {
+    bool moved = false;
+    for (size_t i = 0; i < n; i++) moved |= say(&all[i]);
+    turn(s);
+    for (size_t i = 0; i < n; i++) moved |= hear(&all[i]);
+    quiet = moved ? 0 : quiet + 1;
+  }
+}
+
+void talk_all(talk *all, size_t n, server *s) {
+  settle(all, n, s);
+  for (size_t i = 0; i < n; i++) (void)shutdown(all[i].fd, SHUT_WR);
+  settle(all, n, s);
+  for (size_t i = 0; i < n; i++) FUZZ_CHECK(all[i].ended);
+  FUZZ_CHECK(s->n == 0);
+}
+
+void talk_end(talk *t) {
+  (void)close(t->fd);
+  free(t->out);
+}
