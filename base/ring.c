@@ -4,6 +4,7 @@
 #include "base/ring.h"
 
 #define FIRST_CAP 8u
+#define SMALL 64u
 #define MAX_CAP (UINT32_C(1) << 31)
 
 void msub__ring_init(msub__ring *r, uint32_t item_size) {
@@ -17,13 +18,16 @@ void msub__ring_fini(msub__ring *r, const msub_mem *m) {
 }
 
 static uint8_t *at(const msub__ring *r, uint32_t i) {
-  return r->items + (size_t)((r->head + i) & (r->cap - 1)) * r->item;
+  uint32_t k = r->head + i; /* below 2^32: head and i are below 2^31 */
+  return r->items + (size_t)(k < r->cap ? k : k - r->cap) * r->item;
 }
 
 /* A bigger array in which the front stands at 0. */
 static bool grow(msub__ring *r, const msub_mem *m) {
   if (r->cap >= MAX_CAP) return false;
-  uint32_t cap = r->cap ? r->cap * 2 : FIRST_CAP;
+  uint32_t cap = r->cap < SMALL ? r->cap * 2 : r->cap + r->cap / 4;
+  if (r->cap == 0) cap = FIRST_CAP;
+  if (cap > MAX_CAP) cap = MAX_CAP;
   size_t bytes;
   if (!msub__mul_size(cap, r->item, &bytes)) return false;
   uint8_t *items = msub__alloc(m, bytes);
@@ -54,6 +58,6 @@ void *msub__ring_at(const msub__ring *r, uint32_t i) {
 
 void msub__ring_pop(msub__ring *r) {
   MSUB__INVARIANT(r->n > 0);
-  r->head = (r->head + 1) & (r->cap - 1);
+  if (++r->head == r->cap) r->head = 0;
   r->n--;
 }

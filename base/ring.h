@@ -1,4 +1,9 @@
-/* base/ring.h: a growing FIFO of fixed-size items in one power-of-two array. */
+/* base/ring.h: a growing FIFO of fixed-size items in one array.
+ *
+ *          head                      The array doubles while it is small, then it grows by a quarter, so that
+ *     ┌──┬──┬──┬──┬──┬──┬──┬──┐      little of a long one is unused.
+ *     │ e│ f│ g│  │ a│ b│ c│ d│
+ *     └──┴──┴──┴──┴──┴──┴──┴──┘ */
 #ifndef MSUB_BASE_RING_H
 #define MSUB_BASE_RING_H
 #include "base/mem.h"

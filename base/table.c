@@ -1,5 +1,6 @@
-/* base/table.c. The home slot of an entry is its tag modulo the capacity: both halves of the work, finding
- * and growing, need nothing but the tag, so the table never asks for a hash again. */
+/* base/table.c. The home slot of an entry is where its tag stands among all tags: both halves of the work, finding and growing,
+ * need nothing but the tag, so the table never asks for a hash again; and as entries stand about in the order of their tags at any
+ * capacity, growing reads the old array and writes the new one from front to back. */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "base/table.h"
 
 #define FIRST_CAP 8u
+#define SMALL 64u
 #define MAX_CAP (UINT32_C(1) << 31)
 
 _Static_assert(sizeof(((msub__hashkey *)0)->secret) >= XXH3_SECRET_SIZE_MIN, "XXH3 needs a longer secret");
@@ -28,6 +30,9 @@ uint64_t msub__hash2(const msub__hashkey *k, uint64_t word, msub_bytes b) {
 }
 
 static uint32_t tag_of(uint64_t hash) { return (uint32_t)(hash >> 32); }
+static uint32_t after(const msub__table *t, uint32_t i) { return i + 1 < t->cap ? i + 1 : 0; }
+/* How far it is from slot a on to slot b. */
+static uint32_t way(const msub__table *t, uint32_t a, uint32_t b) { return b >= a ? b - a : b + t->cap - a; }
 
 void msub__table_fini(msub__table *t, const msub_mem *m) {
   msub__free(m, t->slots, msub__table_bytes(t));
@@ -38,7 +43,7 @@ uint32_t msub__table_find(const msub__table *t, uint64_t hash, msub__eq eq, cons
                           const void *key) {
   if (t->n == 0) return MSUB__NONE;
   uint32_t tag = tag_of(hash);
-  for (uint32_t mask = t->cap - 1, i = tag & mask;; i = (i + 1) & mask) {
+  for (uint32_t i = msub__table_home(t, tag);; i = after(t, i)) {
     const msub__slot *s = &t->slots[i];
     if (s->value == MSUB__NONE) return MSUB__NONE;
     if (s->tag == tag && eq(ctx, s->value, key)) return s->value;
@@ -46,15 +51,22 @@ uint32_t msub__table_find(const msub__table *t, uint64_t hash, msub__eq eq, cons
 }
 
 static void put(msub__table *t, msub__slot s) {
-  uint32_t mask = t->cap - 1, i = s.tag & mask;
-  while (t->slots[i].value != MSUB__NONE) i = (i + 1) & mask;
+  uint32_t i = msub__table_home(t, s.tag);
+  while (t->slots[i].value != MSUB__NONE) i = after(t, i);
   t->slots[i] = s;
+}
+
+/* Doubles while it is small, then grows by a quarter: the fuller, the less it costs an entry. */
+static uint32_t next_cap(uint32_t cap) {
+  if (cap == 0) return FIRST_CAP;
+  uint32_t more = cap < SMALL ? cap * 2 : cap + cap / 4;
+  return more < MAX_CAP ? more : MAX_CAP;
 }
 
 int msub__table_reserve(msub__table *t, const msub_mem *m) {
   if (t->n < t->cap - t->cap / 4) return MSUB_OK;
   if (t->cap >= MAX_CAP) return MSUB_ERR_LIMIT;
-  msub__table bigger = { .cap = t->cap ? t->cap * 2 : FIRST_CAP, .n = t->n };
+  msub__table bigger = { .cap = next_cap(t->cap), .n = t->n };
   size_t bytes;
   if (!msub__mul_size(bigger.cap, sizeof(msub__slot), &bytes)) return MSUB_ERR_LIMIT;
   bigger.slots = msub__alloc(m, bytes);
@@ -80,7 +92,7 @@ int msub__table_insert(msub__table *t, const msub_mem *m, uint64_t hash, uint32_
 static msub__slot *entry(const msub__table *t, uint64_t hash, uint32_t value) {
   if (t->n == 0 || value == MSUB__NONE) return NULL;
   uint32_t tag = tag_of(hash);
-  for (uint32_t mask = t->cap - 1, i = tag & mask; t->slots[i].value != MSUB__NONE; i = (i + 1) & mask) {
+  for (uint32_t i = msub__table_home(t, tag); t->slots[i].value != MSUB__NONE; i = after(t, i)) {
     if (t->slots[i].tag == tag && t->slots[i].value == value) return &t->slots[i];
   }
   return NULL;
@@ -89,13 +101,10 @@ static msub__slot *entry(const msub__table *t, uint64_t hash, uint32_t value) {
 bool msub__table_remove(msub__table *t, uint64_t hash, uint32_t value) {
   msub__slot *s = entry(t, hash, value);
   if (!s) return false;
-  uint32_t mask = t->cap - 1;
   uint32_t hole = (uint32_t)(s - t->slots);
   /* Whatever stands behind the hole and may stand in it moves there: no tombstones. */
-  for (uint32_t i = (hole + 1) & mask; t->slots[i].value != MSUB__NONE; i = (i + 1) & mask) {
-    uint32_t from_home = (i - t->slots[i].tag) & mask;
-    uint32_t from_hole = (i - hole) & mask;
-    if (from_home >= from_hole) {
+  for (uint32_t i = after(t, hole); t->slots[i].value != MSUB__NONE; i = after(t, i)) {
+    if (way(t, msub__table_home(t, t->slots[i].tag), i) >= way(t, hole, i)) {
       t->slots[hole] = t->slots[i];
       hole = i;
     }

@@ -1,5 +1,6 @@
 /* base/table.h: keyed hash index. It maps a 64-bit hash to a number that the owner chose (an index into an array of its own);
- * the owner compares keys. Open addressing, linear probing, backward-shift deletion, 8 bytes a slot, load <= 3/4.
+ * the owner compares keys. Open addressing, linear probing, backward-shift deletion, 8 bytes a slot, load <= 3/4, of a large
+ * table that grew >= 3/5: 10.7 to 13.3 bytes an entry.
  *
  *     slots   ┌──────┬───────┐┌──────┬───────┐┌──────┬───────┐
  *             │ tag  │ value ││  0   │ empty ││ tag  │ value │ …      tag: upper half of the hash
@@ -21,8 +22,9 @@ uint64_t msub__hash2(const msub__hashkey *k, uint64_t word, msub_bytes b); /* of
 typedef struct msub__slot { uint32_t tag, value; } msub__slot;
 typedef struct msub__table {
   msub__slot *slots;
-  uint32_t cap, n; /* cap is 0 or a power of two */
+  uint32_t cap, n;
 } msub__table;
+static inline uint32_t msub__table_home(const msub__table *t, uint32_t tag) { return (uint32_t)((uint64_t)tag * t->cap >> 32); }
 typedef bool (*msub__eq)(const void *ctx, uint32_t value, const void *key);
 void msub__table_fini(msub__table *t, const msub_mem *m);
 /* The value whose entry eq() confirms, or MSUB__NONE. */

@@ -221,8 +221,8 @@ static void destroy(msub_engine *e) {
   msub__topics_fini(e);
   for (unsigned ri = 0; ri < e->n_routers; ri++) {
     msub__router *r = &e->routers[ri];
-    for (uint32_t i = 0; i * MSUB__CHUNK < r->n_sessions; i++)
-      msub__free(m, r->chunks[i], (size_t)MSUB__CHUNK * r->plan->session_stride);
+    for (uint32_t i = 0; r->n_sessions && i <= msub__chunk_of(r->n_sessions - 1); i++)
+      msub__free(m, r->chunks[i], (size_t)msub__chunk_slots(i) * r->plan->session_stride);
     msub__free(m, r->chunks, r->cap_chunks * sizeof *r->chunks);
   }
   msub__extras_fini(e);

@@ -5,7 +5,7 @@
  *     ┌──────┬───────────┬─────────────────────┬───────────────────────────────────────┐
  *     │ core │ routers[] │ handles[] (levels)  │ per router: streams, state blocks      │
  *     └──────┴───────────┴─────────────────────┴───────────────────────────────────────┘
- *       │        └ sessions (chunks of 4 that never move), topics (a block each), cache
+ *       │        └ sessions (chunks that never move), topics (a block each), cache
  *       ├ config: options and world, one for all engines that agree in them
  *       ├ index: sessions by peer, topics by name, departed peers
  *       └ work: everything that an idle engine does without (seen, questions, conduct, deferred calls, scratch, counters)
@@ -56,7 +56,7 @@ typedef struct msub__config {
 } msub__config;
 
 #define MSUB__ID_DEFAULT 0u
-#define MSUB__ID_NOBODY UINT16_MAX /* could not be noted: what it made is not shared */
+#define MSUB__ID_NOBODY UINT8_MAX /* could not be noted: what it made is not shared */
 typedef size_t (*msub__id_fn_ptr)(const msub_msg *m, uint8_t out[MSUB_MAX_ID]);
 struct msub_shared {
   msub_mem mem;
@@ -69,27 +69,33 @@ struct msub_shared {
   size_t engines, messages, controls;
 };
 
+#define MSUB__FEW_TOPICS 4u
 typedef struct msub__session {
   uint64_t link;
   uint64_t prefix;      /* conduct's key of its address, 0: none */
   uint32_t peer;        /* 0: the slot is free, then topic_bytes is the next free one */
   uint32_t topic_bytes;
-  union { uint32_t few[2], *many; } topics; /* slots of the topics that the peer announced */
-  uint16_t n_topics, cap_topics;            /* cap 0: they are in `few` */
+  union { uint16_t few[MSUB__FEW_TOPICS], *many; } topics; /* slots of the topics that the peer announced */
+  uint16_t n_topics;
   uint16_t resume_at;   /* a frame of which a part was handled: where to go on */
   uint16_t gen;
-  uint8_t protocol;     /* index in the plan */
+  uint8_t protocol : 4; /* index in the plan */
+  uint8_t doublings : 4; /* of the room for topics; 0: they are in `few` */
   bool outbound : 1, agreed : 1, hello_due : 1, throttled : 1, returning : 1;
   bool first_due : 1; /* the next RPC that is taken is the first one of the peer's stream */
   bool shut : 1;        /* the lists refuse its peer, which is being disconnected */
 } msub__session;
+_Static_assert(sizeof(msub__session) <= 40, "there may be many");
 _Static_assert(MSUB__PEER_TOPICS <= UINT16_MAX && MSUB__PUBLISH_ENTRIES <= UINT16_MAX, "they are counted in 16 bits");
+_Static_assert(MSUB__PROTOCOLS <= 16 && MSUB__PEER_TOPICS <= MSUB__FEW_TOPICS << 15, "they are counted in four bits");
+_Static_assert(MSUB__TOPICS <= UINT16_MAX + 1, "their slots have 16 bits");
 
 typedef struct msub__link {
-  uint32_t session;     /* slot */
-  uint32_t flags;       /* MSUB_SUB_*, MSUB__LINK_STALE; the levels' blocks follow */
+  uint32_t session : 20; /* slot */
+  uint32_t flags : 12;   /* MSUB_SUB_*, MSUB__LINK_STALE; the levels' blocks follow */
 } msub__link;
-#define MSUB__LINK_STALE 0x80000000u /* announced on an older stream, not yet again */
+#define MSUB__LINK_FLAGS 0xfffu
+#define MSUB__LINK_STALE 0x800u /* announced on an older stream, not yet again */
 
 typedef struct msub__validator {
   msub_validate_fn fn; /* NULL: it was taken away */
@@ -121,7 +127,7 @@ typedef struct msub__topic {
   uint32_t n_links, cap_links;
   uint32_t cached_first, cached_last, cached; /* its messages in the cache: numbers of entries, how many */
   uint32_t relays;       /* of the joins, those to which nothing is delivered */
-  uint16_t id_fn;
+  uint8_t id_fn;
   uint8_t signing;                            /* MSUB__S_*; 0: strict anonymous */
   bool policy_owned, in_router;               /* in_router: join ran and leave has not */
   bool peers_filtered;                        /* somebody has may_peer */
@@ -134,14 +140,29 @@ typedef struct msub__router {
   const msub_plan *plan;
   msub_router *handles;   /* of its levels, outermost first */
   uint8_t *state;         /* streams, then the levels' state blocks */
-  msub__session **chunks; /* of MSUB__CHUNK sessions */
+  msub__session **chunks; /* msub__chunk_of() */
   msub__topic_slot *topics;
   msub__mcache *cache;    /* made with its first message */
   uint32_t n_sessions, cap_chunks, free_session, live_sessions; /* slots used so far; pointers; free list: slot + 1 */
   uint32_t n_topics, cap_topics, free_topic, live_topics;
   uint8_t levels_up;      /* init ran on so many, from inside out */
 } msub__router;
-#define MSUB__CHUNK 4u
+/* Slots of sessions stand in chunks: small ones first, for most engines have few, then larger ones, for their overhead counts.
+ *
+ *   chunk  0      1      …  15        16          17          18 …
+ *         ┌──────┬──────┬──┬─────────┬───────────┬───────────┬──────
+ *   slots │ 0-3  │ 4-7  │  │ 60-63   │  64-95    │  96-127   │ …
+ *         └──────┴──────┴──┴─────────┴───────────┴───────────┴────── */
+#define MSUB__CHUNK_FEW 4u
+#define MSUB__CHUNK_MANY 32u
+#define MSUB__SMALL_CHUNKS 16u
+#define MSUB__SMALL_SLOTS (MSUB__SMALL_CHUNKS * MSUB__CHUNK_FEW)
+_Static_assert(MSUB__SMALL_SLOTS % MSUB__CHUNK_MANY == 0, "large chunks begin at a multiple of their size");
+static inline uint32_t msub__chunk_of(uint32_t slot) {
+  return slot < MSUB__SMALL_SLOTS ? slot / MSUB__CHUNK_FEW : slot / MSUB__CHUNK_MANY + MSUB__SMALL_CHUNKS - MSUB__SMALL_SLOTS / MSUB__CHUNK_MANY;
+}
+static inline uint32_t msub__place_in_chunk(uint32_t slot) { return slot % (slot < MSUB__SMALL_SLOTS ? MSUB__CHUNK_FEW : MSUB__CHUNK_MANY); }
+static inline uint32_t msub__chunk_slots(uint32_t chunk) { return chunk < MSUB__SMALL_CHUNKS ? MSUB__CHUNK_FEW : MSUB__CHUNK_MANY; }
 
 typedef enum msub__question_state { MSUB__Q_FREE, MSUB__Q_JOB, MSUB__Q_PROGRAM, MSUB__Q_DEFERRED, MSUB__Q_LATER, MSUB__Q_ABANDONED } msub__question_state;
 #define MSUB__STAGE_SIGNATURE 0u
@@ -400,11 +421,14 @@ void msub__trace(msub_engine *e, unsigned ri, msub_event ev);
   } while (0)
 
 /* ---- session.c ---- */
-msub__session *msub__session_at(const msub_engine *e, unsigned ri, uint32_t slot);
+static inline msub__session *msub__session_at(const msub_engine *e, unsigned ri, uint32_t slot) {
+  const msub__router *r = &e->routers[ri];
+  return (msub__session *)(void *)((uint8_t *)r->chunks[msub__chunk_of(slot)] + (size_t)msub__place_in_chunk(slot) * r->plan->session_stride);
+}
 msub__session *msub__session_of(const msub_engine *e, msub_session s); /* NULL: stale */
 msub_session msub__session_handle(const msub_engine *e, unsigned ri, uint32_t slot);
 uint32_t msub__session_find(const msub_engine *e, unsigned ri, uint32_t peer); /* slot or MSUB__NONE */
-static inline uint32_t *msub__session_topics(msub__session *s) { return s->cap_topics ? s->topics.many : s->topics.few; }
+static inline uint16_t *msub__session_topics(msub__session *s) { return s->doublings ? s->topics.many : s->topics.few; }
 void msub__session_info_of(const msub_engine *e, unsigned ri, const msub__session *s, msub_session_info *out);
 void msub__session_end(msub_engine *e, unsigned ri, uint32_t slot);
 /* The peer announced or gave up a topic. name: its index when it is known, else 0. */
@@ -446,12 +470,12 @@ void msub__topics_fini(msub_engine *e);
 
 /* ---- message.c ---- */
 /* A message of wire and id; NULL: no memory. The fields are those of `like` (borrowed, or owned). */
-const msub_msg *msub__msg_new(msub_shared *sh, const msub_msg *like, uint16_t id_fn, msub_bytes id);
+const msub_msg *msub__msg_new(msub_shared *sh, const msub_msg *like, uint8_t id_fn, msub_bytes id);
 /* A borrowed one on the caller's stack; false: a field is longer than any message's may be. */
 bool msub__msg_borrow(msub_msg_borrowed *m, const msub_msg_view *v, uint32_t name);
 /* The id by the topic's function or the default; 0: it has none. */
 size_t msub__message_id(msub_engine *e, const msub__topic *t, const msub_msg *m, uint8_t out[MSUB_MAX_ID]);
-uint16_t msub__id_fn(msub_engine *e, const msub__topic *t); /* for t->id_fn, at the beginning of a membership */
+uint8_t msub__id_fn(msub_engine *e, const msub__topic *t); /* for t->id_fn, at the beginning of a membership */
 /* Control entries in a block of their own, ids and px copied (those of a shared entry held), encoded. NULL: no memory. */
 const msub_ctl *msub__ctl_new(msub_shared *sh, const msub_ctl_entry *e, size_t n);
 /* One entry, which says itself that it is shared (`of`). */

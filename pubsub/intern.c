@@ -31,6 +31,7 @@ static uint32_t take(msub__interns *t, const msub_mem *m) {
     t->free = t->e[i].n;
     return i;
   }
+  if (t->n > MSUB__INTERNS) return 0;
   if (t->n == t->cap) {
     uint32_t cap = t->cap ? t->cap * 2 : 8;
     msub__string *e = msub__realloc(m, t->e, t->cap * sizeof *e, cap * sizeof *e);

@@ -8,6 +8,7 @@ typedef struct msub__string {
   uint32_t n;
   uint32_t refs; /* 0: free; then n is the next free index */
 } msub__string;
+#define MSUB__INTERNS 0xffffffu /* strings, so that an index has 24 bits (msub_msg.topic_name) */
 typedef struct msub__interns {
   msub__string *e;
   uint32_t n, cap, free;
@@ -18,7 +19,7 @@ typedef struct msub__interns {
 void msub__interns_fini(msub__interns *t, const msub_mem *m);
 /* The index of a known string, without taking a reference; 0: unknown. */
 uint32_t msub__intern_find(const msub__interns *t, const msub__hashkey *k, msub_bytes b);
-/* The index with one more reference; 0: no memory. */
+/* The index with one more reference; 0: no memory, or there are MSUB__INTERNS. */
 uint32_t msub__intern_hold(msub__interns *t, const msub_mem *m, const msub__hashkey *k, msub_bytes b);
 void msub__intern_ref(msub__interns *t, uint32_t i);
 void msub__intern_drop(msub__interns *t, const msub_mem *m, const msub__hashkey *k, uint32_t i);

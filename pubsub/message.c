@@ -3,40 +3,44 @@
 #include "pubsub/rpc_wire.h"
 #include <string.h>
 
+#define MAX_OFFSET 0xffffffu
+_Static_assert(sizeof(msub_msg) == 28, "many are cached");
+_Static_assert(MSUB__RPC_BYTES_MAX <= MAX_OFFSET + 1, "a message is shorter than the RPC that it came in");
 static uint32_t offset(const msub_msg_view *v, msub_bytes field) {
   return field.n ? (uint32_t)(field.p - v->raw.p) : 0;
 }
 
 bool msub__msg_borrow(msub_msg_borrowed *b, const msub_msg_view *v, uint32_t name) {
-  if (v->from.n > UINT8_MAX || v->seqno.n > UINT8_MAX || v->raw.n > UINT32_MAX) return false;
+  if (v->from.n > UINT8_MAX || v->seqno.n > UINT8_MAX || v->raw.n > MAX_OFFSET) return false;
+  *b = (msub_msg_borrowed){ { .refs = 1, .wire_n = (uint32_t)v->raw.n, .topic_name = name & MAX_OFFSET, .borrowed = true }, v->raw.p };
   msub_msg *m = &b->m;
-  *b = (msub_msg_borrowed){ { .refs = 1, .topic_name = name, .wire_n = (uint32_t)v->raw.n, .borrowed = true }, v->raw.p };
-  m->data_at = offset(v, v->data);
-  m->data_n = (uint32_t)v->data.n;
-  m->from_at = offset(v, v->from);
-  m->from_n = (uint8_t)v->from.n;
-  m->seqno_at = offset(v, v->seqno);
-  m->seqno_n = (uint8_t)v->seqno.n;
-  m->present = v->present;
+  m->data_at = offset(v, v->data) & MAX_OFFSET;
+  m->data_n = v->data.n & MAX_OFFSET;
+  m->from_at = offset(v, v->from) & MAX_OFFSET;
+  m->from_n = v->from.n & UINT8_MAX;
+  m->seqno_at = offset(v, v->seqno) & MAX_OFFSET;
+  m->seqno_n = v->seqno.n & UINT8_MAX;
+  m->present = v->present & 0x7fu;
   return true;
 }
 
-uint16_t msub__id_fn(msub_engine *e, const msub__topic *t) {
+uint8_t msub__id_fn(msub_engine *e, const msub__topic *t) {
   msub_channel c;
   const msub_channel_policy *p = MSUB__HOOK(e, t, message_id, &c);
   msub_shared *sh = e->sh;
   if (!p) return MSUB__ID_DEFAULT;
   for (uint32_t i = 0; i < sh->n_id_fns; i++)
-    if (sh->id_fns[i] == p->message_id) return (uint16_t)(i + 1);
+    if (sh->id_fns[i] == p->message_id) return (uint8_t)(i + 1);
+  if (sh->n_id_fns == MSUB__ID_NOBODY - 1) return MSUB__ID_NOBODY;
   if (sh->n_id_fns == sh->cap_id_fns) {
     uint32_t cap = sh->cap_id_fns ? sh->cap_id_fns * 2 : 4;
-    msub__id_fn_ptr *more = cap < MSUB__ID_NOBODY ? msub__realloc(&sh->mem, sh->id_fns, sh->cap_id_fns * sizeof *more, cap * sizeof *more) : NULL;
+    msub__id_fn_ptr *more = msub__realloc(&sh->mem, sh->id_fns, sh->cap_id_fns * sizeof *more, cap * sizeof *more);
     if (!more) return MSUB__ID_NOBODY;
     sh->id_fns = more;
     sh->cap_id_fns = cap;
   }
   sh->id_fns[sh->n_id_fns++] = p->message_id;
-  return (uint16_t)sh->n_id_fns;
+  return (uint8_t)sh->n_id_fns;
 }
 
 size_t msub__message_id(msub_engine *e, const msub__topic *t, const msub_msg *m, uint8_t out[MSUB_MAX_ID]) {
@@ -57,11 +61,11 @@ size_t msub__message_id(msub_engine *e, const msub__topic *t, const msub_msg *m,
 
 static size_t msg_bytes(const msub_msg *m) { return sizeof *m + m->wire_n + m->id_n; }
 
-const msub_msg *msub__msg_new(msub_shared *sh, const msub_msg *like, uint16_t id_fn, msub_bytes id) {
+const msub_msg *msub__msg_new(msub_shared *sh, const msub_msg *like, uint8_t id_fn, msub_bytes id) {
   if (id.n > MSUB_MAX_ID) return NULL;
   msub_msg head = *like;
   head.refs = 1;
-  head.id_n = (uint8_t)id.n;
+  head.id_n = id.n & UINT8_MAX;
   head.id_fn = id_fn;
   head.borrowed = false;
   msub_msg *m = msub__alloc(&sh->mem, msg_bytes(&head));

@@ -2,10 +2,6 @@
 #include "pubsub/engine.h"
 #include <string.h>
 
-msub__session *msub__session_at(const msub_engine *e, unsigned ri, uint32_t slot) {
-  const msub__router *r = &e->routers[ri];
-  return (msub__session *)(void *)((uint8_t *)r->chunks[slot / MSUB__CHUNK] + (size_t)(slot % MSUB__CHUNK) * r->plan->session_stride);
-}
 msub_session msub__session_handle(const msub_engine *e, unsigned ri, uint32_t slot) {
   return (msub_session){ msub__handle(ri, msub__session_at(e, ri, slot)->gen, slot) };
 }
@@ -66,8 +62,8 @@ static uint32_t take_slot(msub_engine *e, unsigned ri, int *err) {
   *err = MSUB_ERR_LIMIT;
   if (r->n_sessions >= MSUB__SLOTS) return MSUB__NONE;
   *err = MSUB_ERR_NOMEM;
-  uint32_t chunk = r->n_sessions / MSUB__CHUNK;
-  if (r->n_sessions % MSUB__CHUNK == 0) {
+  uint32_t chunk = msub__chunk_of(r->n_sessions);
+  if (msub__place_in_chunk(r->n_sessions) == 0) {
     if (chunk == r->cap_chunks) {
       uint32_t cap = r->cap_chunks ? r->cap_chunks * 2 : 2;
       msub__session **p = msub__realloc(m, r->chunks, r->cap_chunks * sizeof *p, cap * sizeof *p);
@@ -75,17 +71,19 @@ static uint32_t take_slot(msub_engine *e, unsigned ri, int *err) {
       r->chunks = p;
       r->cap_chunks = cap;
     }
-    r->chunks[chunk] = msub__zalloc(m, MSUB__CHUNK, r->plan->session_stride);
+    r->chunks[chunk] = msub__zalloc(m, msub__chunk_slots(chunk), r->plan->session_stride);
     if (!r->chunks[chunk]) return MSUB__NONE;
   }
   *err = MSUB_OK;
   return r->n_sessions++;
 }
 
+static uint32_t room_for_topics(const msub__session *s) { return MSUB__FEW_TOPICS << s->doublings; }
+
 static void free_slot(msub_engine *e, unsigned ri, uint32_t slot) {
   msub__router *r = &e->routers[ri];
   msub__session *s = msub__session_at(e, ri, slot);
-  if (s->cap_topics) msub__free(msub__mem(e), s->topics.many, s->cap_topics * sizeof *s->topics.many);
+  if (s->doublings) msub__free(msub__mem(e), s->topics.many, room_for_topics(s) * sizeof *s->topics.many);
   uint16_t gen = s->gen;
   memset(s, 0, r->plan->session_stride);
   s->gen = gen;
@@ -102,17 +100,17 @@ static void topic_event(msub_engine *e, const msub__topic *t, uint32_t peer, boo
 }
 
 static int note_topic(msub_engine *e, msub__session *s, uint32_t topic_slot) {
-  uint32_t cap = s->cap_topics ? s->cap_topics : 2;
+  uint32_t cap = room_for_topics(s);
   if (s->n_topics == cap) {
     const msub_mem *m = msub__mem(e);
-    uint32_t *p = msub__alloc(m, 2 * cap * sizeof *p);
+    uint16_t *p = msub__alloc(m, 2 * cap * sizeof *p);
     if (!p) return MSUB_ERR_NOMEM;
     memcpy(p, msub__session_topics(s), cap * sizeof *p);
-    if (s->cap_topics) msub__free(m, s->topics.many, cap * sizeof *p);
+    if (s->doublings) msub__free(m, s->topics.many, cap * sizeof *p);
     s->topics.many = p;
-    s->cap_topics = (uint16_t)(2 * cap);
+    s->doublings++;
   }
-  msub__session_topics(s)[s->n_topics++] = topic_slot;
+  msub__session_topics(s)[s->n_topics++] = (uint16_t)topic_slot;
   return MSUB_OK;
 }
 
@@ -128,7 +126,7 @@ void msub__session_subscribe(msub_engine *e, unsigned ri, uint32_t slot, msub_by
     uint32_t i = msub__link_find(e, t, slot);
     if (i != MSUB__NONE) { /* a repetition: its flags count, it is no longer stale */
       bool changed = (msub__link_at(e, t, i)->flags & ~MSUB__LINK_STALE) != flags;
-      msub__link_at(e, t, i)->flags = flags;
+      msub__link_at(e, t, i)->flags = flags & MSUB__LINK_FLAGS;
       if (changed) MSUB__CALL(e, ri, remote_join, msub__session_handle(e, ri, slot), t->handle, (uint8_t)flags);
       return;
     }
@@ -146,7 +144,7 @@ void msub__session_subscribe(msub_engine *e, unsigned ri, uint32_t slot, msub_by
     msub__topic_release(e, t);
     return;
   }
-  l->flags = flags;
+  l->flags = flags & MSUB__LINK_FLAGS;
   s->topic_bytes += (uint32_t)name.n;
   MSUB__CALL(e, ri, remote_join, msub__session_handle(e, ri, slot), t->handle, (uint8_t)flags);
   topic_event(e, t, s->peer, true);
@@ -158,7 +156,7 @@ void msub__session_subscribe(msub_engine *e, unsigned ri, uint32_t slot, msub_by
 /* Ends the link of the i-th topic of the session. */
 static void unlink_topic(msub_engine *e, unsigned ri, uint32_t slot, uint32_t i, bool down) {
   msub__session *s = msub__session_at(e, ri, slot);
-  uint32_t *topics = msub__session_topics(s);
+  uint16_t *topics = msub__session_topics(s);
   msub__topic *t = e->routers[ri].topics[topics[i]].t;
   MSUB__CALL(e, ri, remote_leave, msub__session_handle(e, ri, slot), t->handle, down);
   msub__link_remove(e, t, msub__link_find(e, t, slot));
@@ -220,7 +218,7 @@ static int begin(msub_engine *e, unsigned ri, uint8_t at, const msub_session_opt
   s->topic_bytes = 0;
   s->peer = peer;
   s->link = o->link;
-  s->protocol = at;
+  s->protocol = at & 0xfu;
   s->outbound = o->outbound;
   s->agreed = o->agreed;
   s->prefix = msub__conduct_prefix(e, o->address);
@@ -266,7 +264,7 @@ int msub_session_offer(msub_engine *e, msub_session h, const char *protocol, uin
   if (!s) rc = MSUB_ERR_STALE;
   else if (!protocol || !claims(e, protocol, &ri, &at) || ri != msub__handle_router(h.v)) rc = MSUB_ERR_UNSUPPORTED;
   else {
-    s->protocol = at;
+    s->protocol = at & 0xfu;
     s->link = link;
     s->agreed = false;
     msub__send_hello(e, ri, msub__handle_slot(h.v), false);

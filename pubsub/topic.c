@@ -163,7 +163,7 @@ msub__link *msub__link_add(msub_engine *e, msub__topic *t, uint32_t slot) {
   memset(at, 0, stride);
   t->n_links++;
   msub__link *l = msub__link_at(e, t, i);
-  l->session = slot;
+  l->session = slot & (MSUB__SLOTS - 1);
   return l;
 }
 

@@ -15,20 +15,24 @@ extern "C" {
 
 /* One block: this header, the encoded Message (`wire`), then the id.
  *
- *     ┌──────────── msub_msg ────────────┐┌──────────── wire (wire_n bytes) ────────────┐┌─ id ─┐
+ *     ┌─────── msub_msg, 28 bytes ───────┐┌──────────── wire (wire_n bytes) ────────────┐┌─ id ─┐
  *     │ refs, offsets into wire, lengths ││ 0a <from> 12 <data> 1a <seqno> 22 <topic> … ││ id_n │
  *     └──────────────────────────────────┘└─────────────────────────────────────────────┘└──────┘
  *
+ * Offsets have 24 bits: no RPC is longer than 16 MiB, so nothing in it lies further.
  * A *borrowed* message (a message-id function is shown one) has its wire in the received frame and no id; it dies with the call.
  * Read a message with the functions below only. */
 typedef struct msub_msg {
   uint32_t refs;
-  uint32_t topic_name; /* index of the topic's name in the shared: msub_name_bytes() */
-  uint32_t wire_n, data_at, data_n, from_at, seqno_at;
-  uint16_t id_fn; /* whose function made the id (an index in the shared): another engine with the same one need not run it */
-  uint8_t from_n, seqno_n, id_n;
-  uint8_t present; /* MSUB_HAS_* (rpc.h): which fields are there, even empty */
-  bool borrowed; /* it is the first member of a msub_msg_borrowed */
+  uint32_t wire_n;
+  uint32_t topic_name : 24; /* index of the topic's name in the shared: msub_name_bytes() */
+  uint32_t id_fn : 8; /* whose function made the id (an index in the shared): another engine with the same one need not run it */
+  uint32_t data_n : 24, id_n : 8;
+  uint32_t data_at : 24, from_n : 8;
+  uint32_t from_at : 24, seqno_n : 8;
+  uint32_t seqno_at : 24;
+  uint32_t present : 7;  /* MSUB_HAS_* (rpc.h): which fields are there, even empty */
+  uint32_t borrowed : 1; /* it is the first member of a msub_msg_borrowed */
 } msub_msg;
 typedef struct msub_msg_borrowed {
   msub_msg m;

@@ -250,7 +250,7 @@ Test(limits_channel, cache_askers) {
   cr_assert_eq(msub_shared_new(NULL, entropy, &sh), MSUB_OK);
   msub__mcache *c = msub__mcache_new(sh, 5, 3, 1 << 20, NULL, NULL);
   uint32_t name = msub__intern_hold(&sh->names, &sh->mem, &sh->key, msub_str("t"));
-  msub_msg_borrowed like = { { .topic_name = name, .borrowed = true }, buf };
+  msub_msg_borrowed like = { { .topic_name = name & 0xffffffu, .borrowed = true }, buf };
   const msub_msg *m = msub__msg_new(sh, &like.m, 0, msub_str("id"));
   uint64_t evicted = 0;
   cr_assert_neq(msub__mcache_put(c, m, false, 0, &evicted), MSUB__NONE);
