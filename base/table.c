@@ -23,11 +23,7 @@ uint64_t msub__hash(const msub__hashkey *k, msub_bytes b) {
   return XXH3_64bits_withSecret(b.p, b.n, k->secret, sizeof k->secret);
 }
 
-/* The keyed hash of (word, keyed hash of the bytes): 16 bytes take XXH3's short path. */
-uint64_t msub__hash2(const msub__hashkey *k, uint64_t word, msub_bytes b) {
-  uint64_t pair[2] = { word, msub__hash(k, b) };
-  return XXH3_64bits_withSecret(pair, sizeof pair, k->secret, sizeof k->secret);
-}
+uint64_t msub__hash2(const msub__hashkey *k, uint64_t word, msub_bytes b) { return msub__hash_join(word, msub__hash(k, b)); }
 
 static uint32_t tag_of(uint64_t hash) { return (uint32_t)(hash >> 32); }
 static uint32_t after(const msub__table *t, uint32_t i) { return i + 1 < t->cap ? i + 1 : 0; }
@@ -64,7 +60,7 @@ static uint32_t next_cap(uint32_t cap) {
 }
 
 int msub__table_reserve(msub__table *t, const msub_mem *m) {
-  if (t->n < t->cap - t->cap / 4) return MSUB_OK;
+  if (t->n < (uint64_t)t->cap * 3 / 4) return MSUB_OK;
   if (t->cap >= MAX_CAP) return MSUB_ERR_LIMIT;
   msub__table bigger = { .cap = next_cap(t->cap), .n = t->n };
   size_t bytes;

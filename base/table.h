@@ -18,6 +18,11 @@ typedef struct msub__hashkey { uint8_t secret[192]; } msub__hashkey;
 void msub__hashkey_init(msub__hashkey *k, const uint8_t entropy[32]);
 uint64_t msub__hash(const msub__hashkey *k, msub_bytes b);
 uint64_t msub__hash2(const msub__hashkey *k, uint64_t word, msub_bytes b); /* of (word, bytes): keys of two parts */
+/* The same, of the bytes' hash. Nobody outside knows that one, so nobody can choose the two parts such that they meet. */
+static inline uint64_t msub__hash_join(uint64_t word, uint64_t hash) {
+  uint64_t x = hash ^ (word + 1) * UINT64_C(0x9e3779b97f4a7c15);
+  return x ^ x >> 32;
+}
 
 typedef struct msub__slot { uint32_t tag, value; } msub__slot;
 typedef struct msub__table {

@@ -7,7 +7,6 @@
 /* A part that is refused by one target is lost for that target only: its router hears of it. */
 typedef struct sending {
   msub_engine *e;
-  unsigned ri;
   const msub_session *to;
   size_t n_to;
   msub_lane lane;
@@ -24,6 +23,11 @@ static const msub_ctl *with_extensions(msub_engine *e, const msub__load *load) {
   return msub__ctl_new(e->sh, all, load->n + 1);
 }
 
+static bool send_to(msub_engine *e, msub_session to, const msub_rpc *rpc, msub_lane lane) {
+  const msub__session *s = msub__session_of(e, to);
+  return s && msub__send(e, s, to, rpc, lane);
+}
+
 static bool part(void *ud, const msub__fragment *f) {
   sending *x = ud;
   const msub_ctl *c = NULL;
@@ -36,7 +40,7 @@ static bool part(void *ud, const msub__fragment *f) {
   }
   msub_rpc rpc = { NULL, 0, c, c->wire_n };
   for (size_t i = 0; i < x->n_to; i++)
-    if (!msub__session_of(x->e, x->to[i]) || !msub__send(x->e, x->ri, msub__handle_slot(x->to[i].v), &rpc, x->lane)) x->failed[i] = true;
+    if (!send_to(x->e, x->to[i], &rpc, x->lane)) x->failed[i] = true;
   msub_ctl_drop(x->e->sh, c);
   return true;
 }
@@ -47,14 +51,14 @@ static const msub__split_limits limits = { .frame_bytes = MSUB__SEND_CONTROL_BYT
                                            .subscriptions = MSUB__SEND_SUBSCRIPTIONS, .idontwant_ids = MSUB__SEND_IDONTWANT };
 
 /* A PARTIAL or a TEST: as large as a message may be, and never cut. */
-static size_t send_alone(msub_engine *e, unsigned ri, const msub_session *to, size_t n_to, const msub_ctl_entry *entry, msub_lane lane) {
+static size_t send_alone(msub_engine *e, const msub_session *to, size_t n_to, const msub_ctl_entry *entry, msub_lane lane) {
   size_t bytes = 0, took = 0;
   if (entry->kind == MSUB_C_PARTIAL && entry->n_ids != 3) return 0;
   for (uint32_t i = 0; i < entry->n_ids; i++) bytes += entry->ids[i].n < e->cfg->max_rpc ? entry->ids[i].n : e->cfg->max_rpc;
   const msub_ctl *c = bytes < e->cfg->max_rpc ? msub__ctl_new(e->sh, entry, 1) : NULL;
   if (c && c->wire_n <= e->cfg->max_rpc) {
     msub_rpc rpc = { NULL, 0, c, c->wire_n };
-    for (size_t i = 0; i < n_to; i++) took += msub__session_of(e, to[i]) && msub__send(e, ri, msub__handle_slot(to[i].v), &rpc, lane);
+    for (size_t i = 0; i < n_to; i++) took += send_to(e, to[i], &rpc, lane);
   } else {
     MSUB__LOGE(e, MSUB_LOG_WARN, "a partial message of %zu bytes is not sent: %s", bytes, c || bytes >= e->cfg->max_rpc ? "no peer takes it" : "no memory");
   }
@@ -62,9 +66,9 @@ static size_t send_alone(msub_engine *e, unsigned ri, const msub_session *to, si
   return took;
 }
 
-size_t msub__send_control(msub_engine *e, unsigned ri, const msub_session *to, size_t n_to, const msub_ctl_entry *entries, size_t n, msub_lane lane) {
+size_t msub__send_control(msub_engine *e, const msub_session *to, size_t n_to, const msub_ctl_entry *entries, size_t n, msub_lane lane) {
   msub_bytes few[MSUB__SEND_SUBSCRIPTIONS + 1], *names = few;
-  if (n == 1 && entries->kind > MSUB_C_EXTENSIONS) return send_alone(e, ri, to, n_to, entries, lane);
+  if (n == 1 && entries->kind > MSUB_C_EXTENSIONS) return send_alone(e, to, n_to, entries, lane);
   if (n == 0 || (n > MSUB__SEND_SUBSCRIPTIONS + 1 && !(names = msub__zalloc(msub__mem(e), n, sizeof *names)))) return 0;
   for (size_t i = 0; i < n; i++) names[i] = msub__name_of(e, entries[i].topic_name);
   const msub_ctl_entry *last = &entries[n - 1];
@@ -74,7 +78,7 @@ size_t msub__send_control(msub_engine *e, unsigned ri, const msub_session *to, s
   size_t took = 0;
   for (size_t at = 0; at < n_to; at += TARGETS) {
     bool failed[TARGETS] = { false };
-    sending x = { e, ri, to + at, n_to - at < TARGETS ? n_to - at : TARGETS, lane, failed };
+    sending x = { e, to + at, n_to - at < TARGETS ? n_to - at : TARGETS, lane, failed };
     msub__rpc_split(&load, &limits, part, &x);
     for (size_t i = 0; i < x.n_to; i++) took += !failed[i];
   }
@@ -95,7 +99,7 @@ void msub__announce(msub_engine *e, const msub__topic *t, bool joined) {
   }
   msub_rpc rpc = { NULL, 0, c, c->wire_n };
   for (uint32_t s = 0; s < r->n_sessions; s++)
-    if (msub__session_at(e, ri, s)->peer) msub__send(e, ri, s, &rpc, MSUB_LANE_CONTROL);
+    if (msub__session_at(e, ri, s)->peer) msub__send(e, msub__session_at(e, ri, s), msub__session_handle(e, ri, s), &rpc, MSUB_LANE_CONTROL);
   msub_ctl_drop(e->sh, c);
 }
 
@@ -110,12 +114,12 @@ void msub__send_hello(msub_engine *e, unsigned ri, uint32_t slot, bool again) {
     if (!t || !t->in_router) continue;
     if (n == MSUB__SEND_SUBSCRIPTIONS) {
       if (ext) entries[n++] = (msub_ctl_entry){ .kind = MSUB_C_EXTENSIONS, .flags = ext };
-      msub__send_control(e, ri, &to, 1, entries, n, MSUB_LANE_CONTROL);
+      msub__send_control(e, &to, 1, entries, n, MSUB_LANE_CONTROL);
       ext = 0;
       n = 0;
     }
     entries[n++] = (msub_ctl_entry){ .kind = MSUB_C_SUB, .topic_name = t->name, .flags = MSUB__ASK(e, ri, announce, 0, t->handle) };
   }
   if (ext) entries[n++] = (msub_ctl_entry){ .kind = MSUB_C_EXTENSIONS, .flags = ext };
-  if (n) msub__send_control(e, ri, &to, 1, entries, n, MSUB_LANE_CONTROL);
+  if (n) msub__send_control(e, &to, 1, entries, n, MSUB_LANE_CONTROL);
 }

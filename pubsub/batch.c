@@ -122,7 +122,8 @@ static void send_one(msub_batch *b, const msub_batch_send *s) {
   msub_engine *e = b->e;
   item *it = &b->it[s->message];
   msub_rpc rpc = { &it->m, 1, NULL, msub__message_rpc_size(it->m) };
-  if (msub__session_of(e, s->to) && msub__send(e, msub__handle_router(s->to.v), msub__handle_slot(s->to.v), &rpc, MSUB_LANE_OWN)) it->p.recipients++;
+  const msub__session *to = msub__session_of(e, s->to);
+  if (to && msub__send(e, to, s->to, &rpc, MSUB_LANE_OWN)) it->p.recipients++;
   else it->p.refused++;
 }
 
@@ -168,6 +169,7 @@ bool msub__batch_takes(msub_engine *e, const msub__case *c) {
   if (!b || b->at >= b->n || b->it[b->at].ticket.v != c->ticket.v) return false;
   unsigned ri = msub__handle_router(c->topic.v);
   const msub__topic *t = msub__topic_of(e, c->topic);
+  if (!t) return false;
   size_t live = e->routers[ri].live_sessions, most = t->n_links > live ? t->n_links : live;
   if (!room(b, most)) return false;
   item *it = &b->it[b->at];

@@ -27,9 +27,10 @@ int msub__deferred_push(msub_engine *e, const msub__call *c, msub_bytes payload)
 static void told_dropped(msub_engine *e, const msub__call *c) {
   MSUB__COUNT(e, dropped);
   unsigned ri = msub__handle_router(c->session.v);
-  if (!msub__session_of(e, c->session)) return;
+  const msub__session *s = msub__session_of(e, c->session);
+  if (!s) return;
   msub_rpc rpc = { c->msgs, c->n_msgs, c->ctl, c->wire_size };
-  MSUB__TRACE(e, ri, .kind = MSUB_T_DROP_RPC, .peer = { msub__session_of(e, c->session)->peer }, .rpc = &rpc, .reason = c->arg);
+  MSUB__TRACE(e, ri, .kind = MSUB_T_DROP_RPC, .peer = { s->peer }, .rpc = &rpc, .reason = c->arg);
   MSUB__CALL(e, ri, dropped, c->session, &rpc, c->arg);
 }
 

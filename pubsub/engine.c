@@ -162,6 +162,7 @@ static void lay_out(msub_engine *e) {
   for (uint32_t ri = 0; ri < e->n_routers; ri++) {
     msub__router *r = &e->routers[ri];
     r->plan = e->cfg->plans[ri];
+    r->session_stride = r->plan->session_stride;
     r->handles = handle;
     for (uint32_t d = 0; d < r->plan->n_levels; d++) *handle++ = (msub_router){ e, &r->plan->level[d], ri };
   }

@@ -127,6 +127,7 @@ typedef struct msub__topic {
   uint32_t n_links, cap_links;
   uint32_t cached_first, cached_last, cached; /* its messages in the cache: numbers of entries, how many */
   uint32_t relays;       /* of the joins, those to which nothing is delivered */
+  uint16_t hooks;        /* a bit for each that somebody has: msub__hook() */
   uint8_t id_fn;
   uint8_t signing;                            /* MSUB__S_*; 0: strict anonymous */
   bool policy_owned, in_router;               /* in_router: join ran and leave has not */
@@ -145,6 +146,7 @@ typedef struct msub__router {
   msub__mcache *cache;    /* made with its first message */
   uint32_t n_sessions, cap_chunks, free_session, live_sessions; /* slots used so far; pointers; free list: slot + 1 */
   uint32_t n_topics, cap_topics, free_topic, live_topics;
+  uint32_t session_stride; /* the plan's */
   uint8_t levels_up;      /* init ran on so many, from inside out */
 } msub__router;
 /* Slots of sessions stand in chunks: small ones first, for most engines have few, then larger ones, for their overhead counts.
@@ -313,6 +315,8 @@ typedef struct msub__work {
   uint8_t *encoded, *payload; /* an own message is encoded in one, a transformed payload stands in the other */
   size_t encoded_cap, payload_cap;
   struct msub__control_scratch *control_scratch;
+  struct { msub_bytes id; uint64_t hash; } about; /* the message that is being taken: many want to know the hash of its id */
+  msub_topic last;         /* of the last message */
   msub_published *outcome; /* whoever calls wants to know; NULL: nobody */
   uint8_t outcome_id[MSUB_MAX_ID];
 } msub__work;
@@ -365,6 +369,11 @@ static inline uint64_t msub__mix(uint64_t x) {
   return x ^ x >> 31;
 }
 static inline const msub_mem *msub__mem(const msub_engine *e) { return &e->sh->mem; }
+/* Of a message id. While a message is taken it is worked out once. */
+static inline uint64_t msub__id_hash(const msub_engine *e, msub_bytes id) {
+  const msub__work *w = e->work;
+  return w && id.p == w->about.id.p && id.n == w->about.id.n ? w->about.hash : msub__hash(&e->sh->key, id);
+}
 static inline msub_bytes msub__name_of(const msub_engine *e, uint32_t name) { return msub__intern_bytes(&e->sh->names, name); }
 #define MSUB__LOGE(e, lv, ...) MSUB__LOG(&(e)->cfg->log, lv, "engine", __VA_ARGS__)
 #define MSUB__WORLD(e) (&(e)->cfg->world)
@@ -381,9 +390,14 @@ static inline msub_bytes msub__name_of(const msub_engine *e, uint32_t name) { re
 #define MSUB__ASK(e, ri, op, dflt, ...) (MSUB__HAS(e, ri, op) ? MSUB__OPS(e, ri, op)->op(MSUB__AT(e, ri, op), __VA_ARGS__) : (dflt))
 
 /* ---- hooks.c: a hook of the topic's channel, by the usual look-up ---- */
+_Static_assert(MSUB__HOOKS <= 16, "msub__topic.hooks has a bit for each");
+const msub_channel_policy *msub__find_hook(const msub_engine *e, const msub__topic *t, unsigned hook, msub_channel *c);
 /* NULL: nobody has it. *c is filled in when it is found. */
-const msub_channel_policy *msub__hook(const msub_engine *e, const msub__topic *t, unsigned hook, msub_channel *c);
+static inline const msub_channel_policy *msub__hook(const msub_engine *e, const msub__topic *t, unsigned hook, msub_channel *c) {
+  return t->hooks >> hook & 1 ? msub__find_hook(e, t, hook, c) : NULL;
+}
 #define MSUB__HOOK(e, t, name, c) msub__hook(e, t, MSUB__H_##name, c)
+void msub__note_hooks(const msub_engine *e, msub__topic *t); /* its policy has changed */
 msub_full msub__full_rule(const msub_engine *e, const msub__topic *t);
 uint8_t msub__signing(const msub_engine *e, const msub__topic *t); /* by policy and option; t->signing keeps the answer */
 size_t msub__max_data(const msub_engine *e, const msub__topic *t);
@@ -423,10 +437,18 @@ void msub__trace(msub_engine *e, unsigned ri, msub_event ev);
 /* ---- session.c ---- */
 static inline msub__session *msub__session_at(const msub_engine *e, unsigned ri, uint32_t slot) {
   const msub__router *r = &e->routers[ri];
-  return (msub__session *)(void *)((uint8_t *)r->chunks[msub__chunk_of(slot)] + (size_t)msub__place_in_chunk(slot) * r->plan->session_stride);
+  return (msub__session *)(void *)((uint8_t *)r->chunks[msub__chunk_of(slot)] + (size_t)msub__place_in_chunk(slot) * r->session_stride);
 }
-msub__session *msub__session_of(const msub_engine *e, msub_session s); /* NULL: stale */
-msub_session msub__session_handle(const msub_engine *e, unsigned ri, uint32_t slot);
+static inline msub__session *msub__session_of(const msub_engine *e, msub_session h) { /* NULL: stale */
+  unsigned ri = msub__handle_router(h.v);
+  uint32_t slot = msub__handle_slot(h.v);
+  if (ri >= e->n_routers || slot >= e->routers[ri].n_sessions) return NULL;
+  msub__session *s = msub__session_at(e, ri, slot);
+  return s->peer && s->gen == msub__handle_gen(h.v) ? s : NULL; /* no slot in use has generation 0, as {0} has */
+}
+static inline msub_session msub__session_handle(const msub_engine *e, unsigned ri, uint32_t slot) {
+  return (msub_session){ msub__handle(ri, msub__session_at(e, ri, slot)->gen, slot) };
+}
 uint32_t msub__session_find(const msub_engine *e, unsigned ri, uint32_t peer); /* slot or MSUB__NONE */
 static inline uint16_t *msub__session_topics(msub__session *s) { return s->doublings ? s->topics.many : s->topics.few; }
 void msub__session_info_of(const msub_engine *e, unsigned ri, const msub__session *s, msub_session_info *out);
@@ -448,7 +470,13 @@ void msub__departed_sweep(msub_engine *e);
 void msub__departed_fini(msub_engine *e);
 
 /* ---- topic.c ---- */
-msub__topic *msub__topic_of(const msub_engine *e, msub_topic t); /* NULL: stale */
+static inline msub__topic *msub__topic_of(const msub_engine *e, msub_topic h) { /* NULL: stale */
+  unsigned ri = msub__handle_router(h.v);
+  uint32_t slot = msub__handle_slot(h.v);
+  if (ri >= e->n_routers || slot >= e->routers[ri].n_topics) return NULL;
+  msub__topic *t = e->routers[ri].topics[slot].t;
+  return t && t->handle.v == h.v ? t : NULL;
+}
 msub__topic *msub__topic_find(const msub_engine *e, unsigned ri, uint32_t name);
 /* Finds or makes. NULL: *err is NOMEM or LIMIT. */
 msub__topic *msub__topic_get(msub_engine *e, unsigned ri, msub_bytes name, int *err);
@@ -490,7 +518,7 @@ bool msub__publish_room(const msub_engine *e, const msub__topic *t, size_t bytes
 void msub__tell_published(msub_engine *e, const msub_published *p);
 /* Wraps a payload as a message of this topic by this node. NULL: *err says why (the id it has is not `want`: INVAL). want.n == 0: any. */
 const msub_msg *msub__wrap(msub_engine *e, msub__topic *t, msub_bytes data, msub_bytes want, int *err);
-bool msub__send(msub_engine *e, unsigned ri, uint32_t slot, const msub_rpc *rpc, msub_lane lane);
+bool msub__send(msub_engine *e, const msub__session *s, msub_session h, const msub_rpc *rpc, msub_lane lane); /* h: its handle */
 /* Sends an accepted message to whom the router names; out: whom it reached. */
 void msub__forward(msub_engine *e, const msub__case *c, msub_published *out);
 msub_reach msub__reach_of(const msub__topic *t, const msub_published *p);
@@ -539,7 +567,7 @@ void msub__batches_fini(msub_engine *e);
 
 /* ---- announce.c: control that leaves ---- */
 /* To each session, encoded once, split. How many took all of it. */
-size_t msub__send_control(msub_engine *e, unsigned ri, const msub_session *to, size_t n_to, const msub_ctl_entry *entries, size_t n, msub_lane lane);
+size_t msub__send_control(msub_engine *e, const msub_session *to, size_t n_to, const msub_ctl_entry *entries, size_t n, msub_lane lane);
 /* Tells all joined topics of the session's router. again: on the same stream, without the extensions. */
 void msub__send_hello(msub_engine *e, unsigned ri, uint32_t slot, bool again);
 void msub__announce(msub_engine *e, const msub__topic *t, bool joined);

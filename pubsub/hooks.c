@@ -3,7 +3,13 @@
 #include "meshsub/partial.h"
 #include <string.h>
 
-const msub_channel_policy *msub__hook(const msub_engine *e, const msub__topic *t, unsigned hook, msub_channel *c) {
+void msub__note_hooks(const msub_engine *e, msub__topic *t) {
+  unsigned hooks = e->routers[msub__handle_router(t->handle.v)].plan->hooks;
+  for (unsigned h = 0; t->policy && h < MSUB__HOOKS; h++) hooks |= (unsigned)msub__policy_has(t->policy, h) << h;
+  t->hooks = (uint16_t)hooks;
+}
+
+const msub_channel_policy *msub__find_hook(const msub_engine *e, const msub__topic *t, unsigned hook, msub_channel *c) {
   const msub__router *r = &e->routers[msub__handle_router(t->handle.v)];
   *c = (msub_channel){ .engine = (msub_engine *)(uintptr_t)e, .r = r->handles, .topic = t->handle, .ctx = t->ctx };
   if (t->policy && msub__policy_has(t->policy, hook)) return t->policy;

@@ -45,10 +45,11 @@ uint8_t msub__id_fn(msub_engine *e, const msub__topic *t) {
 
 size_t msub__message_id(msub_engine *e, const msub__topic *t, const msub_msg *m, uint8_t out[MSUB_MAX_ID]) {
   msub_channel c;
-  const msub_channel_policy *p = MSUB__HOOK(e, t, message_id, &c);
-  if (p) {
-    size_t n = p->message_id(m, out);
+  if (t->id_fn != MSUB__ID_DEFAULT) {
+    const msub_channel_policy *p = t->id_fn == MSUB__ID_NOBODY ? MSUB__HOOK(e, t, message_id, &c) : NULL;
+    size_t n = (p ? p->message_id : e->sh->id_fns[t->id_fn - 1])(m, out);
     if (n <= MSUB_MAX_ID) return n;
+    p = MSUB__HOOK(e, t, message_id, &c);
     msub__fault(e, msub__policy_name(p), "message_id answered an id longer than 128 bytes");
     return 0;
   }
@@ -121,8 +122,9 @@ static msub_bytes copy(uint8_t **to, msub_bytes b) {
 
 const msub_ctl *msub__ctl_new(msub_shared *sh, const msub_ctl_entry *e, size_t n) {
   if (n == 1 && msub__ctl_is_shared(e)) return msub_ctl_hold(e->of);
-  msub_bytes few[MSUB__SEND_SUBSCRIPTIONS] = { { NULL, 0 } }, *names = few;
+  msub_bytes few[MSUB__SEND_SUBSCRIPTIONS], *names = few;
   size_t ids, px, bytes = view_bytes(e, n, &ids, &px);
+  few[0] = (msub_bytes){ NULL, 0 }; /* for n = 0 */
   if (n > UINT32_MAX) return NULL;
   if (n > MSUB__SEND_SUBSCRIPTIONS && !(names = msub__zalloc(&sh->mem, n, sizeof *names))) return NULL;
   for (size_t i = 0; i < n; i++) names[i] = msub__intern_bytes(&sh->names, e[i].topic_name);

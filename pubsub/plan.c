@@ -138,6 +138,7 @@ static void find_entries(msub_plan *p) {
     for (unsigned h = 0; p->level[i].policy && h < MSUB__HOOKS; h++)
       if (msub__policy_has(p->level[i].policy, h)) p->hook[h] = (uint8_t)i;
   }
+  for (unsigned h = 0; h < MSUB__HOOKS; h++) p->hooks |= (unsigned)(p->hook[h] != MSUB__NO_LEVEL) << h;
 }
 
 void msub__plan_drop(msub_shared *sh, msub_plan *p) {

@@ -47,6 +47,7 @@ struct msub_plan {
 #undef MSUB_X
   } entry;
   uint8_t hook[MSUB__HOOKS];
+  unsigned hooks; /* a bit for each that a level has */
   uint32_t state_n, session_stride, peers_at, peers_n, topic_n, link_stride;
   unsigned windows, gossip_windows; /* of the message cache; 0: there is none */
   size_t cache_bytes;

@@ -12,9 +12,8 @@ static void count_sent(const msub_engine *e, unsigned ri, const msub_rpc *rpc) {
   }
 }
 
-bool msub__send(msub_engine *e, unsigned ri, uint32_t slot, const msub_rpc *rpc, msub_lane lane) {
-  const msub__session *s = msub__session_at(e, ri, slot);
-  msub_session h = msub__session_handle(e, ri, slot);
+bool msub__send(msub_engine *e, const msub__session *s, msub_session h, const msub_rpc *rpc, msub_lane lane) {
+  unsigned ri = msub__handle_router(h.v);
   msub_peer peer = { s->peer };
   if (MSUB__WORLD(e)->send(e->w, s->link, h, rpc, lane) == MSUB_OK) {
     MSUB__COUNT(e, rpcs_out);
@@ -62,8 +61,8 @@ msub_reach msub__reach_of(const msub__topic *t, const msub_published *p) {
 void msub__forward(msub_engine *e, const msub__case *c, msub_published *p) {
   unsigned ri = msub__handle_router(c->topic.v);
   p->reach = MSUB_REACH_NOT_CHOSEN;
-  if (!MSUB__HAS(e, ri, publish)) return;
   const msub__topic *t = msub__topic_of(e, c->topic);
+  if (!t || !MSUB__HAS(e, ri, publish)) return;
   size_t live = e->routers[ri].live_sessions;
   msub_list out = msub__scratch(e, t->n_links > live ? t->n_links : live);
   MSUB__OPS(e, ri, publish)->publish(MSUB__AT(e, ri, publish), c->topic, c->m, msub__case_from(e, c), &out);
@@ -76,7 +75,7 @@ void msub__forward(msub_engine *e, const msub__case *c, msub_published *p) {
     const msub__session *s = msub__handle_router(out.s[i].v) == ri ? msub__session_of(e, out.s[i]) : NULL;
     if (!s) msub__fault(e, MSUB__OPS(e, ri, publish)->name, "publish named a session that does not exist");
     else if (sent_it(c, s->peer) || !msub__may_get(e, t, out.s[i])) continue;
-    else if (msub__send(e, ri, msub__handle_slot(out.s[i].v), &rpc, c->own ? MSUB_LANE_OWN : MSUB_LANE_FORWARD)) p->recipients++;
+    else if (msub__send(e, s, out.s[i], &rpc, c->own ? MSUB_LANE_OWN : MSUB_LANE_FORWARD)) p->recipients++;
     else p->refused++;
   }
   p->reach = msub__reach_of(t, p);

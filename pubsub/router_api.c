@@ -60,7 +60,7 @@ uint32_t msub_r_rand(msub_router *r, unsigned stream, uint32_t below) {
   return x;
 }
 
-uint64_t msub_r_hash(const msub_router *r, msub_bytes b) { return msub__hash(&r->engine->sh->key, b); }
+uint64_t msub_r_hash(const msub_router *r, msub_bytes b) { return msub__id_hash(r->engine, b); }
 
 size_t msub_r_links(const msub_router *r, msub_topic t) {
   msub__topic *at = topic(r, t);
@@ -182,7 +182,7 @@ void msub_r_name_drop(msub_router *r, uint32_t name) {
 /* ---- doing ---- */
 
 size_t msub_r_send(msub_router *r, const msub_session *to, size_t n_to, const msub_ctl_entry *e, size_t n, msub_lane lane) {
-  return msub__send_control(r->engine, r->index, to, n_to, e, n, lane);
+  return msub__send_control(r->engine, to, n_to, e, n, lane);
 }
 const msub_ctl *msub_r_ctl_new(msub_router *r, const msub_ctl_entry *e) {
   bool list = e->kind == MSUB_C_IHAVE || e->kind == MSUB_C_IWANT || e->kind == MSUB_C_IDONTWANT;

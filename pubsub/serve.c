@@ -112,7 +112,7 @@ static int answer(msub_engine *e, unsigned ri, uint32_t slot, const msub_msg *m,
     MSUB__COUNT(e, asks_over_bytes);
     return MSUB_ERR_LIMIT;
   }
-  if (!msub__send(e, ri, slot, &rpc, MSUB_LANE_GOSSIP)) return MSUB_ERR_REFUSED;
+  if (!msub__send(e, msub__session_at(e, ri, slot), msub__session_handle(e, ri, slot), &rpc, MSUB_LANE_GOSSIP)) return MSUB_ERR_REFUSED;
   if (metered) how->left -= n < how->left ? n : how->left;
   MSUB__COUNT(e, served);
   return MSUB_OK;

@@ -2,17 +2,6 @@
 #include "pubsub/engine.h"
 #include <string.h>
 
-msub_session msub__session_handle(const msub_engine *e, unsigned ri, uint32_t slot) {
-  return (msub_session){ msub__handle(ri, msub__session_at(e, ri, slot)->gen, slot) };
-}
-msub__session *msub__session_of(const msub_engine *e, msub_session h) {
-  unsigned ri = msub__handle_router(h.v);
-  if (h.v == 0 || ri >= e->n_routers) return NULL;
-  uint32_t slot = msub__handle_slot(h.v);
-  if (slot >= e->routers[ri].n_sessions) return NULL;
-  msub__session *s = msub__session_at(e, ri, slot);
-  return s->peer && s->gen == msub__handle_gen(h.v) ? s : NULL;
-}
 
 typedef struct session_key { unsigned ri; uint32_t peer; } session_key;
 static uint64_t session_hash(unsigned ri, uint32_t peer) { return msub__index_hash(MSUB__INDEX_SESSION, ri, peer); }

@@ -22,15 +22,6 @@ msub__topic *msub__topic_find(const msub_engine *e, unsigned ri, uint32_t name) 
   return v == MSUB__NONE ? NULL : e->routers[ri].topics[v & 0xfffff].t;
 }
 
-msub__topic *msub__topic_of(const msub_engine *e, msub_topic t) {
-  unsigned ri = msub__handle_router(t.v);
-  if (t.v == 0 || ri >= e->n_routers) return NULL;
-  const msub__router *r = &e->routers[ri];
-  uint32_t slot = msub__handle_slot(t.v);
-  if (slot >= r->n_topics || !r->topics[slot].t || r->topics[slot].t->handle.v != t.v) return NULL;
-  return r->topics[slot].t;
-}
-
 size_t msub__topic_count(const msub_engine *e) {
   size_t n = 0;
   for (size_t i = 0; i < e->n_routers; i++) n += e->routers[i].live_topics;
@@ -71,6 +62,7 @@ msub__topic *msub__topic_get(msub_engine *e, unsigned ri, msub_bytes name, int *
   at->gen = (uint16_t)(at->gen % 511 + 1); /* 1 … 511: a handle is never 0 */
   at->t = t;
   t->handle.v = msub__handle(ri, at->gen, slot);
+  msub__note_hooks(e, t);
   r->live_topics++;
   int rc = msub__table_insert(&e->index, m, topic_hash(ri, t->name), MSUB__INDEX_TOPIC | (uint32_t)ri << 20 | slot);
   MSUB__INVARIANT(rc == MSUB_OK);
@@ -88,6 +80,7 @@ static void free_membership(msub_engine *e, msub__topic *t) {
   const msub_mem *m = msub__mem(e);
   if (t->policy_owned) msub__free(m, (void *)(uintptr_t)t->policy, sizeof *t->policy);
   t->policy = NULL;
+  msub__note_hooks(e, t);
   t->policy_owned = t->peers_filtered = false;
   t->ctx = NULL;
   if (t->extra) {
@@ -230,6 +223,7 @@ static int adopt(msub_engine *e, msub__topic *t, const msub_channel_policy *p, v
     t->policy = p;
   }
   t->ctx = ctx;
+  msub__note_hooks(e, t);
   t->signing = msub__signing(e, t);
   t->id_fn = msub__id_fn(e, t);
   t->peers_filtered = MSUB__HOOK(e, t, may_peer, &(msub_channel){ 0 }) != NULL;

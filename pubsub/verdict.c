@@ -2,7 +2,7 @@
 #include "pubsub/engine.h"
 
 uint64_t msub__fingerprint(const msub_engine *e, const msub__topic *t, msub_bytes id) {
-  return msub__hash2(&e->sh->key, (uint64_t)t->name << 3 | msub__handle_router(t->handle.v), id);
+  return msub__hash_join((uint64_t)t->name << 3 | msub__handle_router(t->handle.v), msub__id_hash(e, id));
 }
 
 /* ---- outcome ---- */
