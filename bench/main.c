@@ -233,7 +233,7 @@ static int work(int argc, char **argv) {
   char *end;
   unsigned long n = argc == 3 ? strtoul(argv[2], &end, 10) : 0;
   if (n && !*end && n <= 10000000 && alone_work(argv[1], (unsigned)n) == 0) return EXIT_OK;
-  say_error("meshsub-bench", "usage: meshsub-bench work A1|A2|A3|A6 N");
+  say_error("meshsub-bench", "usage: meshsub-bench work A1|A2|A3|A6|A10 N");
   return EXIT_USAGE;
 }
 

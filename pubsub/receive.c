@@ -173,12 +173,12 @@ static void take_view(msub_engine *e, const msub_msg_view *v, const sender *by) 
 
 /* ---- frames ---- */
 
-static void subscriptions(msub_engine *e, const sender *by, msub_bytes frame) {
+static void subscriptions(msub_engine *e, const sender *by, msub_bytes frame, size_t n) {
   msub_rpc_iter it;
   msub_rpc_part part;
-  unsigned examined = 0;
+  size_t examined = 0;
   msub_rpc_begin(&it, frame);
-  while (msub_rpc_next(&it, &part) != MSUB_P_END) {
+  while (examined < n && msub_rpc_next(&it, &part) != MSUB_P_END) {
     if (part.kind != MSUB_P_SUBSCRIPTION) continue;
     if (examined++ == MSUB__SUBSCRIPTIONS_RPC && !e->cfg->go_parity) break;
     uint32_t flags = (part.requests_partial ? MSUB_SUB_REQUESTS_PARTIAL : 0u) | (part.sends_partial ? MSUB_SUB_SENDS_PARTIAL : 0u);
@@ -302,13 +302,14 @@ static int take_frame(msub_engine *e, const sender *by, msub_bytes frame) {
     if (e->filtering && over_filter(e, n.subscriptions)) return MSUB_OK;
     MSUB__COUNT(e, rpcs_in);
     MSUB__TRACE(e, by->ri, .kind = MSUB_T_RECV_RPC, .peer = { by->peer }, .frame = frame);
-    if (n.subscriptions) subscriptions(e, by, frame);
+    if (n.subscriptions) subscriptions(e, by, frame, n.subscriptions);
     if (s->hello_due) msub__session_hello_read(e, by->ri, by->slot);
   }
   msub_accept accept = s->resume_at ? MSUB_FROM_ALL : accepts(e, by); /* asked once */
   if (accept != MSUB_FROM_ALL) unheard(e, by, accept, n.publish);
   if (accept == MSUB_FROM_NONE) return MSUB_OK;
-  if (s->resume_at == 0 && (s->first_due || n.extensions || n.partial || n.test)) extensions(e, by, frame);
+  if (s->resume_at == 0 && (n.extensions || n.partial || n.test)) extensions(e, by, frame);
+  else if (s->resume_at == 0 && s->first_due) announced(e, by, false, 0);
   if (accept == MSUB_FROM_ALL && n.publish && messages(e, by, frame, n.publish)) return MSUB_MORE;
   if (MSUB__HAS(e, by->ri, control) && n.control) {
     if (n.graft | n.prune) e->stirred = true;

@@ -58,32 +58,41 @@ void msub_rpc_begin(msub_rpc_iter *it, msub_bytes frame) {
   *it = (msub_rpc_iter){ .frame = frame, .p = frame.p };
 }
 
+/* A hello has hundreds of them: read without a walk's state. */
 static msub_part subscription(msub_bytes raw, msub_rpc_part *out) {
-  msub__walk w;
-  msub__field f;
+  const uint8_t *p = raw.p, *end = msub__end(raw);
   out->has_topic = out->has_subscribe = out->has_requests_partial = out->has_sends_partial = false;
   out->subscribe = out->requests_partial = out->sends_partial = false;
   out->topic = (msub_bytes){ NULL, 0 };
-  msub__walk_begin(&w, raw, MSUB__S_SUB);
-  while (msub__walk_next(&w, &f)) switch (f.tag) {
+  while (p < end) {
+    uint32_t tag;
+    uint64_t v;
+    p = msub__rd_tag(p, end, &tag);
+    if (!p) break;
+    switch (tag) {
     case 0x08:
+      if (!(p = msub__rd_varint(p, end, &v))) return MSUB_P_SUBSCRIPTION;
       out->has_subscribe = true;
-      out->subscribe = number_of(&f) != 0;
+      out->subscribe = v != 0;
       break;
     case 0x12:
+      if (!(p = msub__rd_len(p, end, &out->topic))) return MSUB_P_SUBSCRIPTION;
       out->has_topic = true;
-      out->topic = msub__body(&f);
       break;
     case 0x18:
+      if (!(p = msub__rd_varint(p, end, &v))) return MSUB_P_SUBSCRIPTION;
       out->has_requests_partial = true;
-      out->requests_partial = number_of(&f) != 0;
+      out->requests_partial = v != 0;
       break;
     case 0x20:
+      if (!(p = msub__rd_varint(p, end, &v))) return MSUB_P_SUBSCRIPTION;
       out->has_sends_partial = true;
-      out->sends_partial = number_of(&f) != 0;
+      out->sends_partial = v != 0;
       break;
-    default: break;
+    default:
+      if (!(p = msub__skip_value(p, end, tag))) return MSUB_P_SUBSCRIPTION;
     }
+  }
   return MSUB_P_SUBSCRIPTION;
 }
 

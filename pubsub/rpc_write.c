@@ -238,7 +238,22 @@ static size_t put_beside(const msub_ctl_entry *e, const msub_bytes *names, size_
   return total;
 }
 
+/* One entry that is no extension's: what most RPCs carry. */
+static size_t encode_one(const msub_ctl_entry *e, msub_bytes topic, uint8_t *out, size_t cap) {
+  uint8_t tag = lists[0].tag;
+  bool outside = e->kind == MSUB_C_SUB || e->kind == MSUB_C_UNSUB;
+  for (size_t i = 1; i < N_LISTS && !outside; i++)
+    if (lists[i].kind == e->kind) tag = lists[i].tag;
+  size_t size = entry(e, topic, NULL), field = msub__field_size(tag, size);
+  size_t total = outside ? field : msub__field_size(0x1a, field);
+  if (!out || total > cap) return total;
+  if (!outside) out = msub__wr_varint(msub__wr_varint(out, 0x1a), field);
+  (void)entry(e, topic, msub__wr_varint(msub__wr_varint(out, tag), size));
+  return total;
+}
+
 size_t msub_ctl_encode(const msub_ctl_entry *e, const msub_bytes *names, size_t n, uint8_t *out, size_t cap) {
+  if (n == 1 && e->kind < MSUB_C_PARTIAL && !msub__ctl_is_shared(e)) return encode_one(e, names[0], out, cap);
   uint32_t kinds = 0; /* mostly there is one */
   size_t size[N_LISTS] = { 0 }, ctl = 0, beside = 0;
   for (size_t i = 0; i < n; i++) kinds |= 1u << (e[i].kind & 31);

@@ -124,21 +124,31 @@ void msub__topics_fini(msub_engine *e) {
 
 /* ---- links: sorted by session slot ---- */
 
-/* The first index whose slot is not below. */
-static uint32_t lower_bound(const msub_engine *e, const msub__topic *t, uint32_t slot) {
-  uint32_t lo = 0, hi = t->n_links;
-  if (hi && msub__link_at(e, t, hi - 1)->session <= slot) return hi - (msub__link_at(e, t, hi - 1)->session == slot); /* peers mostly come in order */
-  while (lo < hi) {
+/* The index of the first link whose slot is not below; *is: it is this slot's. Slots rise, so that of the i-th link is i at least: a
+ * link stands at its slot where all peers have the topic, and at the end when it is the newest one. */
+static uint32_t lower_bound(const msub_engine *e, const msub__topic *t, uint32_t slot, bool *is) {
+  size_t stride = e->routers[msub__handle_router(t->handle.v)].plan->link_stride;
+  const uint8_t *links = t->links;
+  uint32_t lo = 0, hi = slot < t->n_links ? slot + 1 : t->n_links;
+#define SLOT_OF(i) (((const msub__link *)(const void *)(links + (i) * stride))->session)
+  *is = false;
+  if (hi == 0) return 0;
+  uint32_t last = SLOT_OF(hi - 1);
+  if (last <= slot) return *is = last == slot, hi - *is;
+  for (hi--; lo < hi;) {
     uint32_t mid = lo + (hi - lo) / 2;
-    if (msub__link_at(e, t, mid)->session < slot) lo = mid + 1;
+    if (SLOT_OF(mid) < slot) lo = mid + 1;
     else hi = mid;
   }
+  *is = SLOT_OF(lo) == slot;
+#undef SLOT_OF
   return lo;
 }
 
 uint32_t msub__link_find(const msub_engine *e, const msub__topic *t, uint32_t slot) {
-  uint32_t i = lower_bound(e, t, slot);
-  return i < t->n_links && msub__link_at(e, t, i)->session == slot ? i : MSUB__NONE;
+  bool is;
+  uint32_t i = lower_bound(e, t, slot, &is);
+  return is ? i : MSUB__NONE;
 }
 
 msub__link *msub__link_add(msub_engine *e, msub__topic *t, uint32_t slot) {
@@ -150,7 +160,8 @@ msub__link *msub__link_add(msub_engine *e, msub__topic *t, uint32_t slot) {
     t->links = p;
     t->cap_links = cap;
   }
-  uint32_t i = lower_bound(e, t, slot);
+  bool is;
+  uint32_t i = lower_bound(e, t, slot, &is);
   uint8_t *at = t->links + i * stride;
   memmove(at + stride, at, (t->n_links - i) * stride);
   memset(at, 0, stride);

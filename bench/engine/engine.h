@@ -59,5 +59,6 @@ double run_a5_10(void), run_a5_100(void), run_a5_10k(void), run_a5_scored(void),
 double run_a6(void), run_a7_full(void), run_a7_unchanged(void);
 void work_a6(unsigned n);
 double run_a8(void), run_a8_go(void), run_a9(void), run_a10_one(void), run_a10_many(void), run_a11(void);
+void work_a10(unsigned n);
 double run_c3_idle(void), run_c3_session(void), run_c3_link(void), run_c3_scored(void), run_c3_many(void), run_c4_small(void), run_c4_1k(void), run_c5(void), run_c5_grown(void);
 #endif

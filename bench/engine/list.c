@@ -19,7 +19,7 @@ const engine_bench engine_benches[] = {
   { "A8", "IHAVE of 5,000, go parity", "us/id", "", run_a8_go, NULL },
   { "A9", "IWANT of 5,000, 1 KiB", "us/id", "engine: cached ids asked for, 1 KiB each", run_a9, NULL },
   { "A10", "1 peer x 1,000 topics", "us/subscription", "engine: subscriptions, per (peer, topic)", run_a10_one, NULL },
-  { "A10", "1,000 peers x 100 topics", "us/subscription", "", run_a10_many, NULL },
+  { "A10", "1,000 peers x 100 topics", "us/subscription", "", run_a10_many, work_a10 },
   { "A11", "1,000 peers", "us/peer", "engine: connect, subscribe, graft, prune, disconnect", run_a11, NULL },
   { "C3", "idle instance", "B", "memory: an engine, a session, a link, an engine with 20 sessions and a mesh", run_c3_idle, NULL },
   { "C3", "session", "B", "", run_c3_session, NULL },
