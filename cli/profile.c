@@ -12,7 +12,7 @@
   X(time_in_mesh_weight) X(time_in_mesh_cap)                                                                                            \
   X(first_message_deliveries_weight) X(first_message_deliveries_decay) X(first_message_deliveries_cap)                                  \
   X(mesh_message_deliveries_weight) X(mesh_message_deliveries_decay) X(mesh_message_deliveries_cap) X(mesh_message_deliveries_threshold) \
-  X(mesh_message_deliveries_share) X(mesh_failure_penalty_weight) X(mesh_failure_penalty_decay)                                         \
+  X(mesh_message_deliveries_share) X(mesh_failure_penalty_weight) X(mesh_failure_penalty_decay) X(mesh_probe_penalty)       \
   X(invalid_message_deliveries_weight) X(invalid_message_deliveries_decay)
 #define TOPIC_TIMES(X) X(time_in_mesh_quantum) X(mesh_message_deliveries_window) X(mesh_message_deliveries_activation)
 #define NUMBERS(X)                                                                                        \

@@ -55,6 +55,10 @@ typedef struct msub_topic_score {
                                                       * traffic of the topic, and a quiet hour punishes everybody */
   double mesh_failure_penalty_weight;                /* [≤ 0] */
   double mesh_failure_penalty_decay;                 /* [0 … 1, neither] */
+  double mesh_probe_penalty;                         /* ≥ 0; not 0: needs mesh_failure_penalty_weight. Then a message of a peer is now and then not
+                                                      * sent to one member of the mesh, to see whether it brings it (it gets it within 2 s in any case),
+                                                      * and P3b's counter grows by this for one that does not forward. At most ten a second and topic,
+                                                      * never own messages, never with go_parity. Not in the reference: docs/scoring.md */
   double invalid_message_deliveries_weight;          /* [≤ 0] */
   double invalid_message_deliveries_decay;           /* [0 … 1, neither] */
 } msub_topic_score;

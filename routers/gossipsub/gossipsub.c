@@ -1,6 +1,6 @@
 /* routers/gossipsub/gossipsub.c: the router's table, its layout and the life of its blocks. */
 #include <stddef.h>
-#include "routers/gossipsub/gossipsub.h"
+#include "routers/gossipsub/probe.h"
 
 static int layout(msub_layout *l, const void *opts) {
   const msub_gossipsub_opts *o = opts ? opts : &msub__gs_defaults;
@@ -27,6 +27,7 @@ static void fini(msub_router *r) {
     msub_topic t = g->active[g->n_active - 1];
     msub__gs_topic *tt = msub__gs_topic_of(r, t);
     if (tt) {
+      msub__gs_probe_free(r, tt);
       msub__free(msub_r_mem(r), tt->s, tt->cap * sizeof *tt->s); /* sessions may be gone by now */
       tt->s = NULL;
       tt->n = tt->cap = 0;
@@ -159,6 +160,7 @@ static msub_accept accept_from(msub_router *r, msub_session s) {
 }
 
 static void arrived(msub_router *r, msub_topic t, const msub_msg *m, msub_session from) {
+  if (!msub__gs_of(r)->parity && msub__gs_of(r)->scores) msub__gs_probe_begin(r, t, m, from);
   msub__gs_idontwant_send(r, t, m, from);
   msub__gs_score_arrived(r, t, m, from);
   if (msub__gs_of(r)->gater) msub__gs_gater_arrived(r);
@@ -166,11 +168,13 @@ static void arrived(msub_router *r, msub_topic t, const msub_msg *m, msub_sessio
 
 static void validated(msub_router *r, msub_topic t, const msub_msg *m, const msub_peer *from, size_t n, msub_verdict v, int reason) {
   msub__gs_score_validated(r, t, m, from, n, v, reason);
+  if (msub__gs_of(r)->probes_out) msub__gs_probe_validated(r, t, m, from, n, v == MSUB_ACCEPT);
   if (msub__gs_of(r)->gater) msub__gs_gater_validated(r, t, from, n, v, reason);
 }
 
 static void duplicate(msub_router *r, msub_topic t, msub_bytes id, msub_session from) {
   msub__gs_score_duplicate(r, t, id, from);
+  if (msub__gs_of(r)->probes_out) msub__gs_probe_copy(r, t, id, from);
   if (msub__gs_of(r)->gater) msub__gs_gater_duplicate(r, from);
 }
 
@@ -183,6 +187,7 @@ static void address_changed(msub_router *r, msub_session s, msub_bytes address) 
 static void unheard(msub_router *r, msub_session s, size_t n) {
   (void)n;
   msub__gs_score_throttled(r, s);
+  if (msub__gs_of(r)->probes_out) msub__gs_probe_unheard(r, s);
 }
 
 static uint64_t next_deadline(msub_router *r) {

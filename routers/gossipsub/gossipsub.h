@@ -14,6 +14,7 @@
  *                    ├▶ opportunistic_graft.c fanout.c direct.c
  *                    └▶ gossip.c                      IHAVE to peers outside the mesh
  *   anything ──▶ score.c ── peer_score.c promises.c   what it does for the peer's score
+ *                     └▶ probe.c                       whether members of the mesh forward
  *   publish ──▶ publish.c ── fanout.c idontwant.c     recipients
  *   hello, extension ──▶ extensions.c ── partial.c    what both sides announced; groups of partial messages
  *
@@ -51,6 +52,7 @@ typedef struct msub__gs {
   struct msub__gs_ext *ext;
   struct msub__gs_served *served;   /* in this heartbeat, by peer */
   struct msub__gs_adverts *adverts; /* with iwant.advertised_only; NULL: nobody heard gossip for a while */
+  uint32_t probes_out;              /* in all topics (probe.h) */
   uint32_t tick;   /* heartbeats so far */
   /* the control RPC that is being handled; a long one comes in several calls */
   struct msub__gs_wants *wants; /* what its IHAVEs have that we lack */
@@ -67,6 +69,7 @@ enum { MSUB__GS_RPC_IHAVE = 1, MSUB__GS_RPC_IDONTWANT = 2 }; /* counted already 
 typedef enum msub__gs_mode { MSUB__GS_NONE, MSUB__GS_MESH, MSUB__GS_FANOUT } msub__gs_mode;
 typedef struct msub__gs_topic {
   msub_session *s;       /* members, ascending */
+  struct msub__gs_probes *probes; /* beside them; NULL: nobody is asked */
   uint64_t last_publish; /* fanout: when it was used */
   uint32_t answered;     /* serial of the last control RPC that got a PRUNE for this topic */
   uint32_t apart;        /* links that are MSUB__GS_APART */
@@ -113,7 +116,8 @@ enum {
 /* A draw added for one purpose does not shift the others. */
 enum {
   MSUB__GS_RNG_GRAFT, MSUB__GS_RNG_PRUNE, MSUB__GS_RNG_FANOUT, MSUB__GS_RNG_GOSSIP, MSUB__GS_RNG_IWANT, MSUB__GS_RNG_PX, MSUB__GS_RNG_GATER,
-  MSUB__GS_RNG_PROMISE
+  MSUB__GS_RNG_PROMISE,
+  MSUB__GS_RNG_PROBE = MSUB__GS_RNG_GATER /* there are eight; the gater is rarely on */
 };
 
 static inline msub__gs *msub__gs_of(const msub_router *r) { return msub_r_state(r); }

@@ -1,5 +1,5 @@
 /* routers/gossipsub/heartbeat.c: what happens once an interval, in the reference's order. */
-#include "routers/gossipsub/gossipsub.h"
+#include "routers/gossipsub/probe.h"
 
 /* Members whose score fell below 0 go, without peer exchange. */
 static void drop_bad(msub_router *r, msub_topic t, msub__gs_topic *tt, msub__gs_actions *a) {
@@ -98,6 +98,7 @@ void msub__gs_heartbeat(msub_router *r) {
   msub__gs_asks_expire(r);
   if (g->served || g->adverts) msub__gs_served_heartbeat(r);
   msub__gs_score_heartbeat(r);
+  msub__gs_probe_heartbeat(r);
   if (g->tick % msub__gs_opts(r)->direct_ticks == 0) msub__gs_direct_connect(r);
 
   msub__gs_actions a;

@@ -5,7 +5,7 @@
  *
  *     set[now]  ◀─ new ones        set[now-1]        set[now-2]  ─▶ emptied when it becomes `now` again */
 #include <string.h>
-#include "routers/gossipsub/gossipsub.h"
+#include "routers/gossipsub/probe.h"
 
 typedef struct set {
   uint64_t *slot; /* 0: free; at most half full */
@@ -22,12 +22,14 @@ void msub__gs_idontwant_send(msub_router *r, msub_topic t, const msub_msg *m, ms
   const msub__gs_topic *tt = msub__gs_topic_of(r, t);
   if (!tt || tt->mode != MSUB__GS_MESH || tt->n == 0 || m->data_n < msub__gs_params(r, t)->idontwant_bytes) return;
   bool owing = msub__gs_score_wants_any_copies(r, t);
+  uint64_t hash = msub__gs_probes_out(tt) ? msub_r_hash(r, msub_id(m)) : 0;
   msub__gs_picks to;
   msub__gs_picks_init(&to);
   if (msub__gs_picks_room(r, &to, tt->n)) {
     for (uint32_t i = 0; i < tt->n; i++) {
       const msub__gs_session *ss = msub__gs_session_of(r, tt->s[i]);
       if (tt->s[i].v == from.v || !(ss->is & MSUB_F_IDONTWANT)) continue;
+      if (hash && msub__gs_probe_is(tt, tt->s[i], hash)) continue;
       if (tt->partial && msub__gs_partial_skips_idontwant(r, tt->s[i], tt, msub_r_link(r, tt->s[i], t))) continue; /* it sends no whole ones */
       /* Who is asked to send nothing brings nothing, and P3 would blame it for that. */
       if (!owing || !msub__gs_score_wants_copies(r, tt->s[i], t)) msub__gs_picks_add(&to, tt->s[i]);

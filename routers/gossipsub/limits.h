@@ -40,6 +40,17 @@
 #define MSUB__GS_ORIGINS 8192u        /* addresses whose debts are known; full: the one that has been quiet longest goes */
 #define MSUB__GS_PROMISES 65536u      /* IWANTs that must be answered; full: the oldest is forgiven */
 
+/* Probes of a topic (probe.h): out at once; at most one so often, of members of at least so many heartbeats; after what time a copy is
+ * late, when one that was not met is sent after all, when it is judged, when one is given up that no verdict comes of; how long nobody is asked when nobody seems to forward, doubled up to 64 times. */
+#define MSUB__GS_PROBES 16u
+#define MSUB__GS_PROBE_EVERY (100 * MSUB__MS)
+#define MSUB__GS_PROBE_AGE 15u
+#define MSUB__GS_PROBE_LATE (500 * MSUB__MS)
+#define MSUB__GS_PROBE_REPAIR (1 * MSUB__S)
+#define MSUB__GS_PROBE_WAIT (2500 * MSUB__MS)
+#define MSUB__GS_PROBE_PENDING (60 * MSUB__S)
+#define MSUB__GS_PROBE_PAUSE (300 * MSUB__S)
+
 /* ---- work per peer and heartbeat ---- */
 
 #define MSUB__GS_IHAVE_IDS 2000u  /* ids of an IHAVE that are looked at (parity: max_ihave_length) */

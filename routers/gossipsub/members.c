@@ -1,6 +1,6 @@
 /* routers/gossipsub/members.c: the members of a topic's mesh or fanout: one sorted array of sessions. A session may be a member
  * without having announced the topic (it has no link then), so the array is the truth and the link's flag only its shadow. */
-#include "routers/gossipsub/gossipsub.h"
+#include "routers/gossipsub/probe.h"
 #include <string.h>
 
 #define FIRST_CAP 8u
@@ -32,6 +32,7 @@ bool msub__gs_member_add(msub_router *r, msub_topic t, msub__gs_topic *tt, msub_
     tt->s = bigger;
     tt->cap = (uint16_t)cap;
   }
+  msub__gs_probe_insert(r, tt, at);
   memmove(&tt->s[at + 1], &tt->s[at], (tt->n - at) * sizeof *tt->s);
   tt->s[at] = s;
   tt->n++;
@@ -50,6 +51,7 @@ bool msub__gs_member_remove(msub_router *r, msub_topic t, msub__gs_topic *tt, ms
   if (at == tt->n || tt->s[at].v != s.v) return false;
   memmove(&tt->s[at], &tt->s[at + 1], (tt->n - at - 1u) * sizeof *tt->s);
   tt->n--;
+  msub__gs_probe_remove(r, tt, at, s);
   msub__gs_session *ss = msub__gs_session_of(r, s);
   MSUB__INVARIANT(ss && ss->member_of > 0);
   ss->member_of--;
@@ -63,6 +65,7 @@ bool msub__gs_member_remove(msub_router *r, msub_topic t, msub__gs_topic *tt, ms
     msub__free(msub_r_mem(r), tt->s, tt->cap * sizeof *tt->s);
     tt->s = NULL;
     tt->cap = 0;
+    msub__gs_probe_free(r, tt);
   }
   return true;
 }

@@ -566,6 +566,13 @@ void msub__ps_invalid(msub__ps *ps, uint32_t r, uint32_t topic, uint32_t *hint) 
   mark(ps, r, c, k, DIRTY | FELL);
 }
 
+void msub__ps_owes(msub__ps *ps, uint32_t r, uint32_t topic, uint32_t *hint, double n) {
+  uint32_t k;
+  if (!slot_of(ps, r, topic, hint, &k)) return;
+  ps->t[topic - 1].p3b[k] += n;
+  mark(ps, r, &ps->t[topic - 1], k, DIRTY | FELL);
+}
+
 static bool near_owing(const column *c, uint32_t k) { return c->flags[k] & IN_MESH && c->p3[k] < 2 * c->threshold; }
 
 bool msub__ps_any_near_owing(const msub__ps *ps, uint32_t topic) {

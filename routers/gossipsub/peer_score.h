@@ -73,6 +73,7 @@ void msub__ps_first(msub__ps *ps, uint32_t row, uint32_t topic, uint32_t *hint);
 void msub__ps_useful(msub__ps *ps, uint32_t row, uint32_t topic, uint32_t *hint);  /* P2 alone */
 void msub__ps_copy(msub__ps *ps, uint32_t row, uint32_t topic, uint32_t *hint);    /* P3 */
 void msub__ps_invalid(msub__ps *ps, uint32_t row, uint32_t topic, uint32_t *hint); /* P4 */
+void msub__ps_owes(msub__ps *ps, uint32_t row, uint32_t topic, uint32_t *hint, double n); /* P3b */
 /* Is a member of the mesh near to owing: has it brought less than twice what P3 asks for? any: some member was, at the last refresh. */
 bool msub__ps_any_near_owing(const msub__ps *ps, uint32_t topic);
 bool msub__ps_near_owing(const msub__ps *ps, uint32_t row, uint32_t topic, const uint32_t *hint);

@@ -4,9 +4,9 @@
  *   else                        direct peers and those without mesh protocol
  *                             + the mesh, or the fanout when the topic is not joined
  *
- * Not the sender, not the author, nobody who said IDONTWANT (the reference asks for that only in the mesh), and nobody who requests
+ * Not the sender, not the author, not a member that we want to see it from (probe.h), nobody who said IDONTWANT (the reference asks for that only in the mesh), and nobody who requests
  * partial messages where we send them. The reference sends nothing where nobody has announced the topic, mesh or not. */
-#include "routers/gossipsub/gossipsub.h"
+#include "routers/gossipsub/probe.h"
 
 typedef struct job {
   msub_router *r;
@@ -47,8 +47,10 @@ static void beside_the_mesh(const job *j, msub_topic t, bool ask) {
   }
 }
 
-static void members(const job *j, msub_topic t, const msub__gs_topic *tt) {
+static void members(const job *j, msub_topic t, msub__gs_topic *tt) {
+  uint64_t hash = j->from.v && msub__gs_probes_out(tt) ? msub_r_hash(j->r, j->id) : 0;
   for (uint32_t i = 0; i < tt->n; i++) {
+    if (hash && msub__gs_probe_sent(j->r, tt, tt->s[i], hash)) continue;
     const msub__gs_link *l = tt->apart ? msub_r_link(j->r, tt->s[i], t) : NULL;
     /* Those apart have got it, but for a member whose score would not do beside the mesh. */
     if (!l || !(l->is & MSUB__GS_APART) || !takes_own(j->r, tt->s[i], msub__gs_session_of(j->r, tt->s[i]))) add(j, tt->s[i], true);

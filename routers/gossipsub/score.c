@@ -138,7 +138,19 @@ bool msub__gs_score_wants_copies(msub_router *r, msub_session s, msub_topic t) {
   return sc && msub__ps_near_owing(sc->ps, row_of(r, s), topic_of(r, t), hint_of(r, s, t));
 }
 
+double msub__gs_score_probe_penalty(msub_router *r, msub_topic t) {
+  const struct msub__gs_scores *sc = msub__gs_of(r)->scores;
+  const msub_topic_score *p = sc ? msub__ps_topic_params(sc->ps, topic_of(r, t)) : NULL;
+  return p ? p->mesh_probe_penalty : 0;
+}
+
 /* ---- what happened ---- */
+
+void msub__gs_score_owes(msub_router *r, msub_session s, msub_topic t) {
+  const struct msub__gs_scores *sc = msub__gs_of(r)->scores;
+  if (sc) msub__ps_owes(sc->ps, row_of(r, s), topic_of(r, t), hint_of(r, s, t), msub__gs_score_probe_penalty(r, t));
+}
+
 
 void msub__gs_score_up(msub_router *r, msub_session s, const msub_session_info *i) {
   struct msub__gs_scores *sc = need(r);

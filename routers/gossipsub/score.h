@@ -17,7 +17,11 @@ const msub_score_thresholds *msub__gs_thresholds_of(const msub_router *r);
 bool msub__gs_score_wants_any_copies(msub_router *r, msub_topic t);
 bool msub__gs_score_wants_copies(msub_router *r, msub_session s, msub_topic t);
 
+/* What P3b counts for a member that failed its probes (probe.h); 0: nobody is asked. */
+double msub__gs_score_probe_penalty(msub_router *r, msub_topic t);
+
 /* What happened. */
+void msub__gs_score_owes(msub_router *r, msub_session s, msub_topic t); /* it did */
 void msub__gs_score_up(msub_router *r, msub_session s, const msub_session_info *i);
 void msub__gs_score_moved(msub_router *r, msub_session s, msub_bytes address);
 void msub__gs_score_down(msub_router *r, msub_session s); /* the session is out of all meshes, but no prune was told */

@@ -23,6 +23,7 @@ static const msub_topic_score topic = {
   .mesh_message_deliveries_share = 0.01,
   .mesh_failure_penalty_weight = -0.25,
   .mesh_failure_penalty_decay = DECAY_60S,
+  .mesh_probe_penalty = 64,
   .invalid_message_deliveries_weight = -20,
   .invalid_message_deliveries_decay = DECAY_10MIN,
 };

@@ -65,6 +65,8 @@ static const char *mesh_deliveries(const msub_topic_score *t, char *where) {
 
 static const char *failure(const msub_topic_score *t, char *where) {
   bool on = !nil(t->mesh_failure_penalty_weight);
+  RULE(t->mesh_probe_penalty >= 0, t->mesh_probe_penalty, "must not be negative");
+  RULE(nil(t->mesh_probe_penalty) || t->mesh_failure_penalty_weight < 0, t->mesh_probe_penalty, "without mesh_failure_penalty_weight it costs nothing: make it 0");
   if (t->skip_atomic && !on && nil(t->mesh_failure_penalty_decay)) return NULL;
   RULE(t->mesh_failure_penalty_weight <= 0, t->mesh_failure_penalty_weight, "must not be positive");
   RULE(!on || inside(t->mesh_failure_penalty_decay), t->mesh_failure_penalty_decay, "between 0 and 1");

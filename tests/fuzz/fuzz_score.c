@@ -75,6 +75,7 @@ static void read_topic(script *s, msub_topic_score *t) {
   if (on & 8 || any) {
     t->mesh_failure_penalty_weight = fit(s, any, -big, 0);
     t->mesh_failure_penalty_decay = decay(s, any);
+    t->mesh_probe_penalty = how & 8 && t->mesh_failure_penalty_weight < 0 ? fit(s, any, 0, big) : 0;
   }
   if (on & 16 || any) {
     t->invalid_message_deliveries_weight = fit(s, any, -big, 0);

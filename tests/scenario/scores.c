@@ -116,9 +116,9 @@ static void silent(sc *c) {
   sc_raw_graft(c, ATTACKER, OURS, T);
   sc_run(c, SEC);
   CHECK(member(c, ATTACKER));
-  go_on(c, 20, NULL);
+  go_on(c, 5, NULL);
   CHECK(member(c, ATTACKER)); /* nobody is judged by his first seconds */
-  go_on(c, 38, NULL);
+  go_on(c, 53, NULL);
   CHECK(!member(c, ATTACKER) && sc_backoff(c, OURS, ATTACKER, T) > 0);
 }
 
@@ -239,7 +239,7 @@ static void rotate(sc *c) {
   sc_add(c, 2);
   sc_join_range(c, BEFORE, 2, T);
   for (uint32_t i = ATTACKER; i <= AFTER; i++) OK(msub_sim_address(c->s, i, (msub_bytes){ ip4, 4 }));
-  sc_connect(c, BEFORE, OURS);
+  for (uint32_t i = OURS; i < OTHERS; i++) sc_connect(c, BEFORE, i);
   go_on(c, 2, NULL);
   for (wicked = ATTACKER; wicked < BEFORE; wicked++) {
     bool first = wicked == ATTACKER;
@@ -262,7 +262,7 @@ static void rotate(sc *c) {
     go_on(c, 2, NULL);
     CHECK(scores_at(c, OURS)->of[BEFORE] >= 0);
   }
-  sc_connect(c, AFTER, OURS);
+  for (uint32_t i = OURS; i < OTHERS; i++) sc_connect(c, AFTER, i);
   sc_run(c, 100 * MS);
   double least = scores_at(c, OURS)->of[AFTER];
   CHECK(least < 0 && least >= -c->gs.score->params.address_most && least > c->gs.score->thresholds.gossip);
