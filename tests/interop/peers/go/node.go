@@ -24,6 +24,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	tls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
 )
 
 // node is the host that requests act on. With cfg.nodes > 1 it owns the others, which only dial,
@@ -142,6 +143,7 @@ func newHost(cfg *config, key crypto.PrivKey) (host.Host, error) {
 		libp2p.Identity(key),
 		listen,
 		libp2p.Transport(tcp.NewTCPTransport),
+		libp2p.Transport(websocket.New),
 		security,
 		libp2p.Muxer(cfg.Muxer, yamux.DefaultTransport),
 		libp2p.DisableRelay(),

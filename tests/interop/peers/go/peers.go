@@ -100,11 +100,15 @@ func (n *node) peers() []object {
 		if protocols == nil {
 			protocols = []protocol.ID{}
 		}
+		addrs := []string{}
+		for _, a := range store.Addrs(p) {
+			addrs = append(addrs, a.String())
+		}
 		list = append(list, object{
 			"peer": p.String(), "protocol": n.tracer.protocolOf(p),
 			"addr":    conns[0].RemoteMultiaddr().String(),
 			"inbound": conns[0].Stat().Direction == network.DirInbound,
-			"agent":   agent, "protocols": protocols, "conns": len(conns),
+			"agent":   agent, "protocols": protocols, "addrs": addrs, "conns": len(conns),
 		})
 	}
 	return list

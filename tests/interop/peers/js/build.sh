@@ -56,8 +56,11 @@ if ! (cd "$work" && "$node" "$npm" ci --ignore-scripts --no-audit --no-fund --lo
         skip "the npm packages cannot be downloaded"
     exit 1
 fi
+# For a page: everything in one file.
+(cd "$work" && "$node" node_modules/esbuild/bin/esbuild browser.js --bundle --format=esm --log-level=warning --outfile=browser.bundle.mjs) >&2 || exit 1
 printf '#!/bin/sh\nexec "%s" --expose-gc "%s/main.js"\n' "$node" "$dir" >"$work/msub-js-peer"
-chmod +x "$work/msub-js-peer"
+printf '#!/bin/sh\nexec "%s" "%s/ws.js" "$@"\n' "$node" "$dir" >"$work/msub-js-ws"
+chmod +x "$work/msub-js-peer" "$work/msub-js-ws"
 chmod 755 "$work"
 # Renamed whole: a second installation at the same time never sees half a directory, and the first one stays.
 mv -T "$work" "$dir" 2>/dev/null || [ -x "$bin" ] || exit 1

@@ -5,6 +5,7 @@ import { gossipsub } from '@libp2p/gossipsub'
 import { identify, identifyPush } from '@libp2p/identify'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { tcp } from '@libp2p/tcp'
+import { webSockets } from '@libp2p/websockets'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
@@ -20,7 +21,7 @@ async function newHost (cfg) {
   return await createLibp2p({
     privateKey: await identity(cfg),
     addresses: { listen: cfg.listen ? [cfg.listen] : [] },
-    transports: [tcp({ backlog: 4096 })],
+    transports: [tcp({ backlog: 4096 }), webSockets()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     connectionManager: {

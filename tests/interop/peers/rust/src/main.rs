@@ -112,14 +112,14 @@ struct Peer {
 
 impl Peer {
     async fn start(c: &Config) -> Result<(Peer, Value), String> {
-        let mut node = Node::new(c)?;
+        let mut node = Node::new(c).await?;
         while c.listen.is_some() && node.listening == 0 {
             node.next().await;
         }
         let mut others = vec![];
         for _ in 1..c.nodes {
             let (tx, rx) = mpsc::unbounded_channel();
-            tokio::spawn(further(Node::new(c)?, rx));
+            tokio::spawn(further(Node::new(c).await?, rx));
             others.push(tx);
         }
         let credit = Arc::new(Credit::default());

@@ -35,21 +35,26 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn new(c: &Config) -> Result<Node, String> {
+    pub async fn new(c: &Config) -> Result<Node, String> {
         let key = c.key()?;
         let pubsub = c.gossipsub(&key)?;
         let (meet, point) = meeting::behaviours(c, &key);
         let about = identify::Config::new("ipfs/0.1.0".into(), key.public())
             .with_agent_version("msub-rust-peer".into())
             .with_push_listen_addr_updates(true);
-        let mut swarm = libp2p::SwarmBuilder::with_existing_identity(key)
+        let behaviour = |_: &_| Behaviour { identify: identify::Behaviour::new(about), pubsub, meet, point };
+        let patient = |s: libp2p::swarm::Config| s.with_idle_connection_timeout(Duration::from_secs(3600));
+        let tcp = libp2p::SwarmBuilder::with_existing_identity(key)
             .with_tokio()
             .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
-            .map_err(|e| e.to_string())?
-            .with_behaviour(|_| Behaviour { identify: identify::Behaviour::new(about), pubsub, meet, point })
-            .map_err(|e| e.to_string())?
-            .with_swarm_config(|s| s.with_idle_connection_timeout(Duration::from_secs(3600)))
-            .build();
+            .map_err(|e| e.to_string())?;
+        // WebSocket brings a resolver with it, for each node: only where it is asked for.
+        let mut swarm = if c.listen.as_ref().is_some_and(|l| l.ends_with("/ws")) {
+            let both = tcp.with_websocket(noise::Config::new, yamux::Config::default).await.map_err(|e| e.to_string())?;
+            both.with_behaviour(behaviour).map_err(|e| e.to_string())?.with_swarm_config(patient).build()
+        } else {
+            tcp.with_behaviour(behaviour).map_err(|e| e.to_string())?.with_swarm_config(patient).build()
+        };
         if let Some(listen) = &c.listen {
             swarm.listen_on(listen.parse().map_err(|e| format!("listen: {e}"))?).map_err(|e| format!("listen: {e}"))?;
         }

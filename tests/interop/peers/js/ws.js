@@ -1,4 +1,4 @@
-// A gossipsub node of js-libp2p over WebSocket. usage: node peer.js listen | dial ADDR
+// A gossipsub node of js-libp2p over WebSocket. usage: node ws.js listen | dial ADDR
 // Prints its address, then each message of "news" as "got TEXT"; publishes "js N" until it is stopped.
 import { noise } from '@chainsafe/libp2p-noise'
 import { gossipsub } from '@libp2p/gossipsub'
