@@ -10,18 +10,29 @@
 #define ARMS_MAX 8
 
 static const bench_kind kinds[] = {
-  { "B1", "unsigned", "1 -> 1, 1 KiB, anonymous messages, ids from the payload, closed loop", false, false,
-    false, 1024, 256, 20000 },
-  { "B2", "signed", "as B1, every message signed and verified (Ed25519)", true, false, false, 1024, 256,
-    5000 },
-  { "B3-64", "unsigned", "as B1 with 64 B, window 4096", false, false, false, 64, 4096, 20000 },
-  { "B3-16k", "unsigned", "as B1 with 16 KiB", false, false, false, 16384, 256, 5000 },
-  { "B3-128k", "unsigned", "as B1 with 128 KiB, window 64", false, false, false, 131072, 64, 1000 },
-  { "B6", "unsigned, paced", "latency of 1 -> 1, 1 KiB, anonymous messages at 2000/s", false, true, false,
-    1024, 256, 5000 },
-  { "B6s", "signed, paced", "as B6, signed", true, true, false, 1024, 256, 5000 },
-  { "floor", "no nodes", "loopback TCP and ChaCha20-Poly1305 in 65,519-byte records, counted in messages",
-    false, false, true, 1024, 0, 0 },
+  { .id = "B1", .variant = "unsigned", .about = "1 -> 1, 1 KiB, anonymous messages, ids from the payload, closed loop",
+    .size = 1024, .window = 256, .warm_up = 20000 },
+  { .id = "B2", .variant = "signed", .about = "as B1, every message signed and verified (Ed25519)",
+    .sign = true, .size = 1024, .window = 256, .warm_up = 5000 },
+  { .id = "B3-64", .variant = "unsigned", .about = "as B1 with 64 B, window 4096", .size = 64, .window = 4096, .warm_up = 20000 },
+  { .id = "B3-16k", .variant = "unsigned", .about = "as B1 with 16 KiB", .size = 16384, .window = 256, .warm_up = 5000 },
+  { .id = "B3-128k", .variant = "unsigned", .about = "as B1 with 128 KiB, window 64", .size = 131072, .window = 64, .warm_up = 1000 },
+  { .id = "B4", .variant = "unsigned", .about = "as B1, 1 -> 4, in deliveries", .shape = FAN, .size = 1024, .window = 256, .warm_up = 5000 },
+  { .id = "B4s", .variant = "signed", .about = "as B4, signed", .shape = FAN, .sign = true, .size = 1024, .window = 256, .warm_up = 2000 },
+  { .id = "B5", .variant = "unsigned", .about = "as B1 through a third node that relays", .shape = CHAIN,
+    .size = 1024, .window = 256, .warm_up = 10000 },
+  { .id = "B5s", .variant = "signed", .about = "as B5, signed", .shape = CHAIN, .sign = true, .size = 1024, .window = 256, .warm_up = 3000 },
+  { .id = "B6", .variant = "unsigned, paced", .about = "latency of 1 -> 1, 1 KiB, anonymous messages at 2000/s",
+    .paced = true, .size = 1024, .window = 256, .warm_up = 5000 },
+  { .id = "B6s", .variant = "signed, paced", .about = "as B6, signed", .sign = true, .paced = true, .size = 1024, .window = 256, .warm_up = 5000 },
+  { .id = "C1", .variant = "idle", .about = "memory of a node that is started and subscribed", .shape = ALONE,
+    .figures = { "RSS", "anonymous" }, .unit = "MiB" },
+  { .id = "C2", .variant = "200 connections", .about = "memory of a connection whose peer is subscribed, of 200", .shape = HUB,
+    .figures = { "RSS", "anonymous" }, .unit = "KiB/connection" },
+  { .id = "C7", .variant = "200 connections", .about = "CPU of a node with 200 subscribed connections and nothing to do", .shape = HUB_IDLE,
+    .figures = { "CPU", NULL }, .unit = "ms/s" },
+  { .id = "floor", .variant = "no nodes", .about = "loopback TCP and ChaCha20-Poly1305 in 65,519-byte records, counted in messages",
+    .shape = BARE, .size = 1024 },
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
 
@@ -87,7 +98,10 @@ static int make_arms(plan *p) {
     if (p->n_arms == ARMS_MAX) return usage_error(p->cmd, "more than %d arms", ARMS_MAX);
     arm *a = &p->arms[p->n_arms++];
     snprintf(a->name, sizeof a->name, "%.*s", (int)(equals - text), text);
-    a->pub = a->sub = strcmp(equals + 1, "ours") == 0 ? ours : equals + 1;
+    a->pub = a->sub = equals + 1;
+    if (strncmp(equals + 1, "ours", 4) != 0 || (equals[5] && equals[5] != ':')) continue;
+    a->pub = a->sub = ours;
+    if (equals[5]) a->transport = equals + 6;
   }
   return -1;
 }
@@ -114,9 +128,9 @@ static int make_results(plan *p) {
                          meant ? "? " : "");
     }
     uint64_t size = p->set.size ? p->set.size : k->size;
-    for (size_t a = 0; a < (k->bare ? 1 : p->n_arms); a++)
+    for (size_t a = 0; a < (k->shape == BARE ? 1 : p->n_arms); a++)
       p->results[p->n_results++] =
-          (result){ .kind = k, .arm = k->bare ? &p->bare : &p->arms[a], .size = size };
+          (result){ .kind = k, .arm = k->shape == BARE ? &p->bare : &p->arms[a], .size = size };
   }
   return -1;
 }
@@ -124,10 +138,9 @@ static int make_results(plan *p) {
 /* ---- running ---- */
 
 static void run_once(const plan *p, const result *r, sample *s) {
-  if (r->kind->bare)
-    floor_run(r->kind, &p->set, s);
-  else
-    pair_run(r->kind, r->arm, &p->set, s);
+  if (r->kind->shape == BARE) floor_run(r->kind, &p->set, s);
+  else if (is_idle(r->kind)) idle_run(r->kind, r->arm, &p->set, own_peer(), s);
+  else nodes_run(r->kind, r->arm, &p->set, s);
 }
 
 static void take_sample(plan *p, result *r, const sample *s, unsigned repetition) {
@@ -143,6 +156,11 @@ static void take_sample(plan *p, result *r, const sample *s, unsigned repetition
     r->dropped++;
   else
     result_add(r, s);
+  if (is_idle(r->kind)) {
+    fprintf(stderr, "%s %s, repetition %u: %.2f %s, other cores busy %.2f%s\n", r->kind->id, r->arm->name, repetition, s->figure[0], r->kind->unit,
+            s->other_busy, noisy ? " (noisy)" : "");
+    return;
+  }
   fprintf(stderr, "%s %s, repetition %u: %.1f k msg/s, CPU %.2f / %.2f us, other cores busy %.2f%s\n",
           r->kind->id, r->arm->name, repetition, s->rate / 1e3, s->cpu_pub, s->cpu_sub, s->other_busy,
           noisy ? " (noisy)" : "");
@@ -184,12 +202,12 @@ static int run(int argc, char **argv) {
   };
   plan p = { .cmd = &c,
              .reps = 5,
-             .set = { .router = "floodsub", .timeout_ns = 60000000000, .seconds_ns = 2500000000 } };
+             .set = { .timeout_ns = 60000000000, .seconds_ns = 2500000000 } };
   const option_row rows[] = {
     { "--pub", 0, OPT_TEXT, "CMD", "Program that publishes. Default: meshsub-peer beside this one.", &p.pub,
       0, 0, NULL },
     { "--sub", 0, OPT_TEXT, "CMD", "Program that subscribes. Default: the same.", &p.sub, 0, 0, NULL },
-    { "--arm", 0, OPT_LIST, "NAME=CMD", "One more arm, CMD to CMD (\"ours\": meshsub-peer). Repeatable.",
+    { "--arm", 0, OPT_LIST, "NAME=CMD", "One more arm, CMD to CMD (\"ours\": meshsub-peer; \"ours:nng\",\n\"ours:epoll\": by that transport). Repeatable.",
       &p.arm_texts, 0, 0, NULL },
     { "--reps", 0, OPT_NUMBER, "N", "Repetitions. Default 5.", &p.reps, 1, SERIES_MAX / 2, NULL },
     { "--size", 0, OPT_NUMBER, "BYTES", "Of a message.", &p.set.size, 16, 1000000, NULL },
@@ -200,7 +218,7 @@ static int run(int argc, char **argv) {
       NULL },
     { "--rate", 0, OPT_NUMBER, "N", "Messages per second of the paced ones. Default 2000.", &p.set.rate, 1,
       1000000, NULL },
-    { "--router", 0, OPT_TEXT, "NAME", "cfg.router of both. Default floodsub; \"\": the program's own.",
+    { "--router", 0, OPT_TEXT, "NAME", "cfg.router of all. Default floodsub, of C1 to C7 and with \"\" the\nprogram's own.",
       &p.set.router, 0, 0, NULL },
     { "--cfg", 0, OPT_TEXT, "JSON", "More members of cfg for both.", &p.cfg_text, 0, 0, NULL },
     { "--timeout", 0, OPT_DURATION, "TIME", "Until messages count as lost. Default 60s.", &p.set.timeout_ns,
