@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,9 @@
 static const char log_durable_key[] = "log durable";
 
 struct msub__table {
+  pthread_mutex_t writing; /* held during a commit */
+  bool stopped;            /* the environment is open to be read only, after a fatal error */
+  char *dir;
   MDB_env *env;
   MDB_dbi keys, meta;
   MDB_txn *reading; /* kept for ever, reset and renewed */
@@ -83,7 +87,7 @@ static int open_databases(msub__table *t) {
     rc = mdb_get(txn, t->meta, &key, &v);
     if (rc == MDB_NOTFOUND) rc = 0;
     else if (!rc && v.mv_size != sizeof t->log_written) rc = MDB_CORRUPTED;
-    else if (!rc) memcpy(&t->log_written, v.mv_data, sizeof t->log_written);
+    else if (!rc && !t->stopped) memcpy(&t->log_written, v.mv_data, sizeof t->log_written);
   }
   if (rc) {
     mdb_txn_abort(txn);
@@ -98,52 +102,85 @@ static uint64_t whole_pages(uint64_t n) {
   return n - n % p;
 }
 
-int msub__table_open(const msub__table_opts *o, msub__table **out, char *why, size_t why_n) {
-  msub__table *t = calloc(1, sizeof *t);
-  if (!t) return MSUB_ERR_NOMEM;
-  t->read_only = o->read_only;
-  t->max_map = whole_pages(o->max_bytes);
-  t->map = whole_pages(o->map_bytes < t->max_map ? o->map_bytes : t->max_map);
+static int open_env(msub__table *t) {
   int rc = mdb_env_create(&t->env);
   if (!rc) rc = mdb_env_set_maxdbs(t->env, 2);
   if (!rc) rc = mdb_env_set_mapsize(t->env, (size_t)t->map);
-  if (!rc) rc = mdb_env_open(t->env, o->dir, MDB_NOTLS | (o->read_only ? MDB_RDONLY : 0), 0600);
+  if (!rc) rc = mdb_env_open(t->env, t->dir, MDB_NOTLS | (t->read_only ? MDB_RDONLY : 0), 0600);
   if (!rc) {
     MDB_envinfo info;
     int dead;
     rc = mdb_env_info(t->env, &info);
     t->map = info.me_mapsize; /* at least what is in use */
-    if (!rc && !o->read_only) rc = mdb_reader_check(t->env, &dead);
+    if (!rc && !t->read_only) rc = mdb_reader_check(t->env, &dead);
   }
   /* A table that is full opens all the same: nothing is written here but at the first time. */
   if (!rc) rc = open_databases(t);
   if (!rc) rc = mdb_txn_begin(t->env, NULL, MDB_RDONLY, &t->reading);
   if (!rc) rc = mdb_cursor_open(t->reading, t->keys, &t->cursor);
+  if (!rc) mdb_txn_reset(t->reading);
+  return rc;
+}
+
+static void close_env(msub__table *t) {
+  if (t->cursor) mdb_cursor_close(t->cursor);
+  if (t->reading) mdb_txn_abort(t->reading);
+  if (t->env) mdb_env_close(t->env);
+  t->cursor = NULL;
+  t->reading = NULL;
+  t->env = NULL;
+}
+
+int msub__table_open(const msub__table_opts *o, msub__table **out, char *why, size_t why_n) {
+  msub__table *t = calloc(1, sizeof *t);
+  if (t) t->dir = strdup(o->dir);
+  if (!t || !t->dir) {
+    free(t);
+    return MSUB_ERR_NOMEM;
+  }
+  t->read_only = o->read_only;
+  t->max_map = whole_pages(o->max_bytes);
+  t->map = whole_pages(o->map_bytes < t->max_map ? o->map_bytes : t->max_map);
+  (void)pthread_mutex_init(&t->writing, NULL);
+  int rc = open_env(t);
   if (rc) {
     int err = refuse(why, why_n, o->dir, rc);
     msub__table_close(t);
     return err;
   }
-  mdb_txn_reset(t->reading);
   *out = t;
   return MSUB_OK;
 }
 
 void msub__table_close(msub__table *t) {
   if (!t) return;
-  if (t->cursor) mdb_cursor_close(t->cursor);
-  if (t->reading) mdb_txn_abort(t->reading);
-  if (t->env) mdb_env_close(t->env);
+  close_env(t);
+  (void)pthread_mutex_destroy(&t->writing);
+  free(t->dir);
   free(t);
 }
 
 /* ---- reading ---- */
 
+/* After a meta page that could not be written LMDB refuses even to read; opened anew, it shows what is on the disk. */
+static int reopen(msub__table *t) {
+  (void)pthread_mutex_lock(&t->writing);
+  bool first = !t->stopped;
+  t->stopped = t->read_only = true;
+  if (first) close_env(t);
+  int rc = first ? open_env(t) : MDB_PANIC;
+  if (rc) close_env(t);
+  (void)pthread_mutex_unlock(&t->writing);
+  return rc;
+}
+
 static int begin(msub__table *t) {
   if (t->has_snapshot) return MSUB_OK;
-  if (mdb_txn_renew(t->reading) || mdb_cursor_renew(t->reading, t->cursor)) return MSUB_ERR_IO;
-  t->has_snapshot = true;
-  return MSUB_OK;
+  int rc = t->env ? mdb_txn_renew(t->reading) : MDB_PANIC;
+  if (rc == MDB_PANIC && t->env && !reopen(t)) rc = mdb_txn_renew(t->reading);
+  if (!rc) rc = mdb_cursor_renew(t->reading, t->cursor);
+  t->has_snapshot = !rc;
+  return rc ? MSUB_ERR_IO : MSUB_OK;
 }
 
 void msub__table_release(msub__table *t) {
@@ -185,7 +222,7 @@ bool msub__table_grow(msub__table *t) {
   uint64_t more = t->map > t->max_map / 2 ? t->max_map : 2 * t->map;
   if (more <= t->map) return false;
   msub__table_release(t);
-  if (mdb_env_set_mapsize(t->env, (size_t)more)) return false;
+  if (t->stopped || mdb_env_set_mapsize(t->env, (size_t)more)) return false;
   t->map = more;
   return true;
 }
@@ -221,7 +258,8 @@ static int put(MDB_txn *txn, MDB_dbi db, const msub__version *x) {
 
 msub__commit msub__table_commit(msub__table *t, msub__version *const *batches, size_t n, uint64_t log_durable, char *why) {
   MDB_txn *txn;
-  int rc = mdb_txn_begin(t->env, NULL, 0, &txn);
+  (void)pthread_mutex_lock(&t->writing);
+  int rc = t->stopped ? MDB_PANIC : mdb_txn_begin(t->env, NULL, 0, &txn);
   if (!rc) {
     for (size_t i = 0; i < n && !rc; i++)
       for (const msub__version *x = batches[i]; x && !rc; x = x->in_batch) rc = put(txn, t->keys, x);
@@ -234,6 +272,7 @@ msub__commit msub__table_commit(msub__table *t, msub__version *const *batches, s
     else
       rc = mdb_txn_commit(txn);
   }
+  (void)pthread_mutex_unlock(&t->writing);
   if (!rc) {
     t->log_written = log_durable;
     return MSUB__COMMITTED;

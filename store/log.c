@@ -141,7 +141,7 @@ static bool name_is_segment(const char *name, uint64_t *first) {
     v = v << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
   }
   *first = v;
-  return strcmp(name + 16, ".seg") == 0;
+  return strcmp(name + 16, ".seg") == 0 && v <= INT64_MAX; /* so that numbers of records do not overflow */
 }
 
 static segment *last_segment(msub__log *l) { return l->n_segments ? &l->segments[l->n_segments - 1] : NULL; }
@@ -169,7 +169,7 @@ static void forget_index(msub__log *l, segment *s) {
 static void forget_segments(msub__log *l, size_t n) { /* the first n */
   for (size_t i = 0; i < n; i++) forget_index(l, &l->segments[i]);
   l->n_segments -= n;
-  memmove(l->segments, l->segments + n, l->n_segments * sizeof *l->segments);
+  if (l->n_segments) memmove(l->segments, l->segments + n, l->n_segments * sizeof *l->segments);
 }
 
 static bool add_place(msub__log *l, segment *s, uint64_t at) {
@@ -440,7 +440,7 @@ static int open_segments(msub__log *l, char *why, size_t why_n) {
     if (err != MSUB_OK) return err;
   }
   const segment *last = last_segment(l);
-  uint64_t next = last ? last->first + last->n : least;
+  uint64_t next = last ? last->first + last->n : 0;
   if (!l->o.cut && (next < l->o.durable || (!last && least > 0))) {
     (void)snprintf(why, why_n, "%s: %" PRIu64 " records were durable, and %" PRIu64 " are there: segments are missing", l->dir,
                    l->o.durable > least ? l->o.durable : least, last ? next : 0);

@@ -20,3 +20,8 @@ if(MSUB_BUILD_TESTS AND TARGET msub_store_disk)
     target_include_directories(unit.store-disk PRIVATE ../support)
   endif()
 endif()
+if(TARGET msub_store_disk_test)
+  msub_program_test(unit.store-threads TIER quick SOURCES store_threads.c ../support/store_suite.c ../support/disk_kit.c ../support/count_mem.c
+    LIBS msub_store_disk_test)
+  target_include_directories(unit.store-threads PRIVATE ../support)
+endif()

@@ -1,0 +1,110 @@
+/* crash.store-fail [STEP]: each file operation of a short life of a store fails once, or from there on for ever: with an error, a full disk, half a
+ * write. No crash, no batch told that is not there afterwards, words for what happened; and what was stored before is intact. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "disk_kit.h"
+#include "store_work.h"
+#include "syscalls.h"
+
+enum { BEFORE = 20, BATCHES = 45 };
+
+static uint64_t told;
+static int last;
+
+static void on_durable(void *ud, msub_token token, int result) {
+  (void)ud;
+  last = result;
+  if (result == MSUB_OK && token.v > 0) told = token.v;
+}
+
+static void wait_for(disk_kit *k) {
+  msub_store s = k->kit.store;
+  struct pollfd p = { .fd = msub_store_disk_fd(k->disk), .events = POLLIN };
+  msub_now now = { 1, 0 };
+  msub_store_disk_counts c;
+  for (unsigned i = 0; i < 10000; i++) {
+    msub_store_disk_count(k->disk, &c);
+    if (c.waiting == 0) return;
+    (void)poll(&p, 1, 1000);
+    s.ops->turn(s.s, &now);
+  }
+  work_broken("waiting", "nothing is told");
+}
+
+/* One batch at a time, so that what is told is what is there; each is tried again a few times, as an owner may. */
+static void live(disk_kit *k, uint64_t from, uint64_t to, bool all, const char *where) {
+  msub_store s = k->kit.store;
+  s.ops->listen(s.s, on_durable, NULL);
+  for (uint64_t i = from; i <= to; i++) {
+    for (unsigned attempt = 0; attempt < 3 && told < i; attempt++) {
+      int err = work_submit(s, i, i);
+      if (err != MSUB_OK) work_broken(where, "batch %u is refused: %s", (unsigned)i, msub_err_name(err));
+      wait_for(k);
+      if (told == i) break;
+      if (last != MSUB_ERR_IO && last != MSUB_ERR_LIMIT) work_broken(where, "batch %u: %s", (unsigned)i, msub_err_name(last));
+      if (!strstr(msub_store_disk_why(k->disk), k->dir)) work_broken(where, "no words for it");
+      msub_bytes v;
+      char now[24];
+      (void)snprintf(now, sizeof now, "%u", (unsigned)told);
+      int err_get = s.ops->get(s.s, msub_str("at"), &v);
+      if (err_get == MSUB_ERR_IO && all) continue; /* a disk on which nothing can be opened any more */
+      if (err_get != MSUB_OK) work_broken(where, "it cannot be read any more: %s", msub_err_name(err_get));
+      if (!msub_bytes_eq(v, msub_str(now))) work_broken(where, "batch %u failed and is shown", (unsigned)i);
+    }
+    if (told < i) return;
+  }
+}
+
+static uint64_t one_life(disk_kit *k, uint64_t n, int err, bool all) {
+  char why[MSUB_STORE_WHY], where[80], path[160];
+  (void)snprintf(where, sizeof where, "operation %u%s: %s", (unsigned)n, all ? " and all behind it" : "", err ? strerror(err) : "half a write");
+  remove_folder(k->dir);
+  told = 0;
+  if (disk_kit_open(k, why) != MSUB_OK) work_broken(where, "at first: %s", why);
+  live(k, 1, BEFORE, false, where);
+  if (told != BEFORE || msub_store_disk_free(k->disk) != MSUB_OK) work_broken(where, "at first");
+  if (n % 2) { /* as a kill leaves it: what is read at the start is more */
+    (void)snprintf(path, sizeof path, "%s/lock", k->dir);
+    write_file(path, "1\n", 2);
+  }
+  sys_watch(k->dir);
+  sys_fail(n, err, all);
+  int opened = disk_kit_open(k, why);
+  if (opened == MSUB_OK) {
+    live(k, BEFORE + 1, BATCHES, all, where);
+    (void)msub_store_disk_free(k->disk);
+  } else if (!*why || strncmp(why, k->dir, strlen(k->dir)) != 0) {
+    work_broken(where, "not opened, without words: %s", why);
+  }
+  uint64_t counted = sys_counted();
+  bool failed = sys_failed() > 0;
+  sys_fail(0, 0, false);
+  sys_watch(NULL);
+  if (k->heap.live_bytes) work_broken(where, "%zu bytes were not given back", k->heap.live_bytes);
+  if (!failed && told != BATCHES) work_broken(where, "nothing failed, and %u batches were told", (unsigned)told);
+  if (disk_kit_open(k, why) != MSUB_OK) work_broken(where, "afterwards: %s", why);
+  (void)work_check(k->kit.store, told, told + 1, where);
+  live(k, told + 1, told + 3, false, where);
+  if (msub_store_disk_free(k->disk) != MSUB_OK) work_broken(where, "afterwards it cannot be closed");
+  return counted;
+}
+
+int main(int argc, char **argv) {
+  static disk_kit kit;
+  static const struct { int err; bool all; } ways[] = { { EIO, false }, { EIO, true }, { ENOSPC, false }, { ENOSPC, true }, { EINTR, false }, { 0, false }, { EROFS, true } };
+  uint64_t step = argc > 1 ? strtoul(argv[1], NULL, 10) : 1, lives = 0;
+  disk_kit_init(&kit);
+  for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
+    uint64_t counted = one_life(&kit, 0, 0, false);
+    if (counted < 100) work_broken("counting", "%u operations", (unsigned)counted);
+    for (uint64_t n = 1 + w % step; n <= counted + 10; n += step, lives++) (void)one_life(&kit, n, ways[w].err, ways[w].all);
+    printf("%s%s: about %u operations\n", ways[w].err ? strerror(ways[w].err) : "half a write", ways[w].all ? ", for ever" : "", (unsigned)counted);
+  }
+  printf("%u lives\n", (unsigned)lives);
+  disk_kit_remove(&kit);
+  return 0;
+}
