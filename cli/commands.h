@@ -11,6 +11,7 @@ int cmd_node(int argc, char **argv);
 int cmd_peers(int argc, char **argv);
 int cmd_pub(int argc, char **argv);
 int cmd_state(int argc, char **argv);
+int cmd_store(int argc, char **argv);
 int cmd_sub(int argc, char **argv);
 int cmd_topics(int argc, char **argv);
 #endif

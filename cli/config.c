@@ -20,6 +20,8 @@
   X(TEXT, topics_regex, "topics_regex", "--topics-regex")                                                          \
   X(LIST, filter, "filter", "--filter")                                                                            \
   X(LIST, discover, "discover", "--discover")                                                                      \
+  X(TEXT, store, "store", "--store")                                                                           \
+  X(BOOL, store_or_memory, "store_or_memory", "--store-or-memory")                                             \
   X(LIST, rendezvous, "rendezvous", "--rendezvous")                                                                \
   X(BOOL, rendezvous_point, "rendezvous_point", "--rendezvous-point")                                              \
   X(TEXT, dns_server, "dns_server", "--dns-server")                                                                \

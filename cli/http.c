@@ -1,6 +1,7 @@
 #include "cli/http.h"
 #include "cli/local.h"
 #include "cli/rendezvous.h"
+#include "cli/store.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -291,6 +292,7 @@ char *metrics_text(node *n, const http *h, size_t *len) {
   if (n->local) local_metrics(n->local, &o);
   if (h) http_metrics(h, &o);
   rendezvous_metrics(n->meeting, &o);
+  store_metrics(n->store, &o);
   *len = w.n;
   return w.text;
 }

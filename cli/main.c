@@ -18,6 +18,7 @@ static const struct subcommand {
   { "peers", cmd_peers, "the peers of a running node" },
   { "pub", cmd_pub, "publish a text, or the lines of standard input" },
   { "state", cmd_state, "all that a running node knows at one moment" },
+  { "store", cmd_store, "look into the store of a node that does not run" },
   { "sub", cmd_sub, "subscribe to topics and print their messages" },
   { "topics", cmd_topics, "the topics that a running node knows of" },
 };

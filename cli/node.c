@@ -2,6 +2,7 @@
 #include "cli/events.h"
 #include "cli/local.h"
 #include "cli/rendezvous.h"
+#include "cli/store.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <meshsub/guard.h>
@@ -354,6 +355,7 @@ int node_open(node *n, const text_list *topics, bool publish_only) {
   if (n->verbose || !n->log_given) n->log.level = n->verbose < 4 ? (int)n->verbose : 4;
   /* Lines are few; where the levels may change they are all formatted, and chosen in log_line(). */
   o.log = (msub_log){ .fn = log_line, .ud = n, .level = n->log_changes ? MSUB_LOG_TRACE : (msub_log_level)n->log.level };
+  if ((code = store_open(n, &o)) >= 0) return code;
   if ((code = rendezvous_new(n, &o)) >= 0) return code;
   const char *why = NULL;
   err = msub_host_new(&o, &n->host, &why);
@@ -395,9 +397,11 @@ int node_connect(node *n, bool keep) {
 bool node_has_way(const node *n) { return n->connect.n || n->listen.n || n->router.direct.n || n->discover.n || n->rendezvous.n; }
 
 void node_wait(node *n, struct pollfd *fds, size_t n_fds, uint64_t until) {
-  uint64_t at = rendezvous_next(n->meeting);
+  uint64_t at = rendezvous_next(n->meeting), of_store = store_next(n->store);
+  if (of_store < at) at = of_store;
   wait_and_turn(n->host, fds, n_fds, at < until ? at : until);
   rendezvous_turn(n->meeting);
+  store_turn(n->store);
 }
 
 void node_close(node *n) {
@@ -407,6 +411,8 @@ void node_close(node *n) {
   n->host = NULL;
   rendezvous_free(n->meeting);
   n->meeting = NULL;
+  store_close(n->store); /* what the host has submitted last is written */
+  n->store = NULL;
   msub_key_free(n->key);
   n->key = NULL;
   free(n->names);

@@ -52,6 +52,9 @@ struct node {
   bool broken; /* stdout cannot be written */
   size_t dials, dials_failed;
   struct local *local; /* local.h; NULL: no socket */
+  const char *store_path;
+  bool store_or_memory;
+  struct node_store *store;   /* store.h; NULL: none */
   struct rendezvous *meeting; /* rendezvous.h; NULL: none */
   void *ud;
   /* what the subcommand hears; may be NULL */

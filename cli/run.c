@@ -257,6 +257,10 @@ static option_row *make_rows(node *n, run_state *r) {
       "Send all that happens to a collector, with /p2p/ID, as\n"
       "go-libp2p-pubsub's remote tracer does.",
       &r->collector, 0, 0, NULL },
+    { "--store", 0, OPT_TEXT, "DIR",
+      "Keep there what outlives a restart: neighbours to begin with,\n"
+      "known peers. Made if it is not there.", &n->store_path, 0, 0, NULL },
+    { "--store-or-memory", 0, OPT_FLAG, NULL, "When --store cannot be opened, say why and go on without it.", &n->store_or_memory, 0, 0, NULL },
     { "--rendezvous", 0, OPT_LIST, "ADDR",
       "Meet the peers of a topic through this rendezvous point, with\n"
       "/p2p/ID: stay connected to it, register there while subscribed,\n"

@@ -61,15 +61,17 @@ MSUB_API int msub_store_disk_fd(msub_store_disk *d);
 /* The last failure that a turn told, in words, with what to do; "" if there was none. Valid until the next turn. */
 MSUB_API const char *msub_store_disk_why(const msub_store_disk *d);
 
+/* X(name): since it was opened.
+ * batches, syncs: that became durable. commits: the transactions that it took. failed: batches and syncs that were told an error. refused: calls
+ * answered with LIMIT because too much waits. damaged: reads that met a value or record that is not what was stored, or that cannot be
+ * read: IO. grown: times that more of the keys' file was mapped. */
+#define MSUB_STORE_DISK_COUNTS(X) X(batches) X(syncs) X(commits) X(failed) X(refused) X(damaged) X(grown)
 typedef struct msub_store_disk_counts {
-  uint64_t batches, syncs;   /* that became durable */
-  uint64_t commits;          /* transactions that it took */
-  uint64_t failed;           /* batches and syncs that were told an error */
-  uint64_t refused;          /* calls answered with LIMIT because too much waits */
-  uint64_t damaged;          /* reads that met a value or record whose checksum is wrong, or that could not be read: IO */
-  uint64_t waiting, waiting_bytes;
-  uint64_t keys, key_bytes;  /* in the file; key_bytes: of the file, what is free in it included */
-  uint64_t grown;            /* times that more of the file was mapped */
+#define MSUB_X(name) uint64_t name;
+  MSUB_STORE_DISK_COUNTS(MSUB_X)
+#undef MSUB_X
+  uint64_t waiting, waiting_bytes; /* now */
+  uint64_t keys, key_bytes;        /* in the file; key_bytes: of the file, what is free in it included */
 } msub_store_disk_counts;
 MSUB_API void msub_store_disk_count(msub_store_disk *d, msub_store_disk_counts *out);
 

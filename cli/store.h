@@ -1,0 +1,18 @@
+/* --store: what outlives a restart of the node. */
+#ifndef CLI_STORE_H
+#define CLI_STORE_H
+#include "cli/node.h"
+#include <meshsub/metrics.h>
+
+typedef struct node_store node_store;
+
+/* Of n->store_path, into n->store and the host's options; before the host. -1, or an exit code with the reason said. */
+int store_open(node *n, msub_host_opts *o);
+/* The time of the next turn; MSUB_NEVER. s may be NULL, as below. */
+uint64_t store_next(const node_store *s);
+void store_turn(node_store *s);
+/* store_<name>_total for every name of MSUB_STORE_DISK_COUNTS. */
+void store_metrics(node_store *s, const msub_metrics_opts *o);
+void store_close(node_store *s); /* after the host */
+
+#endif
