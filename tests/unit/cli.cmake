@@ -24,6 +24,10 @@ if(MSUB_BUILD_TESTS AND MSUB_PYTHON3 AND TARGET meshsub-cli)
   add_test(NAME unit.cli-start
     COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_start.py" $<TARGET_FILE:meshsub-cli>)
   set_tests_properties(unit.cli-start PROPERTIES LABELS "quick;unit" TIMEOUT 120 RESOURCE_LOCK net ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+  if(TARGET meshsub-store)
+    add_test(NAME unit.cli-store COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_store.py" $<TARGET_FILE:meshsub-cli>)
+    set_tests_properties(unit.cli-store PROPERTIES LABELS "quick;unit" TIMEOUT 120 RESOURCE_LOCK net ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+  endif()
   add_test(NAME unit.cli-params
     COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_params.py" $<TARGET_FILE:meshsub-cli> "${CMAKE_SOURCE_DIR}/examples/profiles")
   set_tests_properties(unit.cli-params PROPERTIES LABELS "quick;unit" TIMEOUT 120 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)

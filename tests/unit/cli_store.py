@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""meshsub node --store and meshsub store: what is kept, and what stops them, word for word.
+
+usage: cli_store.py PATH OF meshsub
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+WITHIN = 30
+failures = skipped = 0
+
+
+def expect(what, got, wanted):
+    global failures
+    if got != wanted:
+        failures += 1
+        print(f"not ok: {what}\n  wanted {wanted!r}\n  got    {got!r}")
+
+
+def run(*command):
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=WITHIN)
+    return done.returncode, done.stderr.decode(), done.stdout.decode()
+
+
+class Node:
+    """A node that runs until it is stopped; its address is read."""
+
+    def __init__(self, binary, *arguments):
+        self.process = subprocess.Popen([binary, "node", "--quiet", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.address = self.process.stdout.readline().decode().strip()
+
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        _, said = self.process.communicate(timeout=WITHIN)
+        return self.process.returncode, said.decode()
+
+
+def keys(binary):
+    code, said, out = run(binary, "store", "dump", "s", "--json")
+    expect("dump", (code, said), (0, ""))
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def kept(binary):
+    """A peer that was met stands in the store; a node that is killed leaves a store that is whole."""
+    other = Node(binary)
+    node = Node(binary, "--store", "s", "--connect", other.address)
+    held = f"s: process {node.process.pid} has it open; end that one first, or name another folder"
+    expect("held", run(binary, "node", "--store", "s"), (1, f"meshsub node: --store {held}\n", ""))
+    for command in "check", "dump", "compact":
+        expect(f"held: {command}", run(binary, "store", command, "s"), (1, f"meshsub store {command}: {held}\n", ""))
+    expect("held: JSON", run(binary, "store", "check", "s", "--json"), (1, "", json.dumps({"dir": "s", "ok": False, "error": held}, separators=(",", ":")) + "\n"))
+    code, said, out = run(binary, "node", "--store", "s", "--store-or-memory", "--seconds", "1", "--quiet")
+    expect("in memory", (code, said, out.count("\n")), (0, f"meshsub node: --store {held}; going on without it\n", 1))
+    time.sleep(1)
+    expect("stopped", node.stop(), (0, ""))
+    there = keys(binary)
+    expect("the peer that was met", [k.get("key", "") for k in there if other.address.rsplit("/", 1)[1] in k.get("key", "") or "key_hex" in k] != [], True)
+    code, said, out = run(binary, "store", "check", "s")
+    expect("check", (code, said, out.startswith(f"whole: {len(there)} keys in "), out.endswith(" bytes, 0 records\n")), (0, "", True, True))
+    node = Node(binary, "--store", "s")
+    expect("killed", node.stop(signal.SIGKILL), (-9, ""))
+    node = Node(binary, "--store", "s")
+    expect("taken over", node.stop(), (0, ""))
+    code, said, out = run(binary, "store", "dump", "s", "--prefix", "no such key")
+    expect("no key begins so", (code, said, out), (0, "", ""))
+    code, said, out = run(binary, "store", "compact", "s", "--json")
+    expect("compact", (code, said, sorted(json.loads(out))), (0, "", ["after", "before"]))
+    expect("nothing was lost", {json.dumps(k) for k in there} <= {json.dumps(k) for k in keys(binary)} or len(keys(binary)) >= len(there), True)
+    other.stop()
+
+
+def with_config(binary):
+    with open("n.yaml", "w", encoding="utf-8") as f:
+        f.write("store: c\nlisten: [/ip4/127.0.0.1/tcp/0]\n")
+    node = Node(binary, "--config", "n.yaml")
+    expect("a store of the file", node.stop(), (0, ""))
+    expect("check", run(binary, "store", "check", "c")[0], 0)
+
+
+def damaged(binary):
+    def say(what, text, code=1, commands=("node --store",)):
+        for command in commands:
+            program = "meshsub node: --store " if command == "node --store" else f"meshsub store {command.split()[-1]}: "
+            wanted = 1 if command == "node --store" else code
+            expect(f"{what}: {command}", run(binary, *command.split(), "d"), (wanted, f"{program}{text}\n", ""))
+    expect("usage", run(binary, "store", "check"), (2, 'meshsub store check: DIR is missing; name the folder of a store\nusage: meshsub store check DIR [options]\nRun "meshsub store check --help" for the options.\n', ""))
+    expect("usage", run(binary, "store", "mend", "d")[0], 2)
+    say("none", "d: no store: there is no such folder", commands=("store check", "store dump", "store compact"))
+    os.mkdir("d")
+    say("none", 'd: no store: it has no file "version"', commands=("store check", "store dump", "store compact"))
+    with open("d/letters.txt", "w", encoding="utf-8") as f:
+        f.write("Dear")
+    say("other files", 'd: no store, and not empty: it has "letters.txt"; name a folder that is empty or not there yet')
+    expect("nothing was made", os.listdir("d"), ["letters.txt"])
+    shutil.rmtree("d")
+    shutil.copytree("s", "d")
+    with open("d/version", "w", encoding="utf-8") as f:
+        f.write("meshsub store 9\n")
+    say("another version", "d: a store of version 9, and this program knows version 1; use the release that wrote it",
+        commands=("node --store", "store check", "store dump", "store compact"))
+    with open("d/version", "w", encoding="utf-8") as f:
+        f.write("meshsub store 1\n")
+    expect("whole again", run(binary, "store", "check", "d")[0], 0)
+    os.truncate("d/data.mdb", 8192)
+    code, said, _ = run(binary, "store", "check", "d")
+    expect("cut short", (code, said.startswith("meshsub store check: d/data.mdb: cut short: page "),
+                         said.endswith("; nothing was changed: put the folder back from a copy, or name another one\n")), (3, True, True))
+    code, said, out = run(binary, "node", "--store", "d")
+    expect("cut short: node", (code, said.startswith("meshsub node: --store d/data.mdb: cut short: page "), out), (1, True, ""))
+    expect("as it was", os.stat("d/data.mdb").st_size, 8192)
+    os.unlink("d/data.mdb")
+    say("no keys", "d/data.mdb: missing or empty, and this is a store: put the folder back from a copy", 3, ("node --store", "store check"))
+    expect("no folder above", run(binary, "node", "--store", "x/y"), (1, "meshsub node: --store x/y: No such file or directory: make the folder above it first\n", ""))
+    expect("a file", run(binary, "node", "--store", "n.yaml"), (1, "meshsub node: --store n.yaml: Not a directory: name a folder\n", ""))
+
+
+def full_disk(binary):
+    """A file system of a few pages, or that cannot be written, in a mount namespace of its own."""
+    global skipped
+    os.mkdir("m")
+
+    def on_disk(options, script):
+        return run("unshare", "-rm", "sh", "-c", f"mount -t tmpfs -o {options} none m && {script}", "sh", binary)
+    try:
+        code, said, _ = on_disk("size=64k", "true")
+    except FileNotFoundError:
+        code, said = 127, "no unshare"
+    if code != 0:
+        print(f"skipped: full disk ({said.strip()})")
+        skipped += 1
+        return
+    full = "No space left on device: make room and start again; what was stored is intact"
+    fill = "dd if=/dev/zero of=m/fill bs=4096 count=64 2>/dev/null;"
+    expect("no room for a folder", on_disk("nr_inodes=1", '"$1" node --store m/s'), (1, f"meshsub node: --store m/s: {full}\n", ""))
+    expect("no room for a lock", on_disk("nr_inodes=2", '"$1" node --store m/s'), (1, f"meshsub node: --store m/s/lock: {full}\n", ""))
+    expect("no room for a byte", on_disk("size=4k", '{ mkdir m/s; ' + fill + ' "$1" node --store m/s; }'), (1, f"meshsub node: --store m/s/lock: {full}\n", ""))
+    code, said, out = on_disk("size=20k", '{ "$1" node --store m/s; code=$?; rm -f m/fill; exit $code; }')
+    expect("no room for the keys", (code, said.startswith("meshsub node: --store m/s/data.mdb: "), out), (1, True, ""))
+    code, said, out = on_disk("size=1m", '{ cp -r s m/s; mount -o remount,ro m; "$1" store check m/s; "$1" node --store m/s; }')
+    expect("read-only", (code, said, out.startswith("whole: ")),
+           (1, "meshsub node: --store m/s/lock: Read-only file system: it can only be opened to be read\n", True))
+
+
+def main():
+    binary = os.path.abspath(sys.argv[1])
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        kept(binary)
+        with_config(binary)
+        damaged(binary)
+        full_disk(binary)
+        os.chdir("/")
+    print("all as expected" if not failures else f"{failures} failed", f"({skipped} skipped)" if skipped else "")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
