@@ -74,7 +74,7 @@ static void apply(image *m, const sys_op *o, uint64_t from, uint64_t n) {
     return;
   }
   if (m->n < o->at + from + n) resize(m, o->at + from + n);
-  memcpy(m->bytes + o->at + from, o->bytes + from, n);
+  if (n) memcpy(m->bytes + o->at + from, o->bytes + from, n);
 }
 
 static void name_op(const sys_op *o) { files[o->file].named = o->kind == SYS_CREATE; }
@@ -110,7 +110,7 @@ static void happens(const sys_op *o) {
 static void crash_image(image *out, const file *f, unsigned how, const sys_op *next, msub__rng *r) {
   out->n = 0;
   resize(out, f->synced.n);
-  memcpy(out->bytes, f->synced.bytes, f->synced.n);
+  if (f->synced.n) memcpy(out->bytes, f->synced.bytes, f->synced.n);
   if (how == 0) return;
   for (unsigned i = 0; i <= f->n_pending; i++) {
     const sys_op *o = i < f->n_pending ? f->pending[i] : next;
