@@ -35,7 +35,7 @@ int main(void) {
       uint64_t now = (uint64_t)json_integer_value(json_array_get(e, 0));
       const char *op = str(e, 1);
       if (strcmp(op, "ask") == 0) { /* any of the ids will do: where it matters there is one */
-        msub__promises_add(&p, &mem, hash(str(e, 3 + (now + i) % (json_array_size(e) - 3))), (uint32_t)*str(e, 2), now + follow_up);
+        msub__promises_add(&p, &mem, hash(str(e, 3 + (size_t)((now + i) % (json_array_size(e) - 3)))), (uint32_t)*str(e, 2), now + follow_up);
       } else if (strcmp(op, "validate") == 0 || strcmp(op, "deliver") == 0) {
         msub__promises_keep(&p, hash(str(e, 2)));
       } else if (strcmp(op, "reject") == 0) {
