@@ -10,11 +10,15 @@
 #include "tests/fuzz/cli_node.h"
 #include "tests/fuzz/fuzz.h"
 
+static http *endpoint;
+static void clean_up(void) { http_close(endpoint); }
+
 static http *served(void) {
   static const http_options o = { .listen = "127.0.0.1:0" };
-  static http *h;
-  if (!h) FUZZ_CHECK(http_open(fuzz_node(), &o, &h) < 0);
-  return h;
+  if (endpoint) return endpoint;
+  FUZZ_CHECK(http_open(fuzz_node(), &o, &endpoint) < 0);
+  (void)atexit(clean_up);
+  return endpoint;
 }
 
 /* The value of the one Host line of a request, in lower case, without a port; empty: none, or several. Written apart from the endpoint's. */

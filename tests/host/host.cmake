@@ -46,7 +46,8 @@ if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
   msub_host_cases(unit.race race SOURCES ../support/clocked.c CASES race flying addrs order rest)
   msub_host_cases(unit.push push SOURCES ../support/clocked.c CASES push at_once spare)
   msub_host_cases(unit.manager manager SOURCES ../support/clocked.c CASES tags trim trim_mesh trim_off min_peers)
-  msub_host_cases(unit.book book SOURCES ../support/clocked.c ../support/count_mem.c CASES restart crash seq expiry clock sources network limits stepwise bad batch
+  msub_host_cases(unit.clock clock SOURCES ../support/wall.c CASES steps)
+  msub_host_cases(unit.book book SOURCES ../support/clocked.c ../support/count_mem.c ../support/wall.c CASES restart crash seq expiry clock sources network limits stepwise bad batch
     failing no_memory)
   msub_host_cases(unit.names names SOURCES ../support/dns_server.c CASES look_up spoilt hosts dial keep freed limits_answers limits_names
     limits_message limits_many limits_threads servers filter observed observed_wire find_partitions find_limits)

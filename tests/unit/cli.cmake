@@ -24,7 +24,12 @@ if(MSUB_BUILD_TESTS AND MSUB_PYTHON3 AND TARGET meshsub-cli)
   add_test(NAME unit.cli-start
     COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_start.py" $<TARGET_FILE:meshsub-cli>)
   set_tests_properties(unit.cli-start PROPERTIES LABELS "quick;unit" TIMEOUT 120 RESOURCE_LOCK net ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+  add_test(NAME unit.cli-socket-stalled
+    COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_socket.py" $<TARGET_FILE:meshsub-cli> "${CMAKE_SOURCE_DIR}/examples" stalled)
+  set_tests_properties(unit.cli-socket-stalled PROPERTIES LABELS "normal;unit" TIMEOUT 300 RESOURCE_LOCK net ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
   if(TARGET meshsub-store)
+    add_test(NAME unit.cli-known COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_known.py" $<TARGET_FILE:meshsub-cli>)
+    set_tests_properties(unit.cli-known PROPERTIES LABELS "quick;unit" TIMEOUT 120 RESOURCE_LOCK net ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
     add_test(NAME unit.cli-store COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_store.py" $<TARGET_FILE:meshsub-cli>)
     set_tests_properties(unit.cli-store PROPERTIES LABELS "quick;unit" TIMEOUT 120 RESOURCE_LOCK net ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
   endif()

@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import time
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cli_flow  # noqa: E402  the children, with deadlines
@@ -262,6 +263,26 @@ class Socket(cli_flow.Flow):
             assert pub.ask({"op": "publish", "topic": "t", "data": "last"})["ok"]
             assert 0 < slow.event("dropped")["n"] < count
 
+    def stalled(self):
+        """A client that takes no byte for a minute while some wait is closed, and counted, as what it lost is; who waits for nothing stays."""
+        with self.node("--metrics", "127.0.0.1:0") as node, Raw() as slow, Raw() as idle, Raw() as pub:
+            url = node.err.line("metrics").decode().split()[-1]
+
+            def count(name):
+                with urllib.request.urlopen(url, timeout=WITHIN) as answer:
+                    return int(re.search(rf"^socket_{name} (\d+)$", answer.read().decode(), re.M)[1])
+            slow.ask({"op": "credit", "n": 65536})
+            slow.ask({"op": "subscribe", "topic": "t"})
+            for _ in range(100):
+                assert pub.ask({"op": "publish", "topic": "t", "data": "x" * 50000})["ok"]
+            began = time.monotonic()
+            assert count("clients") == 3 and count("messages_dropped_total") > 50 and count("clients_stalled_total") == 0
+            while count("clients_stalled_total") == 0:
+                assert time.monotonic() - began < 60 + WITHIN
+                time.sleep(0.5)
+            assert time.monotonic() - began > 55
+            assert count("clients") == 2 and idle.ask({"op": "credit", "n": 0})["ok"] and pub.ask({"op": "credit", "n": 0})["ok"]
+
     def many_clients(self):
         """32 clients, and one more, which is closed; it gets in when one leaves."""
         with self.node(), contextlib.ExitStack() as stack:
@@ -344,6 +365,8 @@ class Socket(cli_flow.Flow):
 def main():
     s = Socket(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))
     os.environ.pop("MESHSUB_SOCKET", None)
+    if "stalled" in sys.argv[3:]:  # takes a minute
+        return cli_flow.run_parts([s.stalled])
     return cli_flow.run_parts([s.one_holder, s.other_things_there, s.greeting_and_errors, s.topics_of_a_client, s.bursts, s.credit, s.does_not_read,
                                s.many_clients, s.commands, s.example], sys.argv[3:])
 
