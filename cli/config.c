@@ -24,6 +24,7 @@
   X(BOOL, store_or_memory, "store_or_memory", "--store-or-memory")                                             \
   X(LIST, rendezvous, "rendezvous", "--rendezvous")                                                                \
   X(BOOL, rendezvous_point, "rendezvous_point", "--rendezvous-point")                                              \
+  X(BOOL, mdns, "mdns", "--mdns")                                                                                  \
   X(TEXT, dns_server, "dns_server", "--dns-server")                                                                \
   X(TEXT, router, "router", "--router")                                                                            \
   X(TEXT, network, "network", "--network")                                                                         \

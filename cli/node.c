@@ -342,6 +342,7 @@ int node_open(node *n, const text_list *topics, bool publish_only) {
   o.dns.server = n->dns_server;
   if (n->discover.n > 0) list_add(&n->discover, NULL), n->discover.n--; /* the end of the list; the host copies it */
   o.find_at = n->discover.v;
+  o.mdns.on = n->mdns;
   o.engine.sign = n->sign;
   set_limits(&n->limits, &o);
   if (o.high_water == 0) o.low_water = 0;
@@ -368,7 +369,8 @@ int node_open(node *n, const text_list *topics, bool publish_only) {
   if (code < 0) code = set_rules(n);
   if (code < 0) code = set_filter(n);
   if (code < 0) code = listen_all(n);
-  if (code < 0) code = join(n, topics, publish_only);
+  /* Peers are sought for topics that are joined. */
+  if (code < 0) code = join(n, topics, publish_only && !n->mdns && !n->discover.n);
   return code < 0 ? relay_all(n) : code;
 }
 
@@ -394,7 +396,7 @@ int node_connect(node *n, bool keep) {
   return code < 0 ? connect_all(n, "--direct", &n->router.direct, keep) : code;
 }
 
-bool node_has_way(const node *n) { return n->connect.n || n->listen.n || n->router.direct.n || n->discover.n || n->rendezvous.n; }
+bool node_has_way(const node *n) { return n->connect.n || n->listen.n || n->router.direct.n || n->discover.n || n->rendezvous.n || n->mdns; }
 
 void node_wait(node *n, struct pollfd *fds, size_t n_fds, uint64_t until) {
   uint64_t at = rendezvous_next(n->meeting), of_store = store_next(n->store);

@@ -40,6 +40,7 @@ struct node {
   text_list discover, rendezvous;
   bool rendezvous_point;
   const char *dns_server;
+  bool mdns;
   const char *pattern_text;
   msub_topic_pattern *pattern;
   /* what runs */
@@ -76,6 +77,8 @@ struct node {
     "there and nowhere else. Default: as the system does.", &(n)->dns_server, 0, 0, NULL },                   \
   { "--discover", 0, OPT_LIST, "ADDR", "Find peers there when a topic has too few: /dnsaddr/NAME, or an\n"         \
     "address with /p2p/ID. Repeatable.", &(n)->discover, 0, 0, NULL },                                        \
+  { "--mdns", 0, OPT_FLAG, NULL, "Find peers on the local network, and be found there (multicast\n"              \
+    "DNS), when a topic has too few.", &(n)->mdns, 0, 0, NULL },                                              \
   { "--filter", 0, OPT_LIST, "RULE", "Which addresses are dialled and accepted: \"deny accept\n"              \
     "192.0.2.0/24\"; allow or deny, then dial or accept or neither for\n"                                     \
     "both, then a range. Repeatable; the first that matches decides.", &(n)->filter, 0, 0, NULL },            \

@@ -6,6 +6,7 @@
 #include "host/identify.h"
 #include "host/manager.h"
 #include "host/named.h"
+#include "host/neighbours.h"
 #include "host/observed.h"
 #include "host/peers.h"
 #include "host/ping.h"
@@ -40,6 +41,7 @@ int msub_host_listen(msub_host *h, const char *multiaddr, const char **why) {
   *w = NULL;
   l->at = at;
   h->n_listeners++;
+  msub__neighbours_listen(h);
   msub__tick(h);
   msub__record_renew(h);
   msub__addr_multi(&at, h->self, &whole);

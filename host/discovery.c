@@ -2,11 +2,12 @@
 #include "host/book.h"
 #include "host/discovery.h"
 #include "host/hints.h"
+#include "host/neighbours.h"
 #include "host/places.h"
 
 /* ---- the topics ---- */
 
-static bool is_on(const msub_host *h) { return h->seek.ops.find || h->find.n > 0; }
+static bool is_on(const msub_host *h) { return h->seek.ops.find || h->find.n > 0 || h->near.mdns; }
 
 static msub_bytes name_of(const msub__sought *s) { return (msub_bytes){ (const uint8_t *)s->name, s->n }; }
 
@@ -103,6 +104,12 @@ static void found(void *ud, msub_bytes peer_id, msub_bytes addr) {
     msub__hints_add(h, peer_id, (msub_bytes){ NULL, 0 }, &at);
 }
 
+void msub__discovery_offer(msub_host *h, msub_bytes peer_id, msub_bytes addr) {
+  bool wanted = false;
+  for (uint32_t i = 0; i < h->seek.n && !wanted; i++) wanted = h->seek.all[i]->asked;
+  if (wanted) found(h, peer_id, addr);
+}
+
 static void tell_joined(msub_host *h, msub__sought *s) {
   bool on = s->joins > 0;
   if (on == s->advertised) return;
@@ -122,6 +129,7 @@ static void ask(msub_host *h, msub__sought *s) {
   s->asked_at = h->now.mono_ns;
   h->counts.sought++;
   msub__places_find(h, found);
+  msub__neighbours_find(h, found);
   if (h->seek.ops.find) h->seek.ops.find(h->seek.d, name_of(s), n, found, h);
 }
 

@@ -28,6 +28,8 @@ MSUB_MUST int msub__discovery_init(msub_host *h);
 void msub__discovery_want(msub_host *h, msub_bytes topic, unsigned n);
 void msub__discovery_joined(msub_host *h, msub_bytes topic, bool on);
 void msub__discovery_step(msub_host *h);
+/* Somebody new of no topic (neighbours.h): taken when a topic has asked lately. */
+void msub__discovery_offer(msub_host *h, msub_bytes peer_id, msub_bytes addr);
 /* Takes everything back. */
 void msub__discovery_fini(msub_host *h);
 #endif

@@ -13,6 +13,7 @@
 #include "host/gate.h"
 #include "host/hints.h"
 #include "host/lookup.h"
+#include "host/neighbours.h"
 #include "host/peers.h"
 #include "host/shelf.h"
 #include "host/upgrade.h"
@@ -170,6 +171,7 @@ static bool step(msub_host *h) {
   more |= advance(h);
   more |= msub__shelf_step(h);
   msub__lookup_step(h);
+  msub__neighbours_step(h);
   msub__discovery_step(h);
   msub__hints_pump(h);
   more |= msub__dialer_pump(h);

@@ -102,6 +102,20 @@
 #define MSUB__HOST_OBSERVERS 4u       /* … believed when so many say the same … */
 #define MSUB__HOST_OBSERVED_NS (3600 * MSUB__S) /* … and forgotten after this */
 
+/* ---- the local network ---- */
+#define MSUB__HOST_MDNS_PACKET 9000u       /* wire: bytes of a message, RFC 6762's figure */
+#define MSUB__HOST_MDNS_PACKETS 500u       /* wire: messages looked at in a second; the rest is the system's to drop */
+#define MSUB__HOST_MDNS_PLACES 32u         /* wire: addresses taken of one message */
+#define MSUB__HOST_MDNS_TTL_S 120u         /* work: what is said holds so long, also what others say */
+#define MSUB__HOST_MDNS_KNOWN 256u         /* work: addresses that are remembered … */
+#define MSUB__HOST_MDNS_OF_SENDER 16u      /* … so many by the word of one address */
+#define MSUB__HOST_MDNS_INTERFACES 16u     /* work: interfaces that are spoken on … */
+#define MSUB__HOST_MDNS_INTERFACE_ADDRS 8u /* … and addresses of each */
+#define MSUB__HOST_MDNS_QUEUED 64u         /* work: addresses on their way from the thread to the loop */
+#define MSUB__HOST_MDNS_ANSWER_NS (1 * MSUB__S)  /* work: an answer at most so often on an interface, RFC 6762's figure */
+#define MSUB__HOST_MDNS_ASK_NS (1 * MSUB__S)     /* work: the pause behind the first question, doubling … */
+#define MSUB__HOST_MDNS_ASK_MAX_NS (60 * MSUB__S) /* … up to this; and when peers are wanted, not sooner than MSUB__HOST_FIND_NS */
+
 /* ---- rendezvous ---- */
 #define MSUB__RENDEZVOUS_REQUEST 8192u         /* wire: a request, without its length */
 #define MSUB__RENDEZVOUS_ANSWER (1u << 20)     /* wire: an answer that is read (rust: the longest message) … */

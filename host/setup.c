@@ -16,6 +16,7 @@
 #include "host/lookup.h"
 #include "host/manager.h"
 #include "host/named.h"
+#include "host/neighbours.h"
 #include "host/race.h"
 #include "host/peers.h"
 #include "host/places.h"
@@ -152,7 +153,7 @@ static int make_engine(msub_host *h, const char **why) {
   err = msub_shared_new(&h->mem, entropy, &h->shared);
   if (err != MSUB_OK || (err = make_plans(h, plans, &n, why)) != MSUB_OK) return err;
   msub_engine_opts *o = &h->o.engine;
-  o->world = h->o.on_trace || h->seek.ops.find || h->find.n > 0 ? &msub__host_world_traced : &msub__host_world;
+  o->world = h->o.on_trace || h->seek.ops.find || h->find.n > 0 || h->o.mdns.on ? &msub__host_world_traced : &msub__host_world;
   o->w = h;
   o->routers = plans;
   o->n_routers = n;
@@ -219,7 +220,8 @@ static int make_parts(msub_host *h, const char **why) {
   err = h->tr->init(&h->tr_self, &h->mem, msub__wake_signal, &h->wake, h->log);
   h->fd = h->wake.fd;
   if (err == MSUB_OK && h->tr->fd) h->fd = h->tr->fd(h->tr_self, h->wake.fd);
-  return err == MSUB_OK && h->fd < 0 ? MSUB_ERR_IO : err;
+  if (err == MSUB_OK && h->fd < 0) err = MSUB_ERR_IO;
+  return err == MSUB_OK ? msub__neighbours_init(h, why) : err;
 }
 
 static void release(msub_host *h);
@@ -324,6 +326,7 @@ static void release(msub_host *h) {
   if (h->shared) (void)msub_shared_free(h->shared);
   msub__protect_fini(h);
   msub__places_fini(h);
+  msub__neighbours_fini(h);
   msub__lookup_fini(h);
   msub__ipfilter_fini(h);
   msub__shelf_finish(h);

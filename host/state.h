@@ -106,6 +106,14 @@ typedef struct msub__find { /* places.h */
   size_t n;
   uint64_t last; /* 0: never */
 } msub__find;
+struct msub__neighbour;
+struct msub__mdns;
+typedef struct msub__near { /* neighbours.h */
+  struct msub__mdns *mdns; /* NULL: it is off */
+  struct msub__neighbour *all;
+  size_t n;
+  uint64_t last, dropped; /* last 0: never */
+} msub__near;
 struct msub__protected;
 typedef struct msub__guard {
   msub__table index;
@@ -183,6 +191,7 @@ struct msub_host {
   msub__hints hints;
   msub__seek seek;
   msub__find find;
+  msub__near near;
   msub__guard guard;
   struct { msub__timer timer; unsigned dialling; } manager; /* manager.h */
   struct {

@@ -71,6 +71,7 @@ const char *node_config(config *c, const json_t *q) {
   c->inbox = number_of(q, "inbox", 4096);
   c->seen_ns = number_of(q, "seen_ms", 120000) * 1000000;
   c->rpc_log = number_of(q, "rpc_log", 0);
+  c->mdns = flag_of(q, "mdns", false);
   c->trace_files = json_object_get(q, "trace_files");
   c->trace = flag_of(q, "trace", false) || c->rpc_log || c->trace_files;
   if (c->queue < 1 || c->queue > 1u << 20) return "queue: 1 to 1048576";
@@ -181,6 +182,7 @@ static const char *start_one(peer_node *n, const config *c, bool first) {
   o.routers = n->peer->router.ops;
   o.router_opts = n->peer->router.opts;
   if (first && n->peer->trace.on) o.on_trace = traced;
+  if (first) o.mdns.on = c->mdns;
   if (first) o.discovery = n->peer->discovery;
   o.engine.sign = c->sign;
   o.verify_threads = (unsigned)c->threads;

@@ -231,7 +231,7 @@ typedef struct config {
   msub_key_type key_type; /* of the keys that are made */
   size_t queue, max_message, nodes, threads, inbox, rpc_log;
   uint64_t seen_ns;
-  bool trace;
+  bool trace, mdns;
   const json_t *trace_files;
 } config;
 const char *node_config(config *c, const json_t *request);

@@ -54,6 +54,8 @@ type config struct {
 	Partial       bool   `json:"partial"`
 	PartialMode   string `json:"partial_mode"` // "requests", "supports", "none"
 	TestExtension bool   `json:"test_extension"`
+
+	MDNS string `json:"mdns"` // mdns.go
 }
 
 func parseConfig(line []byte) (*config, error) {

@@ -117,6 +117,11 @@ func (d *driver) run(op string, line []byte) (object, error) {
 		return n.tracer.log.take(), nil
 	case "counters":
 		return n.tracer.counters(), nil
+	case "mdns":
+		if n.near == nil {
+			return nil, errors.New("mdns: not in cfg")
+		}
+		return n.near.report(), nil
 	case "scores":
 		return n.scores.report()
 	case "batch":

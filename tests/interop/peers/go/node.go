@@ -38,6 +38,7 @@ type node struct {
 	tracer *tracer
 	parts  *partials
 	scores scores
+	near   *neighbours // nil: no mDNS
 
 	mu     sync.Mutex
 	topics map[string]*membership
@@ -96,6 +97,9 @@ func newNode(cfg *config, out *output) (*node, error) {
 	n.parts.ps = n.ps
 	if err == nil {
 		_, err = n.join(cfg.Topics[0])
+	}
+	if err == nil {
+		err = n.startMDNS()
 	}
 	if err != nil {
 		h.Close()

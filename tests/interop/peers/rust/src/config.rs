@@ -67,6 +67,16 @@ impl Config {
         (flag("meet"), flag("point"), r["min_ttl_s"].as_u64().zip(r["max_ttl_s"].as_u64()))
     }
 
+    /// mDNS: off, or whether whom it finds is dialled.
+    pub fn mdns(&self) -> Result<Option<bool>, String> {
+        match self.text("mdns", "").as_str() {
+            "" => Ok(None),
+            "find" => Ok(Some(false)),
+            "connect" => Ok(Some(true)),
+            other => Err(format!("mdns: find or connect, not {other}")),
+        }
+    }
+
     pub fn key(&self) -> Result<Keypair, String> {
         let key = self.text("key", "");
         if !key.is_empty() {

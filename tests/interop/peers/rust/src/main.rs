@@ -225,6 +225,7 @@ impl Peer {
                 tokio::time::timeout(DIAL_WITHIN, self.rendezvous(op, q)).await.map_err(|_| "no answer within 15 s".to_owned())?
             }
             "rendezvous_events" => Ok(self.node.meeting.events()),
+            "mdns" => Ok(self.node.neighbours()),
             "pushes" => Ok(json!({ "pushes": self.node.pushes })),
             "peers" => Ok(self.node.peers()),
             "topics" => Ok(self.node.topics()),

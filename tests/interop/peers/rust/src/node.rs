@@ -5,7 +5,7 @@ use futures::StreamExt;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, gossipsub, identify, multiaddr::Protocol, noise, rendezvous, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, Swarm, gossipsub, identify, mdns, multiaddr::Protocol, noise, rendezvous, tcp, yamux};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,6 +16,7 @@ pub struct Behaviour {
     pub pubsub: gossipsub::Behaviour,
     pub meet: Toggle<rendezvous::client::Behaviour>,
     pub point: Toggle<rendezvous::server::Behaviour>,
+    pub near: Toggle<mdns::tokio::Behaviour>,
 }
 
 struct Connection {
@@ -31,6 +32,8 @@ pub struct Node {
     pub listening: usize,
     pub pushes: u64,
     pub meeting: Meeting,
+    neighbours: HashMap<String, Vec<String>>,
+    dials_neighbours: bool,
     pub failed: Option<(PeerId, String)>,
 }
 
@@ -39,10 +42,13 @@ impl Node {
         let key = c.key()?;
         let pubsub = c.gossipsub(&key)?;
         let (meet, point) = meeting::behaviours(c, &key);
+        let mdns = c.mdns()?;
+        let near = mdns.map(|_| mdns::tokio::Behaviour::new(mdns::Config::default(), key.public().to_peer_id()));
+        let near: Toggle<_> = near.transpose().map_err(|e| format!("mdns: {e}"))?.into();
         let about = identify::Config::new("ipfs/0.1.0".into(), key.public())
             .with_agent_version("msub-rust-peer".into())
             .with_push_listen_addr_updates(true);
-        let behaviour = |_: &_| Behaviour { identify: identify::Behaviour::new(about), pubsub, meet, point };
+        let behaviour = |_: &_| Behaviour { identify: identify::Behaviour::new(about), pubsub, meet, point, near };
         let patient = |s: libp2p::swarm::Config| s.with_idle_connection_timeout(Duration::from_secs(3600));
         let tcp = libp2p::SwarmBuilder::with_existing_identity(key)
             .with_tokio()
@@ -58,7 +64,17 @@ impl Node {
         if let Some(listen) = &c.listen {
             swarm.listen_on(listen.parse().map_err(|e| format!("listen: {e}"))?).map_err(|e| format!("listen: {e}"))?;
         }
-        Ok(Node { swarm, connections: HashMap::new(), identified: HashMap::new(), listening: 0, pushes: 0, meeting: Meeting::default(), failed: None })
+        Ok(Node {
+            swarm,
+            connections: HashMap::new(),
+            identified: HashMap::new(),
+            listening: 0,
+            pushes: 0,
+            meeting: Meeting::default(),
+            neighbours: HashMap::new(),
+            dials_neighbours: mdns == Some(true),
+            failed: None,
+        })
     }
 
     /// Handles one event of the swarm; a delivered message is returned.
@@ -71,6 +87,15 @@ impl Node {
             SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Pushed { .. })) => self.pushes += 1,
             SwarmEvent::Behaviour(BehaviourEvent::Meet(e)) => self.meeting.answered(e),
             SwarmEvent::Behaviour(BehaviourEvent::Point(e)) => self.meeting.served(e),
+            SwarmEvent::Behaviour(BehaviourEvent::Near(mdns::Event::Discovered(found))) => {
+                for (peer, addr) in found {
+                    self.neighbours.entry(peer.to_string()).or_default().push(addr.to_string());
+                    if self.dials_neighbours && !self.swarm.is_connected(&peer) {
+                        let options = DialOpts::peer_id(peer).addresses(vec![addr]).condition(PeerCondition::DisconnectedAndNotDialing).build();
+                        let _ = self.swarm.dial(options); // whoever waits for the connection sees that there is none
+                    }
+                }
+            }
             SwarmEvent::NewListenAddr { address, .. } => {
                 if self.swarm.behaviour().meet.is_enabled() {
                     self.swarm.add_external_address(address); // what a registration tells
@@ -118,6 +143,10 @@ impl Node {
     pub fn ask(&mut self, op: &str, q: &Value) -> Result<bool, String> {
         let Some(meet) = self.swarm.behaviour_mut().meet.as_mut() else { return Err("rendezvous.meet: not in cfg".into()) };
         self.meeting.ask(meet, op, q)
+    }
+
+    pub fn neighbours(&self) -> Value {
+        json!({ "found": self.neighbours })
     }
 
     pub fn subscribe(&mut self, topics: &[String], on: bool) -> Result<(), String> {
