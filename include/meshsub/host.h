@@ -245,7 +245,7 @@ MSUB_API int msub_host_ping(msub_host *h, msub_bytes peer_id, void (*done)(void 
  * msub_host_turn() (and msub_host_free(), for the last on_end), never inside one of its operations; what they may call is said
  * above. Written bytes wait here, at most 256 KiB of a stream and 2 MiB of a peer. Bytes that a handler does not take wait too:
  * at 4 MiB of them a connection is not read any more, and after ten seconds of that the fullest stream is reset. A peer is told
- * by identify, when it connects, what is served then. */
+ * by identify, when it connects, what is served then, and by identify's push when that changes. */
 MSUB_API msub_exchange msub_host_exchange(msub_host *h);
 
 /* A pattern of topics, for `allows` of a msub_topic_filter (guard.h) with the pattern as ud:
