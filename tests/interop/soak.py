@@ -8,6 +8,7 @@ clock of its own and says in each message who it is, how many it has said, and w
 """
 
 import argparse
+import collections
 import heapq
 import os
 import random
@@ -33,7 +34,7 @@ PORTION = 512
 LOOK = 5  # s in which memory is looked at, first and last: the least of it, because what just arrived is no leak
 MARGIN = 0.05
 CONNECTIONS = 2  # descriptors: one more or less is no leak
-# seen_ms: full before memory is looked at first, and more than WITHIN. history: a node that comes asks each of its peers for all of it.
+# seen_ms: full before memory is looked at first, and more than WITHIN; older messages may be delivered again. history: a node that comes asks each of its peers for all of it.
 MORE = {"inbox": 32768, "seen_ms": 50000, "history": 10, "gossip_history": 8, "rpc_log": 0, "trace": False}
 
 
@@ -72,6 +73,7 @@ class Soak:
         self.coming = []  # (name, node, its address, mesh) that threads have made ready
         self.pending = []  # (when published, seed, number), a heap
         self.looks = {"first": [], "last": []}  # (rss, descriptors)
+        self.late = collections.Counter()  # kind that sent a message again which the receiver need not remember any more
         self.messages = self.checked = self.kills = self.died = self.alone = 0
         self.failure = None
 
@@ -100,16 +102,20 @@ class Soak:
             return
         check(reply["dropped"] == 0, f"{life.name}: {reply['dropped']} messages did not fit the inbox")
         for m in reply["messages"]:
-            self.came(life, *HEADER.unpack_from(bytes.fromhex(m["data"][:2 * HEADER.size])))
+            self.came(life, now, m["received_from"], *HEADER.unpack_from(bytes.fromhex(m["data"][:2 * HEADER.size])))
         if len(reply["messages"]) == PORTION:  # there are more
             life.request = life.node.ask("inbox", max=PORTION, data=True)
         else:
             life.request, life.collected, life.next = None, life.asked, now + PAUSE
 
-    def came(self, life, seed, number, stamp):
+    def came(self, life, now, source, seed, number, stamp):
         if seed == life.seed:
             return  # some deliver to themselves
-        check(Life.mark(life.got.setdefault(seed, bytearray()), number), f"{life.name}: message {number} of {self.all[seed].name} delivered twice")
+        if not Life.mark(life.got.setdefault(seed, bytearray()), number):
+            sender = next((l.name for l in self.all.values() if l.node.peer == source), source)
+            age = now - stamp / 1e9
+            check(age * 1000 > MORE["seen_ms"], f"{life.name}: message {number} of {self.all[seed].name} delivered twice, again {age:.1f} s old, by {sender}")
+            self.late[sender.split("_")[0]] += 1
         if Life.mark(self.all[seed].known, number):
             self.messages += 1
             heapq.heappush(self.pending, (stamp / 1e9, seed, number))
@@ -224,6 +230,8 @@ class Soak:
         while self.pending or min(l.collected for l in self.lives.values()) < until + WITHIN:
             check(time.monotonic() < rest, "the run does not end")
             self.turn(until)
+        for kind, n in self.late.items():
+            print(f"{n} messages came again from {kind} when they were {MORE['seen_ms'] // 1000} s old", flush=True)
         print(f"{self.messages} messages, {self.messages / a.seconds:.0f} a second, {self.checked} checked at all who lived through them, {self.died} died with their publisher; "
               f"{self.kills} kills, {self.alone} came back into full meshes; rss {first[0] >> 10} to {last[0] >> 10} KiB, descriptors {first[1]} to {last[1]}", flush=True)
         check(self.messages >= 0.95 * a.rate * a.seconds, f"only {self.messages} messages in {a.seconds:g} s")
