@@ -17,11 +17,6 @@ void msub__ring_fini(msub__ring *r, const msub_mem *m) {
   *r = (msub__ring){ .item = r->item };
 }
 
-static uint8_t *at(const msub__ring *r, uint32_t i) {
-  uint32_t k = r->head + i; /* below 2^32: head and i are below 2^31 */
-  return r->items + (size_t)(k < r->cap ? k : k - r->cap) * r->item;
-}
-
 /* A bigger array in which the front stands at 0. */
 static bool grow(msub__ring *r, const msub_mem *m) {
   if (r->cap >= MAX_CAP) return false;
@@ -34,7 +29,7 @@ static bool grow(msub__ring *r, const msub_mem *m) {
   if (!items) return false;
   if (r->n > 0) {
     uint32_t first = r->cap - r->head < r->n ? r->cap - r->head : r->n;
-    memcpy(items, at(r, 0), (size_t)first * r->item);
+    memcpy(items, msub__ring_place(r, 0), (size_t)first * r->item);
     if (first < r->n) memcpy(items + (size_t)first * r->item, r->items, (size_t)(r->n - first) * r->item);
   }
   msub__free(m, r->items, (size_t)r->cap * r->item);
@@ -46,15 +41,10 @@ static bool grow(msub__ring *r, const msub_mem *m) {
 
 void *msub__ring_push(msub__ring *r, const msub_mem *m) {
   if (r->n == r->cap && !grow(r, m)) return NULL;
-  return at(r, r->n++);
+  return msub__ring_place(r, r->n++);
 }
 
-void *msub__ring_front(const msub__ring *r) { return r->n ? at(r, 0) : NULL; }
-
-void *msub__ring_at(const msub__ring *r, uint32_t i) {
-  MSUB__INVARIANT(i < r->n);
-  return at(r, i);
-}
+void *msub__ring_front(const msub__ring *r) { return r->n ? msub__ring_place(r, 0) : NULL; }
 
 void msub__ring_pop(msub__ring *r) {
   MSUB__INVARIANT(r->n > 0);

@@ -25,8 +25,6 @@ uint64_t msub__hash(const msub__hashkey *k, msub_bytes b) {
 
 uint64_t msub__hash2(const msub__hashkey *k, uint64_t word, msub_bytes b) { return msub__hash_join(word, msub__hash(k, b)); }
 
-static uint32_t tag_of(uint64_t hash) { return (uint32_t)(hash >> 32); }
-static uint32_t after(const msub__table *t, uint32_t i) { return i + 1 < t->cap ? i + 1 : 0; }
 /* How far it is from slot a on to slot b. */
 static uint32_t way(const msub__table *t, uint32_t a, uint32_t b) { return b >= a ? b - a : b + t->cap - a; }
 
@@ -35,20 +33,9 @@ void msub__table_fini(msub__table *t, const msub_mem *m) {
   *t = (msub__table){ 0 };
 }
 
-uint32_t msub__table_find(const msub__table *t, uint64_t hash, msub__eq eq, const void *ctx,
-                          const void *key) {
-  if (t->n == 0) return MSUB__NONE;
-  uint32_t tag = tag_of(hash);
-  for (uint32_t i = msub__table_home(t, tag);; i = after(t, i)) {
-    const msub__slot *s = &t->slots[i];
-    if (s->value == MSUB__NONE) return MSUB__NONE;
-    if (s->tag == tag && eq(ctx, s->value, key)) return s->value;
-  }
-}
-
 static void put(msub__table *t, msub__slot s) {
   uint32_t i = msub__table_home(t, s.tag);
-  while (t->slots[i].value != MSUB__NONE) i = after(t, i);
+  while (t->slots[i].value != MSUB__NONE) i = msub__table_after(t, i);
   t->slots[i] = s;
 }
 
@@ -80,15 +67,15 @@ int msub__table_insert(msub__table *t, const msub_mem *m, uint64_t hash, uint32_
   MSUB__INVARIANT(value != MSUB__NONE);
   int rc = msub__table_reserve(t, m);
   if (rc != MSUB_OK) return rc;
-  put(t, (msub__slot){ .tag = tag_of(hash), .value = value });
+  put(t, (msub__slot){ .tag = msub__table_tag(hash), .value = value });
   t->n++;
   return MSUB_OK;
 }
 
 static msub__slot *entry(const msub__table *t, uint64_t hash, uint32_t value) {
   if (t->n == 0 || value == MSUB__NONE) return NULL;
-  uint32_t tag = tag_of(hash);
-  for (uint32_t i = msub__table_home(t, tag); t->slots[i].value != MSUB__NONE; i = after(t, i)) {
+  uint32_t tag = msub__table_tag(hash);
+  for (uint32_t i = msub__table_home(t, tag); t->slots[i].value != MSUB__NONE; i = msub__table_after(t, i)) {
     if (t->slots[i].tag == tag && t->slots[i].value == value) return &t->slots[i];
   }
   return NULL;
@@ -99,7 +86,7 @@ bool msub__table_remove(msub__table *t, uint64_t hash, uint32_t value) {
   if (!s) return false;
   uint32_t hole = (uint32_t)(s - t->slots);
   /* Whatever stands behind the hole and may stand in it moves there: no tombstones. */
-  for (uint32_t i = after(t, hole); t->slots[i].value != MSUB__NONE; i = after(t, i)) {
+  for (uint32_t i = msub__table_after(t, hole); t->slots[i].value != MSUB__NONE; i = msub__table_after(t, i)) {
     if (way(t, msub__table_home(t, t->slots[i].tag), i) >= way(t, hole, i)) {
       t->slots[hole] = t->slots[i];
       hole = i;

@@ -32,8 +32,18 @@ typedef struct msub__table {
 static inline uint32_t msub__table_home(const msub__table *t, uint32_t tag) { return (uint32_t)((uint64_t)tag * t->cap >> 32); }
 typedef bool (*msub__eq)(const void *ctx, uint32_t value, const void *key);
 void msub__table_fini(msub__table *t, const msub_mem *m);
-/* The value whose entry eq() confirms, or MSUB__NONE. */
-uint32_t msub__table_find(const msub__table *t, uint64_t hash, msub__eq eq, const void *ctx, const void *key);
+static inline uint32_t msub__table_tag(uint64_t hash) { return (uint32_t)(hash >> 32); }
+static inline uint32_t msub__table_after(const msub__table *t, uint32_t i) { return i + 1 < t->cap ? i + 1 : 0; }
+/* The value whose entry eq() confirms, or MSUB__NONE. Here, so that a caller's eq() costs no call. */
+static inline uint32_t msub__table_find(const msub__table *t, uint64_t hash, msub__eq eq, const void *ctx, const void *key) {
+  if (t->n == 0) return MSUB__NONE;
+  uint32_t tag = msub__table_tag(hash);
+  for (uint32_t i = msub__table_home(t, tag);; i = msub__table_after(t, i)) {
+    const msub__slot *s = &t->slots[i];
+    if (s->value == MSUB__NONE) return MSUB__NONE;
+    if (s->tag == tag && eq(ctx, s->value, key)) return s->value;
+  }
+}
 /* Makes room for one more; after it the next insert cannot fail. NOMEM, LIMIT (2^31 entries). */
 MSUB_MUST int msub__table_reserve(msub__table *t, const msub_mem *m);
 /* The caller has made sure that the key is not there. */

@@ -66,16 +66,32 @@ static size_t send_alone(msub_engine *e, const msub_session *to, size_t n_to, co
   return took;
 }
 
+/* An entry that goes as it is, as most do. false: it may have to be cut, or there is no memory. */
+static bool send_whole(msub_engine *e, const msub_session *to, size_t n_to, const msub_ctl_entry *entry, msub_lane lane, size_t *took) {
+  if (entry->kind >= MSUB_C_EXTENSIONS || entry->n_ids > MSUB__SEND_IDONTWANT) return false;
+  const msub_ctl *c = msub__ctl_new(e->sh, entry, 1);
+  bool fits = c && c->wire_n <= MSUB__SEND_CONTROL_BYTES;
+  *took = 0;
+  if (fits) {
+    msub_rpc rpc = { NULL, 0, c, c->wire_n };
+    for (size_t i = 0; i < n_to; i++) *took += send_to(e, to[i], &rpc, lane);
+  }
+  msub_ctl_drop(e->sh, c);
+  return fits;
+}
+
 size_t msub__send_control(msub_engine *e, const msub_session *to, size_t n_to, const msub_ctl_entry *entries, size_t n, msub_lane lane) {
   msub_bytes few[MSUB__SEND_SUBSCRIPTIONS + 1], *names = few;
+  size_t took = 0;
   if (n == 1 && entries->kind > MSUB_C_EXTENSIONS) return send_alone(e, to, n_to, entries, lane);
+  if (n == 1 && send_whole(e, to, n_to, entries, lane, &took)) return took;
   if (n == 0 || (n > MSUB__SEND_SUBSCRIPTIONS + 1 && !(names = msub__zalloc(msub__mem(e), n, sizeof *names)))) return 0;
   for (size_t i = 0; i < n; i++) names[i] = msub__name_of(e, entries[i].topic_name);
   const msub_ctl_entry *last = &entries[n - 1];
   bool ext = last->kind == MSUB_C_EXTENSIONS;
   msub__load load = { .e = entries, .names = names, .n = n - ext, .ext = ext, .ext_partial = ext && last->flags & MSUB_EXT_PARTIAL,
                       .ext_test = ext && last->flags & MSUB_EXT_TEST };
-  size_t took = 0;
+  took = 0;
   for (size_t at = 0; at < n_to; at += TARGETS) {
     bool failed[TARGETS] = { false };
     sending x = { e, to + at, n_to - at < TARGETS ? n_to - at : TARGETS, lane, failed };

@@ -87,6 +87,14 @@ size_t msub_r_link_views(const msub_router *r, msub_topic t, size_t first, msub_
   }
   return n;
 }
+bool msub_r_link_view(const msub_router *r, msub_session s, msub_topic t, msub_link_view *out) {
+  const msub__topic *at = topic(r, t);
+  msub__session *of = session(r, s);
+  uint32_t i = at && of ? msub__link_find(r->engine, at, msub__handle_slot(s.v)) : MSUB__NONE;
+  if (i == MSUB__NONE) return false;
+  *out = (msub_link_view){ s, link_block(r, at, i), block((uint8_t *)of, r->level->peer) };
+  return true;
+}
 uint8_t msub_r_link_flags(const msub_router *r, msub_topic t, size_t i) {
   msub__topic *at = topic(r, t);
   return at && i < at->n_links ? (uint8_t)msub__link_at(r->engine, at, (uint32_t)i)->flags : 0;

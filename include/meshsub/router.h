@@ -174,6 +174,7 @@ MSUB_API uint8_t msub_r_link_flags(const msub_router *r, msub_topic t, size_t i)
 /* The same in bulk, to walk all of them: out[0..] of the links first, first + 1, …; how many (0: no more, or stale). */
 typedef struct msub_link_view { msub_session session; void *link, *peer; } msub_link_view; /* blocks; NULL: there is none */
 MSUB_API size_t msub_r_link_views(const msub_router *r, msub_topic t, size_t first, msub_link_view *out, size_t cap);
+MSUB_API bool msub_r_link_view(const msub_router *r, msub_session s, msub_topic t, msub_link_view *out); /* of one; false: it has no link */
 MSUB_API bool msub_r_linked(const msub_router *r, msub_session s, msub_topic t);
 /* false: stale. */
 MSUB_API bool msub_r_info(const msub_router *r, msub_session s, msub_session_info *out);

@@ -20,7 +20,7 @@ typedef struct job {
 static void add(const job *j, msub_session s, bool ask) {
   if (s.v == j->from.v || s.v == j->author.v) return;
   const msub__gs_session *ss = msub__gs_session_of(j->r, s);
-  if (!ss || (ask && msub__gs_unwanted(j->r, s, ss, j->id))) return;
+  if (!ss || (ask && ss->is & MSUB__GS_IS_UNWANTED && msub__gs_unwanted(j->r, s, ss, j->id))) return;
   if (j->partial && msub__gs_partial_instead(j->r, s, j->partial, msub_r_link(j->r, s, j->t))) return;
   (void)msub_list_add(j->out, s);
 }

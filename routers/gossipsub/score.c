@@ -258,8 +258,11 @@ void msub__gs_score_validated(msub_router *r, msub_topic t, const msub_msg *m, c
 void msub__gs_score_duplicate(msub_router *r, msub_topic t, msub_bytes id, msub_session from) {
   struct msub__gs_scores *sc = msub__gs_of(r)->scores;
   uint32_t topic = sc && from.v ? topic_of(r, t) : 0;
+  msub_link_view v;
   if (!topic) return;
-  msub__ps_again(sc->ps, record_hash(r, t, id), row_of(r, from), topic, hint_of(r, from, t), msub_r_mono(r));
+  bool linked = msub_r_link_view(r, from, t, &v); /* for every copy: both blocks at once */
+  uint32_t *hint = linked ? &((msub__gs_scored_link *)v.link)->slot : NULL;
+  msub__ps_again(sc->ps, record_hash(r, t, id), linked ? ((const msub__gs_peer *)v.peer)->row : row_of(r, from), topic, hint, msub_r_mono(r));
 }
 
 /* As a first delivery (P2 alone), or an invalid message. */

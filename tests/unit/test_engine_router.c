@@ -172,6 +172,8 @@ Test(router, walks_in_bulk) {
         cr_assert_eq(n, N - 1 - i < caps[c] ? N - 1 - i : caps[c]);
         for (size_t k = 0; k < n; k++) {
           cr_assert_eq(v[k].session.v, msub_r_link_session(bulk, t, i + k).v);
+          msub_link_view one;
+          cr_assert(msub_r_link_view(bulk, v[k].session, t, &one) && one.session.v == v[k].session.v && one.link == v[k].link && one.peer == v[k].peer);
           cr_assert_eq(v[k].link, msub_r_link_at(bulk, t, i + k));
           cr_assert_eq(v[k].peer, with_peers ? msub_r_peer(bulk, v[k].session) : NULL);
           cr_assert_eq(v[k].peer != NULL, with_peers);
@@ -179,6 +181,8 @@ Test(router, walks_in_bulk) {
       }
       cr_assert_eq(i, N - 1, "all of them, %zu at a time", caps[c]);
     }
+    cr_assert(!msub_r_link_view(bulk, s[3], t, v), "of a session that is no more");
+    cr_assert(!msub_r_link_view(bulk, s[4], empty, v) && !msub_r_link_view(bulk, s[4], (msub_topic){ t.v ^ 1u << 20 }, v));
     cr_assert_eq(msub_r_link_views(bulk, t, 0, v, 0), 0);
     cr_assert_eq(msub_r_link_views(bulk, t, SIZE_MAX, v, N), 0);
     cr_assert_eq(msub_r_link_views(bulk, empty, 0, v, N), 0);
