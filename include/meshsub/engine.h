@@ -166,7 +166,8 @@ MSUB_API int msub_session_up(msub_engine *e, const msub_session_opts *o, const m
  * The hello is sent anew. `link` replaces the old one. UNSUPPORTED: the id belongs to another router. */
 MSUB_API int msub_session_offer(msub_engine *e, msub_session s, const char *protocol, uint64_t link, const msub_now *now);
 /* The session's streams belong to another connection, with this address of the peer (as in msub_session_opts); called before
- * msub_session_offer(). Limits by prefix go by it from now on, and the router hears address_changed. INVAL: a length that no IP has. */
+ * msub_session_offer(). Limits by prefix go by it from now on, and the router hears address_changed
+ * (gossipsub's scores: score.h). INVAL: a length that no IP has. */
 MSUB_API int msub_session_address(msub_engine *e, msub_session s, msub_bytes address, const msub_now *now);
 /* Says the hello again on the stream that stands, for a peer that may have forgotten it: the topics, not the extensions, which
  * are said once in a stream. STALE. */

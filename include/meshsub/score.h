@@ -18,7 +18,8 @@
  * Not in the reference: another id from the same address (IPv4 /32, IPv6 /64; never loopback or ip_allow) does not begin with a clean sheet. Of what a
  * peer owed by its topics and P7 when it left, address_share is kept for its address, of all who left from there together address_most; this falls in
  * a straight line to nothing within retain_ns. Who comes from there begins with that, in the score as a term of its own, which decays by address_decay while it is
- * connected and is never told on. P5 and P6 are not shared. At most 8,192 addresses are known; full, the one that has been quiet longest
+ * connected and is never told on. A session that moves to another address (msub_session_address) leaves what it owes at the old one, and has what is owed at the
+ * new one if that is more. P5 and P6 are not shared. At most 8,192 addresses are known; full, the one that has been quiet longest
  * is forgotten. Nothing of it with go_parity.
  *
  * Source: gossipsub v1.1 specification; what it leaves open, as go-libp2p-pubsub. With go_parity two oddities of it, too: P3 stays active

@@ -360,6 +360,29 @@ void msub__ps_addresses(msub__ps *ps, uint32_t r, const msub_bytes *a, size_t n)
   msub__sa_remove(&ps->addresses, &old);
 }
 
+static bool same_origins(const msub__ps *ps, uint32_t a, uint32_t b) {
+  msub_bytes at_a, at_b;
+  for (;;) {
+    bool more_a = msub__sa_prefix(&ps->addresses, &a, &at_a), more_b = msub__sa_prefix(&ps->addresses, &b, &at_b);
+    if (!more_a || !more_b) return more_a == more_b;
+    if (!msub_bytes_eq(at_a, at_b)) return false;
+  }
+}
+
+/* To the addresses that it leaves as when it goes, from those that it has then as when it comes. */
+void msub__ps_moved(msub__ps *ps, uint32_t r, const msub_bytes *a, size_t n, uint64_t now) {
+  if (r == 0 || r >= ps->n_rows || !(ps->rows[r].is & USED)) return;
+  row *w = &ps->rows[r];
+  const bool owes = !(msub__ps_score(ps, r) > 0);
+  uint32_t old = w->addresses, here = 0;
+  for (size_t i = 0; i < n; i++) msub__sa_add(&ps->addresses, &ps->mem, ps->p, &here, a[i]);
+  const bool moved = !same_origins(ps, old, here);
+  if (moved && owes) tell_origins(ps, w, now);
+  w->addresses = here;
+  msub__sa_remove(&ps->addresses, &old);
+  if (moved) msub__ps_inherit(ps, r, now);
+}
+
 void msub__ps_app(msub__ps *ps, uint32_t r, double value) {
   if (r && r < ps->n_rows) ps->rows[r].app = value;
 }

@@ -39,6 +39,9 @@ void msub__ps_forget(msub__ps *ps, uint32_t row);
 void msub__ps_addresses(msub__ps *ps, uint32_t row, const msub_bytes *a, size_t n);
 /* It has come, from the addresses it has now: what others owed who left from there counts against it, in part. */
 void msub__ps_inherit(msub__ps *ps, uint32_t row, uint64_t now);
+/* It has other addresses while it is connected: what it owes is left at the old ones, and what is owed at the new ones counts, both once. The same
+ * ones again are no move. */
+void msub__ps_moved(msub__ps *ps, uint32_t row, const msub_bytes *a, size_t n, uint64_t now);
 void msub__ps_app(msub__ps *ps, uint32_t row, double value);
 double msub__ps_score(msub__ps *ps, uint32_t row);
 /* score >= floor, without making a sum that good deeds have only raised since. */

@@ -165,7 +165,7 @@ void msub__gs_score_up(msub_router *r, msub_session s, const msub_session_info *
 
 void msub__gs_score_moved(msub_router *r, msub_session s, msub_bytes address) {
   const struct msub__gs_scores *sc = msub__gs_of(r)->scores;
-  if (sc) msub__ps_addresses(sc->ps, row_of(r, s), &address, address.n ? 1 : 0);
+  if (sc) msub__ps_moved(sc->ps, row_of(r, s), &address, address.n ? 1 : 0, msub_r_mono(r));
 }
 
 void msub__gs_score_down(msub_router *r, msub_session s) {

@@ -194,7 +194,8 @@ static void invariants(state *x) {
 static void addresses(state *x, unsigned peer, uint8_t how) {
   uint8_t bytes[3][16] = { { 10, 0, 0, how & 3 }, { 0x20, 1, 0xd, 0xb8, 0, 0, 0, how & 12 }, { 127, 0, 0, 1 } };
   msub_bytes a[3] = { { bytes[0], 4 }, { bytes[1], 16 }, { bytes[2], 4 } };
-  msub__ps_addresses(x->ps, x->row[peer], a, how >> 4 & 3);
+  if (how & 128) msub__ps_moved(x->ps, x->row[peer], a, how >> 4 & 3, x->now);
+  else msub__ps_addresses(x->ps, x->row[peer], a, how >> 4 & 3);
 }
 
 static void step(state *x, script *s) {

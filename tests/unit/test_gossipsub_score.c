@@ -824,6 +824,90 @@ Test(score, G_23_addresses) {
   }
 }
 
+static void moves(msub__ps *ps, uint32_t row, const uint8_t *a, size_t n, uint64_t now) { msub__ps_moved(ps, row, &(msub_bytes){ a, n }, a ? 1 : 0, now); }
+/* An address that is learnt later, or another one, is as good as one at the beginning: inherited once, and left with what is owed. */
+Test(score, G_23_addresses_later) {
+  static const uint8_t a[4] = { 192, 0, 2, 1 }, b[4] = { 192, 0, 2, 2 }, c[4] = { 192, 0, 2, 3 }, here[4] = { 127, 0, 0, 1 },
+                       six[16] = { 0x20, 1, 0xd, 0xb8, 0, 0, 0, 1, [15] = 1 }, near6[16] = { 0x20, 1, 0xd, 0xb8, 0, 0, 0, 1, [15] = 2 };
+  heirs();
+  msub_mem mem = msub__mem_default();
+  msub__ps *ps = msub__ps_new(&mem, &s_opts.params, false, hash, NULL);
+  (void)goes(ps, comes(ps, 0, 1, a, 4, 0), 4, 0);  /* leaves 4 at a */
+  (void)goes(ps, comes(ps, 0, 2, b, 4, 0), 5, 0);  /* 6.25 at b */
+  uint32_t late = comes(ps, 0, 3, NULL, 0, 0);
+  cr_assert(near(msub__ps_score(ps, late), 0));
+  moves(ps, late, a, 4, 0);
+  cr_assert(near(msub__ps_score(ps, late), -4), "as at the opening");
+  msub__ps_refresh(ps, SEC);
+  moves(ps, late, a, 4, SEC);
+  cr_assert(near(msub__ps_score(ps, late), -2), "once: the same address again is no news");
+  /* twice: the larger debt counts, not the sum, and going back brings at most what is left there */
+  moves(ps, late, b, 4, 0);
+  cr_assert(near(msub__ps_score(ps, late), -6.25));
+  moves(ps, late, here, 4, 0);
+  moves(ps, late, a, 4, 0);
+  cr_assert(near(msub__ps_score(ps, late), -6.25));
+  moves(ps, late, c, 4, 0);
+  cr_assert(near(msub__ps_score(ps, late), -6.25), "a clean address takes nothing off");
+  cr_assert_eq(msub__ps_origins(ps), 2, "what was inherited is left nowhere");
+  (void)goes(ps, late, 0, 0);
+  cr_assert_eq(msub__ps_origins(ps), 2);
+  /* what is owed stays where it was run up, once */
+  uint32_t bad = comes(ps, 0, 4, c, 4, 0);
+  msub__ps_penalty(ps, bad, 4);
+  moves(ps, bad, NULL, 0, 0);
+  cr_assert(near(msub__ps_score(ps, comes(ps, 0, 5, c, 4, 0)), -4), "nobody moves away from it");
+  moves(ps, bad, c, 4, 0);
+  cr_assert(near(msub__ps_score(ps, bad), -16), "nor inherits it oneself");
+  moves(ps, bad, here, 4, 0);
+  (void)goes(ps, bad, 0, 0);
+  cr_assert(near(msub__ps_score(ps, comes(ps, 0, 6, c, 4, 0)), -4));
+  /* a /64 is one address; who is well off leaves nothing */
+  bad = comes(ps, 0, 7, six, 16, 0);
+  msub__ps_penalty(ps, bad, 4);
+  moves(ps, bad, near6, 16, 0);
+  cr_assert_eq(msub__ps_origins(ps), 3, "no move");
+  uint32_t good = comes(ps, 0, 8, (uint8_t[]){ 8, 8, 8, 8 }, 4, 0);
+  msub__ps_app(ps, good, 1000);
+  msub__ps_penalty(ps, good, 4);
+  moves(ps, good, NULL, 0, 0);
+  cr_assert_eq(msub__ps_origins(ps), 3);
+  moves(ps, 0, a, 4, 0);
+  moves(ps, 1000, a, 4, 0);
+  msub__ps_free(ps);
+  for (int off = 0; off < 2; off++) { /* parity, or no share */
+    if (off) s_opts.params.address_share = 0;
+    ps = msub__ps_new(&mem, &s_opts.params, !off, hash, NULL);
+    (void)goes(ps, comes(ps, 0, 1, a, 4, 0), 100, 0);
+    late = comes(ps, 0, 2, NULL, 0, 0);
+    moves(ps, late, a, 4, 0);
+    cr_assert(near(msub__ps_score(ps, late), 0) && msub__ps_origins(ps) == 0);
+    msub__ps_free(ps);
+  }
+  /* by the engine */
+  heirs();
+  begin();
+  gs_start();
+  for (uint8_t p = 1; p <= 2; p++) {
+    msub_peer_id id = world_peer_id(p);
+    msub_session_opts so = { .peer_id = msub_peer_id_bytes(&id), .protocol = V12, .link = p, .agreed = true, .address = { a, p == 1 ? 4 : 0 } };
+    cr_assert_eq(msub_session_up(w.e, &so, &w.now, &gs_peer[p]), MSUB_OK);
+  }
+  world_join(&w, "t", &gs_ids);
+  gs_from(gs_peer[1], MSUB_C_GRAFT, "t", NULL, 0);
+  gs_from(gs_peer[1], MSUB_C_PRUNE, "t", NULL, 60);
+  for (int i = 0; i < 2; i++) gs_from(gs_peer[1], MSUB_C_GRAFT, "t", NULL, 0);
+  double owed = score(1);
+  cr_assert_lt(owed, -3);
+  msub_session_down(w.e, gs_peer[1], &w.now);
+  cr_assert(near(score(2), 0));
+  for (int i = 0; i < 2; i++) {
+    cr_assert_eq(msub_session_address(w.e, gs_peer[2], (msub_bytes){ a, 4 }, &w.now), MSUB_OK);
+    cr_assert(near(score(2), owed / 4 < -10 ? -10 : owed / 4), "%g of %g", score(2), owed);
+  }
+  done();
+}
+
 /* MSUB__GS_ORIGINS: full, the address that has been quiet longest goes, and no other. */
 Test(score, addresses_with_debts) {
   heirs();
