@@ -528,6 +528,7 @@ static void test_unsupported(void) {
   node_free(&b);
 }
 
+/* U-07: what was asked of a peer, or by one, ends with its connection. */
 static void test_gone(void) {
   node a, b, *pair[2] = { &a, &b };
   service v;

@@ -193,6 +193,7 @@ static bool raw_identified(raw_peer *p, node *n) {
   return n->identified > 0;
 }
 
+/* I-01: a record that a peer shows of somebody else, or a broken one, is kept of nobody. */
 static void test_foreign_record(void) {
   for (unsigned round = 0; round < 3; round++) {
     node n, other;

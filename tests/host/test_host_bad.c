@@ -352,7 +352,7 @@ static void descriptors(rlim_t n) {
 
 #define CROWD 2000u
 
-/* Two thousand that connect and say nothing, or only begin: each ends at its deadline and its descriptor
+/* N-11: two thousand that connect and say nothing, or only begin: each ends at its deadline and its descriptor
  * comes back. */
 static void test_half_open(void) {
   static int fd[CROWD];
@@ -388,7 +388,7 @@ static void test_half_open(void) {
   end_served();
 }
 
-/* The other way: as many dials as there may be, to somebody who never answers. */
+/* U-05, the other way: as many dials as there may be, to somebody who never answers. */
 static void test_mute(void) {
   node *only[1] = { &a };
   unsigned all = MSUB__HOST_DIALS_QUEUED;

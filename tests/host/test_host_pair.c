@@ -104,6 +104,7 @@ static void test_unsigned(void) { exchange(MSUB_STRICT_NO_SIGN, 10000, KIB); }
 static void test_signed(void) { exchange(MSUB_STRICT_SIGN, 10000, KIB); }
 static void test_big(void) { exchange(MSUB_STRICT_NO_SIGN, 100, 200 * KIB); }
 
+/* N-12: dialled c, met a: nobody is told of a. */
 static void test_wrong_id(void) {
   node a, b, c, *all[2] = { &a, &b };
   node_init(&a, "a", 1);
@@ -488,6 +489,7 @@ static int greeted(int fd) {
   return n == 1 ? 1 : n == 0 || errno != EAGAIN ? 0 : -1;
 }
 
+/* U-04: without descriptors those that are connected are served, and accepting goes on when there are some. */
 static void test_no_descriptors(void) {
   node a, b, *pair[2] = { &a, &b };
   node_init(&a, "a", 1);

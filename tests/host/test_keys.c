@@ -66,7 +66,7 @@ static void test_not_taken(void) {
   end();
 }
 
-/* One below, at and one above the length that is taken. */
+/* N-06: one below, at and one above the length that is taken; what is over it is not verified. */
 static void test_rsa_bits(void) {
   static const struct { unsigned bits; bool taken; } rows[] = { { 2048, true }, { 2304, true }, { 2560, false } };
   for (unsigned i = 0; i < 3; i++) {

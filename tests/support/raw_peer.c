@@ -195,7 +195,7 @@ static void read_records(raw_peer *p) {
   }
   size_t used = 0;
   msub_bytes plain = msub__buf_unread(&p->plain);
-  if (plain.n == 0) return;
+  if (plain.n == 0 || !p->yamux) return;
   int err = msub__yamux_input(p->yamux, now_ns(), plain, &used);
   msub__buf_consume(&p->plain, used);
   if (err != MSUB_OK) p->closed = true;
@@ -205,7 +205,7 @@ void raw_turn(raw_peer *p, node *n) {
   bool more = msub_host_turn(n->host, 2000000);
   if (p->yamux && !p->closed) write_streams(p);
   if (!p->closed) io(p);
-  if (p->yamux) read_records(p);
+  if (p->yamux || p->no_muxer) read_records(p);
   struct pollfd fds[2] = { { .fd = msub_host_fd(n->host), .events = POLLIN },
                            { .fd = p->fd, .events = POLLIN } };
   if (!more) (void)poll(fds, p->closed ? 1 : 2, 1);
@@ -256,10 +256,11 @@ static void noise_say(raw_peer *p) {
   MUST(msub__buf_append(&p->out, &mem, (msub_bytes){ out, (size_t)n }));
 }
 
-void raw_connect(raw_peer *p, node *to, uint8_t seed) {
+/* Up to Noise; the muxer is offered inside it. */
+static void secure(raw_peer *p, node *to, uint8_t seed, const char *muxer_id) {
   static const uint8_t hello[] = "\x13/multistream/1.0.0\n\x07/noise\n";
   uint8_t bytes[32], secrets[64];
-  msub_bytes muxer = msub_str(MSUB__YAMUX_ID);
+  msub_bytes muxer = msub_str(muxer_id);
   mem = msub__mem_default();
   memset(p, 0, sizeof *p);
   memset(bytes, seed, sizeof bytes);
@@ -293,14 +294,24 @@ void raw_connect(raw_peer *p, node *to, uint8_t seed) {
     msub__buf_consume(&p->in, used);
     if (msub__noise_turn_of(p->noise) == MSUB__NOISE_WRITE) noise_say(p);
   }
+}
+
+void raw_connect(raw_peer *p, node *to, uint8_t seed) {
+  secure(p, to, seed, MSUB__YAMUX_ID);
   CHECK(msub__noise_muxer(p->noise) == 0);
   msub__yamux_options y = { .ops = &ops, .ud = p, .initiator = true, .max_inbound = RAW_STREAMS };
   MUST(msub__yamux_new(&y, now_ns(), &p->yamux));
 }
 
+void raw_connect_muxer(raw_peer *p, node *to, uint8_t seed, const char *muxer) {
+  secure(p, to, seed, muxer);
+  CHECK(msub__noise_muxer(p->noise) == -1);
+  p->no_muxer = true;
+}
+
 void raw_close(raw_peer *p) {
-  (void)msub__yamux_close(p->yamux, MSUB_OK);
-  msub__yamux_free(p->yamux);
+  if (p->yamux) (void)msub__yamux_close(p->yamux, MSUB_OK);
+  if (p->yamux) msub__yamux_free(p->yamux);
   msub__noise_free(p->noise);
   msub__noise_kit_free(p->kit);
   msub_key_free(p->key);

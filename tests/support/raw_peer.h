@@ -29,7 +29,7 @@ typedef struct raw_peer {
   msub__noise *noise;
   msub__yamux *yamux;
   msub__buf in, plain, out;
-  bool closed;
+  bool closed, no_muxer;
   raw_stream s[RAW_STREAMS];
   unsigned n;
   /* Which ids the host may open to us; NULL ends. What is done when it opened one. */
@@ -40,6 +40,8 @@ typedef struct raw_peer {
 
 /* Connects to the node and shakes hands while it turns. seed: of the identity. */
 void raw_connect(raw_peer *p, node *to, uint8_t seed);
+/* The same up to Noise, for somebody who has another muxer, which the node has not: no yamux; what comes stands in `plain`. */
+void raw_connect_muxer(raw_peer *p, node *to, uint8_t seed, const char *muxer);
 void raw_close(raw_peer *p);
 /* A socket that is connected to the node, and nothing else. */
 int raw_tcp(const node *to);

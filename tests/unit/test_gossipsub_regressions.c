@@ -490,3 +490,46 @@ Test(regressions, G_24_meshes_prefer_good_peers) {
     done();
   }
 }
+
+/* What peers made us want, or keep for them, is over when they are gone: nothing grows by coming and going. */
+Test(regressions, U_07_wants_end_with_the_peer) {
+  enum { PEERS = 50, IDS = 500 };
+  static char text[IDS * 16];
+  gs_init();
+  o.iwant_concurrent = 1;
+  gs_start();
+  msub_topic t = world_join(&w, "t", &gs_ids);
+  size_t idle = 0, most = 0;
+  for (unsigned round = 0; round < 6; round++) {
+    gs_crowd(NULL, 1, PEERS, V12, false, "t");
+    gs_publish(t, "here", 100);
+    gs_heartbeat();
+    world_clear(&w);
+    for (uint8_t p = 1; p <= PEERS; p++) {
+      char *at = text;
+      for (unsigned i = 0; i < IDS; i++) at += sprintf(at, "%sr%up%ui%u", i ? " " : "", round, p, i);
+      gs_from(gs_peer[p], MSUB_C_IHAVE, "t", text, 0);
+      gs_from(gs_peer[p], MSUB_C_IDONTWANT, NULL, "a b c d e f g h i j", 0);
+      gs_from(gs_peer[p], MSUB_C_IWANT, NULL, "here", 0);
+      world_clear(&w);
+    }
+    if (w.mem.live_bytes > most) most = w.mem.live_bytes;
+    for (uint8_t p = 1; p <= PEERS; p++) msub_session_down(w.e, gs_peer[p], &w.now);
+    uint64_t ms = (uint64_t)(round + 1) * 400000;
+    gs_until(ms);
+    gs_up(1, V12, false);
+    world_subscribe(&w, gs_peer[1], "t", true);
+    world_clear(&w);
+    char fresh[16]; /* asked of somebody who is gone: he keeps nobody else from being asked */
+    snprintf(fresh, sizeof fresh, "r%up2i7", round);
+    gs_from(gs_peer[1], MSUB_C_IHAVE, "t", fresh, 0);
+    cr_assert_eq(gs_sent_ids(MSUB_C_IWANT, 1, fresh), 1);
+    msub_session_down(w.e, gs_peer[1], &w.now);
+    world_clear(&w);
+    gs_until(ms + 100000);
+    if (round == 0) idle = w.mem.live_bytes;
+    cr_assert(w.mem.live_bytes <= idle, "round %u: %zu, %zu", round, w.mem.live_bytes, idle);
+  }
+  cr_assert_gt(most, idle + PEERS * IDS * 8);
+  done();
+}

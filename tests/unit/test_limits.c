@@ -356,6 +356,7 @@ static msub_bytes signed_of(size_t size, uint64_t seqno) {
   }
 }
 
+/* U-01: of all peers together. */
 Test(limits, pending_bytes) {
   for (int d = -1; d <= 1; d++) {
     world_init(&w, 9);

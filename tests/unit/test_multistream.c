@@ -169,6 +169,36 @@ Test(multistream, dialer) {
   }
 }
 
+/* A stream negotiates one protocol: what follows the agreement is that protocol's, even if it looks like a negotiation, and nothing is
+ * proposed inside what was sent early. */
+Test(multistream, M_04_no_negotiation_inside_another) {
+  static const char id[] = "/meshsub/1.1.0";
+  accepted = id;
+  for (size_t step = 1; step < 90; step++)
+    for (unsigned dials = 0; dials < 2; dials++) {
+      msub__mss m;
+      msub_bytes one = str(id);
+      script in = { .n = 0 }, out = { .n = 0 };
+      size_t used, more;
+      if (dials) {
+        cr_assert_eq(msub__mss_dial(&m, &one, 1), MSUB_OK);
+        drain(&m, &out);
+      } else msub__mss_listen(&m, accepts, NULL);
+      put(put(&in, MSUB__MSS_HEADER), id);
+      size_t negotiated = in.n;
+      put(put(put(&in, MSUB__MSS_HEADER), "/noise"), id);
+      asked = 0;
+      cr_assert_eq(feed(&m, &in, step, &used), MSUB__MSS_AGREED);
+      cr_assert_eq(used, negotiated);
+      cr_assert_eq(msub__mss_input(&m, (msub_bytes){ in.p + used, in.n - used }, &more), MSUB__MSS_AGREED);
+      cr_assert(more == 0 && asked == !dials, "it has its protocol, and looks at nothing more");
+      out.n = 0;
+      drain(&m, &out);
+      if (dials) cr_assert_eq(out.n, 0, "nor says anything");
+      else cr_assert_eq(out.n, negotiated, "but its one answer");
+    }
+}
+
 Test(multistream, listener) {
   msub__mss m;
   script in, want;

@@ -597,7 +597,7 @@ Test(yamux, keepalive) {
   msub__yamux_free(o.y);
 }
 
-/* Y-12: what is kept unread is bounded by stream, by connection and over all connections. */
+/* Y-12, U-01: what is kept unread is bounded by stream, by connection and over all connections. */
 Test(yamux, unread_bytes) {
   owner o;
   owner_new(&o, false, NULL);
