@@ -1,3 +1,5 @@
 if(COMMAND msub_fuzz AND TARGET msub_store_disk_test)
-  msub_fuzz(store_log SOURCES fuzz_store_log.c LIBS msub_store_disk_test)
+  foreach(name store_log store_lmdb)
+    msub_fuzz(${name} SOURCES fuzz_${name}.c LIBS msub_store_disk_test)
+  endforeach()
 endif()
