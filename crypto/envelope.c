@@ -2,21 +2,21 @@
 #include "crypto/join.h"
 #include "crypto/pbc.h"
 #include "envelope.pb-c.h"
-#include "multiformats/pb.h"
+#include "meshsub/pb.h"
 
 /* protobuf-c says whether the message is one, the cursor where its fields stand: the last of a kind counts.
  */
 int msub_envelope_parse(msub_bytes in, msub_envelope *out) {
   uint64_t memory[(MSUB__ENVELOPE_MAX + 2048) / 8];
   msub__arena arena;
-  msub__pb_field f;
+  msub_pb_field f;
   *out = (msub_envelope){ .public_key = { NULL, 0 } };
   if (in.n == 0 || in.n > MSUB__ENVELOPE_MAX) return MSUB_ERR_MALFORMED;
   msub__arena_init(&arena, memory, sizeof memory);
   ProtobufCAllocator allocator = msub__pbc(&arena);
   if (!msub__pb__envelope__unpack(&allocator, in.n, in.p)) return MSUB_ERR_MALFORMED;
   while (in.n > 0) {
-    if (!msub__pb_next(&in, &f)) return MSUB_ERR_MALFORMED;
+    if (!msub_pb_next(&in, &f)) return MSUB_ERR_MALFORMED;
     if (!f.is_bytes) continue;
     if (f.number == 1) out->public_key = f.bytes;
     if (f.number == 2) out->payload_type = f.bytes;

@@ -1,6 +1,6 @@
 #include "crypto/envelope.h"
 #include "crypto/pbc.h"
-#include "multiformats/pb.h"
+#include "meshsub/pb.h"
 #include "peer_record.pb-c.h"
 
 #define RECORD_ARENA 49152u /* a record with some hundred addresses; one with more is refused */
@@ -24,8 +24,8 @@ static bool find_dialect(msub_bytes type, msub_record_dialect *out) {
 /* The multiaddr of an AddressInfo; empty: it has none. */
 static msub_bytes address_of(msub_bytes info) {
   msub_bytes found = { NULL, 0 };
-  msub__pb_field f;
-  while (info.n > 0 && msub__pb_next(&info, &f)) {
+  msub_pb_field f;
+  while (info.n > 0 && msub_pb_next(&info, &f)) {
     if (f.number == 1 && f.is_bytes) found = f.bytes;
   }
   return found;
@@ -35,14 +35,14 @@ static msub_bytes address_of(msub_bytes info) {
 static int parse(msub_bytes payload, msub_peer_record *out, msub_bytes *peer_id) {
   uint64_t memory[RECORD_ARENA / 8];
   msub__arena arena;
-  msub__pb_field f;
+  msub_pb_field f;
   msub__arena_init(&arena, memory, sizeof memory);
   ProtobufCAllocator allocator = msub__pbc(&arena);
   const Msub__Pb__PeerRecord *m = msub__pb__peer_record__unpack(&allocator, payload.n, payload.p);
   if (!m) return MSUB_ERR_MALFORMED;
   out->seq = m->has_seq ? m->seq : 0;
   while (payload.n > 0) {
-    if (!msub__pb_next(&payload, &f)) return MSUB_ERR_MALFORMED;
+    if (!msub_pb_next(&payload, &f)) return MSUB_ERR_MALFORMED;
     if (f.number == 1 && f.is_bytes) *peer_id = f.bytes;
     if (f.number != 3 || !f.is_bytes || out->n_addrs == MSUB_RECORD_ADDRS) continue;
     msub_bytes addr = address_of(f.bytes);

@@ -2,7 +2,7 @@
 #include "meshsub/rpc.h"
 #include "multiformats/ip.h"
 #include "multiformats/multiaddr.h"
-#include "multiformats/multibase.h"
+#include "meshsub/multibase.h"
 #include "multiformats/multihash.h"
 #include "multiformats/varint.h"
 
@@ -102,7 +102,7 @@ static size_t value_parse(const msub__ma_proto *p, msub_bytes text, uint8_t out[
     out[0] = (uint8_t)(number >> 8);
     out[1] = (uint8_t)number;
     return 2;
-  case MSUB__MA_CERT: return msub__multibase_decode(text, out, MSUB_MULTIADDR_MAX, &n) == MSUB_OK ? n : 0;
+  case MSUB__MA_CERT: return msub_multibase_decode(text, out, MSUB_MULTIADDR_MAX, &n) == MSUB_OK ? n : 0;
   case MSUB__MA_PEER: {
     char id_text[2 * MSUB_PEER_ID_MAX + 32];
     msub_peer_id id;
@@ -146,7 +146,7 @@ static bool write_value(writer *w, const msub__ma_proto *p, msub_bytes v) {
   case MSUB__MA_NAME: return write_bytes(w, "/", 1) && write_bytes(w, v.p, v.n);
   case MSUB__MA_CERT:
     if (!write_bytes(w, "/", 1)) return false;
-    if (msub__multibase_encode('u', v, w->p + w->n, w->cap - w->n - 1, &n) != MSUB_OK) return false;
+    if (msub_multibase_encode('u', v, w->p + w->n, w->cap - w->n - 1, &n) != MSUB_OK) return false;
     w->n += n;
     return true;
   case MSUB__MA_IP4: n = msub__ip4_text(v.p, small); break;

@@ -1,7 +1,7 @@
 #include <string.h>
-#include "multiformats/multibase.h"
+#include "meshsub/multibase.h"
 
-#define RADIX_CHARS_MAX (MSUB__RADIX_BYTES_MAX * 2) /* base 36 takes 1.55 chars a byte */
+#define RADIX_CHARS_MAX (MSUB_RADIX_BYTES_MAX * 2) /* base 36 takes 1.55 chars a byte */
 
 typedef struct base {
   char prefix;
@@ -91,7 +91,7 @@ static void multiply_add(uint8_t *digits, size_t *used, unsigned to, unsigned fr
 static int radix_encode(const base *b, msub_bytes in, char *out, size_t cap, size_t *n) {
   uint8_t digits[RADIX_CHARS_MAX];
   size_t used = 0;
-  if (in.n > MSUB__RADIX_BYTES_MAX) return MSUB_ERR_LIMIT;
+  if (in.n > MSUB_RADIX_BYTES_MAX) return MSUB_ERR_LIMIT;
   size_t zeros = leading(in, 0);
   for (size_t i = zeros; i < in.n; i++) multiply_add(digits, &used, b->radix, 256, in.p[i]);
   if (zeros + used > cap) return MSUB_ERR_LIMIT;
@@ -111,7 +111,7 @@ static int radix_decode(const base *b, msub_bytes text, uint8_t *out, size_t cap
     if (d < 0) return MSUB_ERR_MALFORMED;
     multiply_add(bytes, &used, 256, b->radix, (unsigned)d);
   }
-  if (zeros + used > cap || zeros + used > MSUB__RADIX_BYTES_MAX) return MSUB_ERR_LIMIT;
+  if (zeros + used > cap || zeros + used > MSUB_RADIX_BYTES_MAX) return MSUB_ERR_LIMIT;
   for (size_t i = 0; i < zeros; i++) out[i] = 0;
   for (size_t i = 0; i < used; i++) out[zeros + i] = bytes[used - 1 - i];
   *n = zeros + used;
@@ -120,28 +120,28 @@ static int radix_decode(const base *b, msub_bytes text, uint8_t *out, size_t cap
 
 /* ---- the interface ---- */
 
-int msub__base_encode(char prefix, msub_bytes in, char *out, size_t cap, size_t *n) {
+int msub_base_encode(char prefix, msub_bytes in, char *out, size_t cap, size_t *n) {
   const base *b = find(prefix);
   if (!b) return MSUB_ERR_INVAL;
   return b->bits ? bits_encode(b, in, out, cap, n) : radix_encode(b, in, out, cap, n);
 }
 
-int msub__base_decode(char prefix, msub_bytes text, uint8_t *out, size_t cap, size_t *n) {
+int msub_base_decode(char prefix, msub_bytes text, uint8_t *out, size_t cap, size_t *n) {
   const base *b = find(prefix);
   if (!b) return MSUB_ERR_INVAL;
   return b->bits ? bits_decode(b, text, out, cap, n) : radix_decode(b, text, out, cap, n);
 }
 
-int msub__multibase_encode(char prefix, msub_bytes in, char *out, size_t cap, size_t *n) {
+int msub_multibase_encode(char prefix, msub_bytes in, char *out, size_t cap, size_t *n) {
   if (cap == 0) return MSUB_ERR_LIMIT;
-  int rc = msub__base_encode(prefix, in, out + 1, cap - 1, n);
+  int rc = msub_base_encode(prefix, in, out + 1, cap - 1, n);
   if (rc != MSUB_OK) return rc;
   out[0] = prefix;
   *n += 1;
   return MSUB_OK;
 }
 
-int msub__multibase_decode(msub_bytes text, uint8_t *out, size_t cap, size_t *n) {
+int msub_multibase_decode(msub_bytes text, uint8_t *out, size_t cap, size_t *n) {
   if (text.n == 0 || !find((char)text.p[0])) return MSUB_ERR_MALFORMED;
-  return msub__base_decode((char)text.p[0], (msub_bytes){ text.p + 1, text.n - 1 }, out, cap, n);
+  return msub_base_decode((char)text.p[0], (msub_bytes){ text.p + 1, text.n - 1 }, out, cap, n);
 }

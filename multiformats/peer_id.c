@@ -1,6 +1,6 @@
 #include <string.h>
 #include "meshsub/peer_id.h"
-#include "multiformats/multibase.h"
+#include "meshsub/multibase.h"
 #include "multiformats/multihash.h"
 #include "multiformats/varint.h"
 
@@ -37,10 +37,10 @@ int msub_peer_id_parse(const char *text, msub_peer_id *out) {
   /* Every peer id begins with 00 or 12 20, so its base58 text with 1 or Qm; no multibase prefix in use does.
    */
   if (t.p[0] == '1' || (t.n >= 2 && t.p[0] == 'Q' && t.p[1] == 'm')) {
-    if (msub__base_decode('z', t, raw, sizeof raw, &n) != MSUB_OK) return MSUB_ERR_MALFORMED;
+    if (msub_base_decode('z', t, raw, sizeof raw, &n) != MSUB_OK) return MSUB_ERR_MALFORMED;
     return set(out, (msub_bytes){ raw, n });
   }
-  if (t.p[0] == 'u' || msub__multibase_decode(t, raw, sizeof raw, &n) != MSUB_OK) return MSUB_ERR_MALFORMED;
+  if (t.p[0] == 'u' || msub_multibase_decode(t, raw, sizeof raw, &n) != MSUB_OK) return MSUB_ERR_MALFORMED;
   msub_bytes cid = { raw, n };
   uint64_t version, codec;
   if (!msub__uvarint_take(&cid, &version) || version != 1) return MSUB_ERR_MALFORMED;
@@ -51,13 +51,13 @@ int msub_peer_id_parse(const char *text, msub_peer_id *out) {
 char *msub_peer_id_text(msub_bytes id, char out[MSUB_PEER_ID_TEXT]) {
   size_t n;
   if (msub_peer_id_check(id) == MSUB_OK &&
-      msub__base_encode('z', id, out, MSUB_PEER_ID_TEXT - 1, &n) == MSUB_OK) {
+      msub_base_encode('z', id, out, MSUB_PEER_ID_TEXT - 1, &n) == MSUB_OK) {
     out[n] = 0;
     return out;
   }
   const size_t most = (MSUB_PEER_ID_TEXT - 4) / 2;
   msub_bytes head = { id.p, id.n > most ? most : id.n };
-  if (msub__base_encode('f', head, out, MSUB_PEER_ID_TEXT - 4, &n) != MSUB_OK) n = 0;
+  if (msub_base_encode('f', head, out, MSUB_PEER_ID_TEXT - 4, &n) != MSUB_OK) n = 0;
   memcpy(out + n, "...", 4);
   if (head.n == id.n) out[n] = 0;
   return out;

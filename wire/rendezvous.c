@@ -1,5 +1,5 @@
 #include <string.h>
-#include "multiformats/pb.h"
+#include "meshsub/pb.h"
 #include "wire/rendezvous.h"
 
 /* ---- reading ---- */
@@ -15,12 +15,12 @@ static const layout layouts[] = {
 };
 #define TYPES (sizeof layouts / sizeof *layouts)
 
-static bool is_varint(const msub__pb_field *f) { return !f->is_bytes && f->bytes.p == NULL; }
+static bool is_varint(const msub_pb_field *f) { return !f->is_bytes && f->bytes.p == NULL; }
 
 static bool read_part(const layout *l, msub_bytes in, msub__rv_message *out) {
-  msub__pb_field f;
+  msub_pb_field f;
   while (in.n > 0) {
-    if (!msub__pb_next(&in, &f)) return false;
+    if (!msub_pb_next(&in, &f)) return false;
     if (f.is_bytes) {
       if (f.number == l->ns) out->ns = f.bytes;
       else if (f.number == l->record) out->record = f.bytes;
@@ -35,11 +35,11 @@ static bool read_part(const layout *l, msub_bytes in, msub__rv_message *out) {
 }
 
 int msub__rv_parse(msub_bytes in, msub__rv_message *out) {
-  msub__pb_field f;
+  msub_pb_field f;
   bool typed = false, there = false;
   *out = (msub__rv_message){ 0 };
   for (msub_bytes rest = in; rest.n > 0;) {
-    if (!msub__pb_next(&rest, &f)) return MSUB_ERR_MALFORMED;
+    if (!msub_pb_next(&rest, &f)) return MSUB_ERR_MALFORMED;
     if (f.number != 1 || !is_varint(&f)) continue;
     if (f.varint >= TYPES) return MSUB_ERR_MALFORMED;
     out->type = (msub__rv_type)f.varint;
@@ -48,7 +48,7 @@ int msub__rv_parse(msub_bytes in, msub__rv_message *out) {
   if (!typed) return MSUB_ERR_MALFORMED;
   const layout *l = &layouts[out->type];
   for (msub_bytes rest = in; rest.n > 0;) {
-    if (!msub__pb_next(&rest, &f)) return MSUB_ERR_MALFORMED;
+    if (!msub_pb_next(&rest, &f)) return MSUB_ERR_MALFORMED;
     if (f.number != l->part || !f.is_bytes) continue;
     if (!read_part(l, f.bytes, out)) return MSUB_ERR_MALFORMED;
     out->part = f.bytes;
@@ -58,8 +58,8 @@ int msub__rv_parse(msub_bytes in, msub__rv_message *out) {
 }
 
 bool msub__rv_registration(msub_bytes *rest, msub__rv_message *out) {
-  msub__pb_field f;
-  while (rest->n > 0 && msub__pb_next(rest, &f)) {
+  msub_pb_field f;
+  while (rest->n > 0 && msub_pb_next(rest, &f)) {
     if (f.number != layouts[MSUB__RV_DISCOVER_RESPONSE].registrations || !f.is_bytes) continue;
     *out = (msub__rv_message){ .type = MSUB__RV_REGISTER };
     if (read_part(&layouts[MSUB__RV_REGISTER], f.bytes, out)) return true;

@@ -2,9 +2,9 @@
 #include "meshsub/peer_id.h"
 #include "meshsub/rpc.h"
 #include "multiformats/ip.h"
-#include "multiformats/multibase.h"
+#include "meshsub/multibase.h"
 #include "multiformats/multihash.h"
-#include "multiformats/pb.h"
+#include "meshsub/pb.h"
 #include "multiformats/varint.h"
 #include "base/rng.h"
 #include "tests/hex.h"
@@ -55,11 +55,11 @@ Test(multiformats, pb_cursor) {
                            "1203616263"
                            "1d01020304"
                            "210102030405060708");
-  msub__pb_field f;
-  cr_assert(msub__pb_next(&in, &f) && f.number == 1 && f.varint == 300 && !f.is_bytes);
-  cr_assert(msub__pb_next(&in, &f) && f.number == 2 && f.is_bytes && msub_bytes_eq(f.bytes, msub_str("abc")));
-  cr_assert(msub__pb_next(&in, &f) && f.number == 3 && f.bytes.n == 4 && !f.is_bytes);
-  cr_assert(msub__pb_next(&in, &f) && f.number == 4 && f.bytes.n == 8 && in.n == 0);
+  msub_pb_field f;
+  cr_assert(msub_pb_next(&in, &f) && f.number == 1 && f.varint == 300 && !f.is_bytes);
+  cr_assert(msub_pb_next(&in, &f) && f.number == 2 && f.is_bytes && msub_bytes_eq(f.bytes, msub_str("abc")));
+  cr_assert(msub_pb_next(&in, &f) && f.number == 3 && f.bytes.n == 4 && !f.is_bytes);
+  cr_assert(msub_pb_next(&in, &f) && f.number == 4 && f.bytes.n == 8 && in.n == 0);
   static const char *const refused[] = { "00",
                                          "0b",
                                          "0c",
@@ -75,7 +75,7 @@ Test(multiformats, pb_cursor) {
                                          "ff" };
   for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
     in = test_hex(refused[i]);
-    cr_assert_not(msub__pb_next(&in, &f), "%s", refused[i]);
+    cr_assert_not(msub_pb_next(&in, &f), "%s", refused[i]);
   }
 }
 
@@ -110,14 +110,14 @@ Test(multiformats, multibase) {
     uint8_t bytes[64];
     size_t n;
     msub_bytes plain = test_hex(cases[i].plain_hex), want = msub_str(cases[i].text);
-    cr_assert_eq(msub__multibase_encode(cases[i].text[0], plain, text, sizeof text, &n), MSUB_OK);
+    cr_assert_eq(msub_multibase_encode(cases[i].text[0], plain, text, sizeof text, &n), MSUB_OK);
     cr_assert(msub_bytes_eq((msub_bytes){ (uint8_t *)text, n }, want), "%s: %.*s", cases[i].text, (int)n,
               text);
-    cr_assert_eq(msub__multibase_encode(cases[i].text[0], plain, text, want.n, &n), MSUB_OK, "just enough");
-    cr_assert_eq(msub__multibase_encode(cases[i].text[0], plain, text, want.n - 1, &n), MSUB_ERR_LIMIT);
-    cr_assert_eq(msub__multibase_decode(want, bytes, sizeof bytes, &n), MSUB_OK, "%s", cases[i].text);
+    cr_assert_eq(msub_multibase_encode(cases[i].text[0], plain, text, want.n, &n), MSUB_OK, "just enough");
+    cr_assert_eq(msub_multibase_encode(cases[i].text[0], plain, text, want.n - 1, &n), MSUB_ERR_LIMIT);
+    cr_assert_eq(msub_multibase_decode(want, bytes, sizeof bytes, &n), MSUB_OK, "%s", cases[i].text);
     cr_assert(msub_bytes_eq((msub_bytes){ bytes, n }, plain), "%s", cases[i].text);
-    if (plain.n) cr_assert_eq(msub__multibase_decode(want, bytes, plain.n - 1, &n), MSUB_ERR_LIMIT);
+    if (plain.n) cr_assert_eq(msub_multibase_decode(want, bytes, plain.n - 1, &n), MSUB_ERR_LIMIT);
   }
   static const char *const refused[] = {
     "",      "Q",     "m=",        "fA0", "f0", "f0g", "bA",  "bpfsxgidnmfxgsibb=",
@@ -128,7 +128,7 @@ Test(multiformats, multibase) {
   for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
     uint8_t bytes[64];
     size_t n;
-    cr_assert_eq(msub__multibase_decode(msub_str(refused[i]), bytes, sizeof bytes, &n), MSUB_ERR_MALFORMED,
+    cr_assert_eq(msub_multibase_decode(msub_str(refused[i]), bytes, sizeof bytes, &n), MSUB_ERR_MALFORMED,
                  "%s", refused[i]);
   }
   /* Long input: linear bases have no limit, the others are bounded in time. */
@@ -136,17 +136,17 @@ Test(multiformats, multibase) {
   static char text[16384];
   size_t n;
   memset(big, 0xff, sizeof big);
-  const msub_bytes all = { big, sizeof big }, most = { big, MSUB__RADIX_BYTES_MAX };
-  cr_assert_eq(msub__multibase_encode('b', all, text, sizeof text, &n), MSUB_OK);
-  cr_assert_eq(msub__multibase_encode('k', all, text, sizeof text, &n), MSUB_ERR_LIMIT);
-  cr_assert_eq(msub__multibase_encode('k', most, text, sizeof text, &n), MSUB_OK);
-  cr_assert_eq(msub__multibase_decode((msub_bytes){ (uint8_t *)text, n }, big, sizeof big, &n), MSUB_OK);
-  cr_assert_eq(n, MSUB__RADIX_BYTES_MAX);
+  const msub_bytes all = { big, sizeof big }, most = { big, MSUB_RADIX_BYTES_MAX };
+  cr_assert_eq(msub_multibase_encode('b', all, text, sizeof text, &n), MSUB_OK);
+  cr_assert_eq(msub_multibase_encode('k', all, text, sizeof text, &n), MSUB_ERR_LIMIT);
+  cr_assert_eq(msub_multibase_encode('k', most, text, sizeof text, &n), MSUB_OK);
+  cr_assert_eq(msub_multibase_decode((msub_bytes){ (uint8_t *)text, n }, big, sizeof big, &n), MSUB_OK);
+  cr_assert_eq(n, MSUB_RADIX_BYTES_MAX);
   memset(text, 'z', 10000);
-  cr_assert_eq(msub__multibase_decode((msub_bytes){ (uint8_t *)text, 10000 }, big, sizeof big, &n),
+  cr_assert_eq(msub_multibase_decode((msub_bytes){ (uint8_t *)text, 10000 }, big, sizeof big, &n),
                MSUB_ERR_LIMIT);
-  cr_assert_eq(msub__base_encode('x', most, text, sizeof text, &n), MSUB_ERR_INVAL);
-  cr_assert_eq(msub__base_decode('x', most, big, sizeof big, &n), MSUB_ERR_INVAL);
+  cr_assert_eq(msub_base_encode('x', most, text, sizeof text, &n), MSUB_ERR_INVAL);
+  cr_assert_eq(msub_base_decode('x', most, big, sizeof big, &n), MSUB_ERR_INVAL);
 }
 
 #define ED_ID "0024080112201ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d474fce27e"
@@ -231,7 +231,7 @@ Test(multiformats, multihash_and_peer_id) {
     uint8_t cid[64] = { 0x01, 0x72 };
     size_t n;
     memcpy(cid + 2, want.p, want.n);
-    cr_assert_eq(msub__base_encode('z', (msub_bytes){ cid, want.n + 2 }, cid58 + 1, 120, &n), MSUB_OK);
+    cr_assert_eq(msub_base_encode('z', (msub_bytes){ cid, want.n + 2 }, cid58 + 1, 120, &n), MSUB_OK);
     cid58[n + 1] = 0;
     cr_assert_eq(msub_peer_id_parse(cid58, &id), MSUB_OK, "%s", cid58);
     cr_assert(msub_bytes_eq(msub_peer_id_bytes(&id), want));
