@@ -31,6 +31,9 @@ function(msub_program_test name)
   if(NOT T_TIMEOUT)
     set(T_TIMEOUT 120)
   endif()
+  if(MSUB_FOREIGN)
+    set(T_TIMEOUT 1200) # an emulator is slow
+  endif()
   set_tests_properties(${name} PROPERTIES LABELS "${T_TIER};${kind}" TIMEOUT ${T_TIMEOUT} SKIP_RETURN_CODE 77)
 endfunction()
 
