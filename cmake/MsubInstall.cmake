@@ -47,7 +47,7 @@ endfunction()
 
 # Every public header but those of the libraries on top belongs to the engine's.
 file(GLOB MSUB_ENGINE_HEADERS CONFIGURE_DEPENDS RELATIVE "${CMAKE_SOURCE_DIR}/include/meshsub" "${CMAKE_SOURCE_DIR}/include/meshsub/*.h")
-list(REMOVE_ITEM MSUB_ENGINE_HEADERS crypto.h host.h rendezvous.h sim.h store_disk.h trace_file.h trace_peer.h)
+list(REMOVE_ITEM MSUB_ENGINE_HEADERS crypto.h host.h ipns.h rendezvous.h sim.h store_disk.h trace_file.h trace_peer.h)
 
 if(TARGET meshsub)
   msub_install(meshsub NAME meshsub
@@ -60,6 +60,13 @@ if(TARGET meshsub-crypto)
     HEADERS crypto.h
     REQUIRES "meshsub = ${PROJECT_VERSION}" REQUIRES_PRIVATE "libsodium, libcrypto >= 3.0, libsecp256k1, libprotobuf-c"
     DEPENDS libmeshsub DEV_PACKAGES "libsodium-dev, libssl-dev, libsecp256k1-dev, libprotobuf-c-dev")
+endif()
+if(TARGET meshsub-lww)
+  msub_install(meshsub-lww NAME lww
+    DESCRIPTION "IPNS names and records for the meshsub engine"
+    HEADERS ipns.h
+    REQUIRES "meshsub = ${PROJECT_VERSION}, meshsub-crypto = ${PROJECT_VERSION}"
+    DEPENDS libmeshsub libmeshsub-crypto)
 endif()
 if(TARGET meshsub-store)
   msub_install(meshsub-store NAME store
