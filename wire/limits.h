@@ -13,8 +13,7 @@
 #define MSUB__MSS_PROPOSALS_MAX 16u /* wire: proposals of one negotiation */
 /* work: a protocol id of our own; longer ones cannot be ours and get "na" */
 #define MSUB__MSS_TOKEN_MAX 160u
-/* For the owner's timers: a stream's negotiation, and all from accept to authenticated / to identified. */
-#define MSUB__NEGOTIATION_NS (5 * MSUB__S) /* work; stock peers wait 10 s */
+/* For the owner's timers: all from accept to authenticated, and to identified. */
 #define MSUB__UPGRADE_NS (15 * MSUB__S)
 #define MSUB__IDENTIFIED_NS (20 * MSUB__S)
 

@@ -9,8 +9,8 @@
  *      kept.
  *
  * On AGREED the bytes after those used belong to the protocol. Output that is still there on AGREED (a
- * listener's answer) must be written before the protocol's own. Give the whole a deadline
- * (MSUB__NEGOTIATION_NS): a machine knows no time.
+ * listener's answer) must be written before the protocol's own. Give the whole a deadline:
+ * a machine knows no time.
  *
  *   dialer     header, proposal ──►
  *              ◄── header, the proposal: AGREED

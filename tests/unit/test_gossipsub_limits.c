@@ -188,6 +188,37 @@ Test(gossipsub, adverts_262144) {
   }
 }
 
+/* Who asks in one heartbeat. Its bytes are counted by peer, so whoever leaves stays counted. */
+Test(gossipsub, served_65536) {
+  for (int over = -1; over <= 1; over++) {
+    gs_init();
+    w.ops.send = swallow;
+    o.iwant.advertised_only = false;
+    gs_start();
+    gs_publish(world_join(&w, "t", &gs_ids), "t", 9);
+    const uint32_t asking = (uint32_t)((long)MSUB__GS_SERVED + over);
+    uint64_t served = msub_count(w.e)->served;
+    size_t before = w.mem.live_bytes;
+    for (uint32_t i = 0; i < asking; i++) {
+      uint8_t id[7] = { 0x00, 5, 'a', 's', (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i };
+      msub_session_opts so = { .peer_id = { id, sizeof id }, .protocol = V12, .link = i + 1, .agreed = true };
+      msub_session s;
+      cr_assert_eq(msub_session_up(w.e, &so, &w.now, &s), MSUB_OK);
+      gs_from(s, MSUB_C_IWANT, NULL, "t", 9);
+      cr_assert_eq(msub_session_down(w.e, s, &w.now), MSUB_OK);
+    }
+    served = msub_count(w.e)->served - served;
+    cr_assert_eq(served, over > 0 ? asking - 1 : asking, "%+d: %llu", over, (unsigned long long)served);
+    cr_assert_lt(w.mem.live_bytes - before, 8u << 20);
+    gs_heartbeat(); /* and the next one counts anew */
+    gs_up(1, V12, false);
+    served = msub_count(w.e)->served;
+    gs_from(gs_peer[1], MSUB_C_IWANT, NULL, "t", 9);
+    cr_assert_eq(msub_count(w.e)->served, served + 1);
+    done();
+  }
+}
+
 /* More than is gathered at a time: all of it goes out all the same. */
 static size_t many_ids(const msub_channel *c, msub_bytes *out, size_t max) {
   static char id[20000][8];
