@@ -47,7 +47,7 @@ endfunction()
 
 # Every public header but those of the libraries on top belongs to the engine's.
 file(GLOB MSUB_ENGINE_HEADERS CONFIGURE_DEPENDS RELATIVE "${CMAKE_SOURCE_DIR}/include/meshsub" "${CMAKE_SOURCE_DIR}/include/meshsub/*.h")
-list(REMOVE_ITEM MSUB_ENGINE_HEADERS crypto.h host.h ipns.h rendezvous.h sim.h store_disk.h trace_file.h trace_peer.h)
+list(REMOVE_ITEM MSUB_ENGINE_HEADERS crypto.h fetch.h host.h ipns.h rendezvous.h sim.h store_disk.h trace_file.h trace_peer.h)
 
 if(TARGET meshsub)
   msub_install(meshsub NAME meshsub
@@ -63,8 +63,8 @@ if(TARGET meshsub-crypto)
 endif()
 if(TARGET meshsub-lww)
   msub_install(meshsub-lww NAME lww
-    DESCRIPTION "IPNS names and records for the meshsub engine"
-    HEADERS ipns.h
+    DESCRIPTION "IPNS names, records and the fetch protocol for the meshsub engine"
+    HEADERS fetch.h ipns.h
     REQUIRES "meshsub = ${PROJECT_VERSION}, meshsub-crypto = ${PROJECT_VERSION}"
     DEPENDS libmeshsub libmeshsub-crypto)
 endif()
