@@ -7,27 +7,12 @@ usage: cli_start.py PATH OF meshsub
 import os
 import subprocess
 import sys
-import tempfile
 
-WITHIN = 30
-failures = skipped = 0
-
-
-def expect(what, got, wanted):
-    global failures
-    if got != wanted:
-        failures += 1
-        print(f"not ok: {what}\n  wanted {wanted!r}\n  got    {got!r}")
-
-
-def run(*command, **more):
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=WITHIN, **more)
-    return done.returncode, done.stderr.decode(), done.stdout.decode()
+from cli_words import WITHIN, expect, in_a_folder, run, skip, small_disk
 
 
 def identities(binary):
     """Exit code 1, the reason, nothing on stdout (a node that runs prints its address), and the file as it was."""
-    global skipped
     good = subprocess.run([binary, "key", "new", "--stdout"], capture_output=True, check=True, timeout=WITHIN).stdout
     makes = '"meshsub key new FILE" makes one'
     cases = [
@@ -68,12 +53,10 @@ def identities(binary):
     try:
         code, said, out = run(binary, "node", "--key", "node.key", **more)
     except PermissionError:
-        print("skipped: without rights (the program cannot be run by another user here)")
-        skipped += 1
+        skip("without rights", "the program cannot be run by another user here")
     else:
         if code == 126 or "loading shared libraries" in said:
-            print("skipped: without rights (the libraries cannot be read by another user here)")
-            skipped += 1
+            skip("without rights", "the libraries cannot be read by another user here")
         else:
             expect("without rights", (code, said, out), (1, 'meshsub node: --key "node.key": cannot be read: Permission denied\n', ""))
     expect("a folder", run(binary, "node", "--key", "."), (1, 'meshsub node: --key ".": cannot be read: Is a directory\n', ""))
@@ -81,18 +64,8 @@ def identities(binary):
 
 def full_disk(binary):
     """A file system of a few inodes or bytes, in a mount namespace of its own."""
-    global skipped
-    os.mkdir("d")
-
-    def on_disk(options, script):
-        return run("unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o {options} none d && {script}', "sh", binary)
-    try:
-        code, said, _ = on_disk("size=64k", "true")
-    except FileNotFoundError:
-        code, said = 127, "no unshare"
-    if code != 0:
-        print(f"skipped: full disk ({said.strip()})")
-        skipped += 1
+    on_disk = small_disk(binary, "d")
+    if not on_disk:
         return
     full = "No space left on device"
     expect("a key", on_disk("size=4k", '{ dd if=/dev/zero of=d/fill bs=4096 count=1 2>/dev/null; "$1" key new d/k; code=$?; ls d; exit $code; }'),
@@ -110,17 +83,5 @@ def no_room_for_a_file(binary):
     expect("no half of it", os.path.exists("k.key"), False)
 
 
-def main():
-    binary = os.path.abspath(sys.argv[1])
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        identities(binary)
-        full_disk(binary)
-        no_room_for_a_file(binary)
-        os.chdir("/")
-    print("all as expected" if not failures else f"{failures} failed", f"({skipped} skipped)" if skipped else "")
-    return 1 if failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_a_folder(sys.argv[1], identities, full_disk, no_room_for_a_file))

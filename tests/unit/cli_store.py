@@ -10,23 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
-WITHIN = 30
-failures = skipped = 0
-
-
-def expect(what, got, wanted):
-    global failures
-    if got != wanted:
-        failures += 1
-        print(f"not ok: {what}\n  wanted {wanted!r}\n  got    {got!r}")
-
-
-def run(*command):
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=WITHIN)
-    return done.returncode, done.stderr.decode(), done.stdout.decode()
+from cli_words import WITHIN, expect, in_a_folder, run, small_disk
 
 
 class Node:
@@ -124,18 +110,8 @@ def damaged(binary):
 
 def full_disk(binary):
     """A file system of a few pages, or that cannot be written, in a mount namespace of its own."""
-    global skipped
-    os.mkdir("m")
-
-    def on_disk(options, script):
-        return run("unshare", "-rm", "sh", "-c", f"mount -t tmpfs -o {options} none m && {script}", "sh", binary)
-    try:
-        code, said, _ = on_disk("size=64k", "true")
-    except FileNotFoundError:
-        code, said = 127, "no unshare"
-    if code != 0:
-        print(f"skipped: full disk ({said.strip()})")
-        skipped += 1
+    on_disk = small_disk(binary, "m")
+    if not on_disk:
         return
     full = "No space left on device: make room and start again; what was stored is intact"
     fill = "dd if=/dev/zero of=m/fill bs=4096 count=64 2>/dev/null;"
@@ -149,18 +125,5 @@ def full_disk(binary):
            (1, "meshsub node: --store m/s/lock: Read-only file system: it can only be opened to be read\n", True))
 
 
-def main():
-    binary = os.path.abspath(sys.argv[1])
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        kept(binary)
-        with_config(binary)
-        damaged(binary)
-        full_disk(binary)
-        os.chdir("/")
-    print("all as expected" if not failures else f"{failures} failed", f"({skipped} skipped)" if skipped else "")
-    return 1 if failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_a_folder(sys.argv[1], kept, with_config, damaged, full_disk))
