@@ -287,3 +287,20 @@ void transfer(node *const *nodes, size_t n, node *from, node *to, uint32_t first
   CHECK(to->wrong == 0);
   if (to->opts.engine.sign == MSUB_STRICT_NO_SIGN) CHECK(to->out_of_order == 0); /* verified side by side */
 }
+
+static bool paired(void *ud) {
+  node *const *both = ud;
+  return both[0]->joins > 0 && both[0]->pubsub > 0 && both[1]->joins > 0 && both[1]->pubsub > 0;
+}
+void node_still_serves(node *a) {
+  static node honest;
+  node *both[2] = { a, &honest };
+  a->joins = a->pubsub = 0;
+  node_init(&honest, "honest", 2);
+  node_start(&honest, false, true);
+  node_dial(&honest, a);
+  WAIT(both, paired, both);
+  transfer(both, 2, a, &honest, 0, 50, 1024);
+  transfer(both, 2, &honest, a, 50, 50, 1024);
+  node_free(&honest);
+}

@@ -50,6 +50,8 @@ void turn_for(node *const *nodes, size_t n, unsigned ms);
 
 /* Publishes message number i of n bytes; false: refused (LIMIT). */
 bool node_publish(node *from, uint32_t i, size_t n);
+/* Whatever was done to it before: an honest peer comes, and each has fifty messages of the other. Once in a test. */
+void node_still_serves(node *a);
 /* Publishes `count` messages from `first` on while the nodes turn, and waits until `to` has got them all,
  * each once. */
 void transfer(node *const *nodes, size_t n, node *from, node *to, uint32_t first, uint32_t count,
