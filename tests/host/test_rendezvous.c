@@ -477,9 +477,8 @@ static void client(void) {
   end();
 }
 
-/* Registered anew when half of the time that the point gave is over; unregistered when the topic is left. */
-static void refresh(void) {
-  static const uint8_t ok[] = { 11, 0x08, 0x01, 0x1a, 0x07, 0x08, 0x00, 0x18, 0xd0, 0x0f, 0x20, 0x00 }; /* REGISTER_RESPONSE: OK, 2,000 s, an unknown field */
+/* A client of one point that advertises a topic. */
+static msub_rendezvous *advertises(void) {
   msub_rendezvous_opts o;
   msub_rendezvous *r;
   begin(1, 1);
@@ -492,6 +491,13 @@ static void refresh(void) {
   msub_discovery d = msub_rendezvous_discovery(r);
   d.ops->advertise(d.d, text("t"), true);
   MUST(msub_rendezvous_start(r, (msub_exchange){ &asking, &y }, msub_key_peer_id(keys[0]), some_record, NULL));
+  return r;
+}
+
+/* Registered anew when half of the time that the point gave is over; unregistered when the topic is left. */
+static void refresh(void) {
+  static const uint8_t ok[] = { 11, 0x08, 0x01, 0x1a, 0x07, 0x08, 0x00, 0x18, 0xd0, 0x0f, 0x20, 0x00 }; /* REGISTER_RESPONSE: OK, 2,000 s, an unknown field */
+  msub_rendezvous *r = advertises();
   for (unsigned i = 0; i < 3; i++) {
     msub_rendezvous_turn(r);
     CHECK(question().type == MSUB__RV_REGISTER && question().ttl == 7200 && question().record.n == 5);
@@ -504,6 +510,7 @@ static void refresh(void) {
     CHECK(msub_rendezvous_next(r) == x.now + 1);
     x.now++;
   }
+  msub_discovery d = msub_rendezvous_discovery(r);
   d.ops->advertise(d.d, text("t"), false);
   msub_rendezvous_turn(r);
   CHECK(question().type == MSUB__RV_UNREGISTER && msub_bytes_eq(question().ns, text("floodsub:t")));
@@ -524,18 +531,7 @@ static void dialects(void) {
     { NULL, 0, MSUB_END_FINISHED, 1, MSUB__S }, { ok, sizeof ok, MSUB_END_FINISHED, 2, 30 * MSUB__S }, { full, sizeof full, MSUB_END_FINISHED, 2, MSUB__RENDEZVOUS_REFUSED_NS },
     { NULL, 0, MSUB_END_GONE, 2, MSUB__S }, { NULL, 0, MSUB_END_DEADLINE, 2, MSUB__S }, { NULL, 0, MSUB_END_UNSUPPORTED, 2, MSUB__S },
     { NULL, 0, MSUB_END_RESET, 2, MSUB__S }, { ok, sizeof ok, MSUB_END_FINISHED, 1, 30 * MSUB__S } };
-  msub_rendezvous_opts o;
-  msub_rendezvous *r;
-  begin(1, 1);
-  msub_bytes id = msub_key_peer_id(keys[3]);
-  msub_rendezvous_opts_init(&o);
-  o.points = &id;
-  o.n_points = 1;
-  o.mem = &counted_mem;
-  MUST(msub_rendezvous_new(&o, &r));
-  msub_discovery d = msub_rendezvous_discovery(r);
-  d.ops->advertise(d.d, text("t"), true);
-  MUST(msub_rendezvous_start(r, (msub_exchange){ &asking, &y }, msub_key_peer_id(keys[0]), some_record, NULL));
+  msub_rendezvous *r = advertises();
   msub_rendezvous_turn(r);
   for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
     CHECK(question().record.n == 5 && question().record.p[0] == row[i].dialect);
