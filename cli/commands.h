@@ -4,6 +4,7 @@
 int cmd_check_params(int argc, char **argv);
 int cmd_connect(int argc, char **argv);
 int cmd_disconnect(int argc, char **argv);
+int cmd_ipns(int argc, char **argv);
 int cmd_key(int argc, char **argv);
 int cmd_log(int argc, char **argv);
 int cmd_mesh(int argc, char **argv);

@@ -1,5 +1,6 @@
 /* meshsub key: identities. */
 #include "cli/commands.h"
+#include "cli/files.h"
 #include "cli/node.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -77,20 +78,6 @@ static int find_type(const command *c, const char *name, msub_key_type *out) {
   const char *meant = nearest(name, type_at, NULL);
   return usage_error(c, "--type %s: there are ed25519, secp256k1, ecdsa and rsa%s%s%s", quoted(name), meant ? "; did you mean " : "",
                      meant ? meant : "", meant ? "?" : "");
-}
-
-/* At most cap bytes of a file; -1 and *n, or an exit code. */
-static int read_file(const command *c, const char *option, const char *file, uint8_t *out, size_t cap, size_t *n) {
-  int fd = open(file, O_RDONLY | O_CLOEXEC);
-  ssize_t got = fd < 0 ? -1 : read(fd, out, cap);
-  int error = errno;
-  if (fd >= 0) close(fd);
-  if (got < 0) {
-    say_error(c->program, "%s%s: cannot be read: %s", option, quoted(file), strerror(error));
-    return EXIT_FAILED;
-  }
-  *n = (size_t)got;
-  return -1;
 }
 
 /* The first line. */

@@ -11,6 +11,7 @@ static const struct subcommand {
   { "check-params", cmd_check_params, "judge the parameters of peer scores" },
   { "connect", cmd_connect, "have a running node connect to an address" },
   { "disconnect", cmd_disconnect, "have a running node close its connections to a peer" },
+  { "ipns", cmd_ipns, "show and judge IPNS names and records" },
   { "key", cmd_key, "make and show identities" },
   { "log", cmd_log, "the log lines of a running node" },
   { "mesh", cmd_mesh, "who is in the meshes of a running node" },

@@ -1,4 +1,4 @@
 # libmeshsub-lww: IPNS names and records.
 if(TARGET meshsub-crypto)
-  msub_library(meshsub-lww PARTS lww LIBS meshsub meshsub-crypto)
+  msub_library(meshsub-lww PARTS lww HIDDEN base LIBS meshsub meshsub-crypto)
 endif()

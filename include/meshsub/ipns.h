@@ -85,6 +85,9 @@ typedef struct msub_ipns_record {
 /* All of it, in the order of the specification; the first fault is answered. now: wall clock, Unix ns; only EXPIRED depends on it. With
  * BAD_VALIDITY and all before it `out` is unspecified; with EXPIRED it is filled in. rsa_bits: MSUB_RSA_BITS_MIN … MAX, 0: MSUB_RSA_BITS. */
 MSUB_API msub_ipns_fault msub_ipns_verify(msub_bytes name, msub_bytes bytes, int64_t now, unsigned rsa_bits, msub_ipns_record *out);
+/* To be shown: what a record says, whoever may have said it. Neither name nor signature is looked at, nor the time; public_key is what the record brings, or
+ * empty. Never trust any of it. */
+MSUB_API msub_ipns_fault msub_ipns_read(msub_bytes bytes, msub_ipns_record *out);
 MSUB_API bool msub_ipns_expired(const msub_ipns_record *r, int64_t now);
 /* Which of two valid records of a name stands: > 0: a, < 0: b, 0: they are the same bytes. Higher sequence, then later end of life to the
  * nanosecond, then the greater bytes (as boxo; js stops before that). */

@@ -115,25 +115,41 @@ bool msub_ipns_expired(const msub_ipns_record *r, int64_t now) {
   return t.s != r->eol.s ? t.s > r->eol.s : t.ns > r->eol.ns;
 }
 
+static msub_ipns_fault open_record(msub_bytes bytes, envelope *e, msub_ipns_record *r) {
+  *r = (msub_ipns_record){ .bytes = bytes };
+  if (bytes.n > MSUB_IPNS_RECORD_MAX) return MSUB_IPNS_TOO_LARGE;
+  if (!read_envelope(bytes, e)) return MSUB_IPNS_BAD_PROTOBUF;
+  r->data = e->bytes[DATA];
+  r->signature = e->bytes[SIGNATURE_V2];
+  return !r->data.n ? MSUB_IPNS_MISSING_DATA : !r->signature.n ? MSUB_IPNS_MISSING_SIGNATURE : MSUB_IPNS_OK;
+}
+
+static msub_ipns_fault check_rest(const envelope *e, msub_ipns_record *r, uint64_t validity_type) {
+  if (!copies_agree(e, r, validity_type)) return MSUB_IPNS_V1_V2_MISMATCH;
+  if (validity_type != 0) return MSUB_IPNS_UNKNOWN_VALIDITY_TYPE;
+  return msub_ipns_time_parse(r->validity, &r->eol) == MSUB_OK ? MSUB_IPNS_OK : MSUB_IPNS_BAD_VALIDITY;
+}
+
+msub_ipns_fault msub_ipns_read(msub_bytes bytes, msub_ipns_record *r) {
+  envelope e;
+  uint64_t validity_type;
+  msub_ipns_fault f = open_record(bytes, &e, r);
+  if (f == MSUB_IPNS_OK) f = read_document(r->data, r, &validity_type);
+  if (f != MSUB_IPNS_OK) return f;
+  r->public_key = e.bytes[PUBLIC_KEY];
+  return check_rest(&e, r, validity_type);
+}
+
 msub_ipns_fault msub_ipns_verify(msub_bytes name, msub_bytes bytes, int64_t now, unsigned rsa_bits, msub_ipns_record *r) {
   envelope e;
   uint64_t validity_type;
-  *r = (msub_ipns_record){ .bytes = bytes };
   if (msub_peer_id_check(name) != MSUB_OK) return MSUB_IPNS_BAD_NAME;
-  if (bytes.n > MSUB_IPNS_RECORD_MAX) return MSUB_IPNS_TOO_LARGE;
-  if (!read_envelope(bytes, &e)) return MSUB_IPNS_BAD_PROTOBUF;
-  r->data = e.bytes[DATA];
-  r->signature = e.bytes[SIGNATURE_V2];
-  if (!r->data.n) return MSUB_IPNS_MISSING_DATA;
-  if (!r->signature.n) return MSUB_IPNS_MISSING_SIGNATURE;
-  msub_ipns_fault f = find_key(name, e.bytes[PUBLIC_KEY], &r->public_key);
+  msub_ipns_fault f = open_record(bytes, &e, r);
+  if (f == MSUB_IPNS_OK) f = find_key(name, e.bytes[PUBLIC_KEY], &r->public_key);
   if (f == MSUB_IPNS_OK) f = read_document(r->data, r, &validity_type);
   if (f == MSUB_IPNS_OK) f = check_signature(r, rsa_bits);
-  if (f != MSUB_IPNS_OK) return f;
-  if (!copies_agree(&e, r, validity_type)) return MSUB_IPNS_V1_V2_MISMATCH;
-  if (validity_type != 0) return MSUB_IPNS_UNKNOWN_VALIDITY_TYPE;
-  if (msub_ipns_time_parse(r->validity, &r->eol) != MSUB_OK) return MSUB_IPNS_BAD_VALIDITY;
-  return msub_ipns_expired(r, now) ? MSUB_IPNS_EXPIRED : MSUB_IPNS_OK;
+  if (f == MSUB_IPNS_OK) f = check_rest(&e, r, validity_type);
+  return f == MSUB_IPNS_OK && msub_ipns_expired(r, now) ? MSUB_IPNS_EXPIRED : f;
 }
 
 static int order_u64(uint64_t a, uint64_t b) { return (a > b) - (a < b); }

@@ -33,6 +33,9 @@ if(MSUB_BUILD_TESTS AND MSUB_PYTHON3 AND TARGET meshsub-cli)
     add_test(NAME unit.cli-store COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_store.py" $<TARGET_FILE:meshsub-cli>)
     set_tests_properties(unit.cli-store PROPERTIES LABELS "quick;unit" TIMEOUT 120 RESOURCE_LOCK net ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
   endif()
+  add_test(NAME unit.cli-ipns
+    COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_ipns.py" $<TARGET_FILE:meshsub-cli> "${CMAKE_SOURCE_DIR}/tests/vectors/ipns.json")
+  set_tests_properties(unit.cli-ipns PROPERTIES LABELS "quick;unit" TIMEOUT 120 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
   add_test(NAME unit.cli-params
     COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_params.py" $<TARGET_FILE:meshsub-cli> "${CMAKE_SOURCE_DIR}/examples/profiles")
   set_tests_properties(unit.cli-params PROPERTIES LABELS "quick;unit" TIMEOUT 120 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)

@@ -36,7 +36,9 @@ def main():
     binary, build = (os.path.abspath(x) for x in sys.argv[1:3])
     commands = re.findall(r"^  ([a-z-]+) {2,}", run(binary, "--help"), re.M)
     assert len(commands) >= 12 and "node" in commands, commands
-    pages = {"meshsub": ["--help"], "meshsub-key-new": ["key", "new", "--help"], "meshsub-key-show": ["key", "show", "--help"]}
+    pages = {"meshsub": ["--help"]}
+    pages.update({f"meshsub-key-{c}": ["key", c, "--help"] for c in ("new", "show", "import", "export")})
+    pages.update({f"meshsub-ipns-{c}": ["ipns", c, "--help"] for c in ("inspect", "verify")})
     if subprocess.run([binary, "store", "check", "--help"], capture_output=True, check=False, timeout=60).returncode == 0:  # else built without it
         pages.update({f"meshsub-store-{c}": ["store", c, "--help"] for c in ("check", "compact", "dump")})
     pages.update({f"meshsub-{c}": [c, "--help"] for c in commands})
