@@ -462,7 +462,7 @@ static void answers(void) {
   uint64_t before = now_ms();
   for (unsigned i = 0; i < 2; i++) CHECK(next_answer(in, WITHIN_MS, false) && heard.n == 1 && msub__tr_addr_same(&heard.places[0].at, &at)); /* told unasked, twice */
   CHECK(now_ms() - before >= MSUB__HOST_MDNS_ANSWER_NS / MSUB__MS);
-  CHECK(!next_answer(in, 1500, false));
+  for (unsigned late = 0; next_answer(in, 1500, false); late++) CHECK(late == 0); /* once more, to the question from before, when its thread had not come to it */
   /* However many ask: at once, and then a second later, not sooner. */
   before = now_ms();
   unsigned told_n = 0;
