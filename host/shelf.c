@@ -3,7 +3,6 @@
 #include "host/manager.h"
 #include "host/shelf.h"
 
-#define STORE_KEY 512u /* the longest that a store has */
 #define PAUSES 6u      /* doublings of the delay after failures */
 
 typedef struct msub__shelf {
@@ -14,7 +13,7 @@ typedef struct msub__shelf {
   bool loading;
   unsigned n_read;
   size_t last_n; /* of the key read last */
-  uint8_t last[STORE_KEY];
+  uint8_t last[MSUB_STORE_KEY_MAX];
 } msub__shelf;
 
 /* ---- time ---- */
@@ -145,7 +144,7 @@ typedef struct reading {
   msub_host *h;
   unsigned n, n_bad;
   bool more;
-  struct { size_t n; uint8_t key[STORE_KEY]; } bad[MSUB__HOST_BOOK_LOAD]; /* that go */
+  struct { size_t n; uint8_t key[MSUB_STORE_KEY_MAX]; } bad[MSUB__HOST_BOOK_LOAD]; /* that go */
 } reading;
 
 static bool in_record(const msub_peer_record *r, const msub__tr_addr *at) {
@@ -188,7 +187,7 @@ static bool read_one(void *ud, msub_bytes key, msub_bytes value) {
   msub__shelf *s = r->h->shelf;
   size_t both = key.n < s->last_n ? key.n : s->last_n;
   int order = both > 0 ? memcmp(key.p, s->last, both) : 0;
-  if (order < 0 || (order == 0 && key.n <= s->last_n) || key.n > STORE_KEY) return true; /* it was read before */
+  if (order < 0 || (order == 0 && key.n <= s->last_n) || key.n > MSUB_STORE_KEY_MAX) return true; /* it was read before */
   if (r->n == MSUB__HOST_BOOK_LOAD || s->n_read == MSUB__HOST_BOOK_READ) {
     r->more = s->n_read < MSUB__HOST_BOOK_READ;
     return false;

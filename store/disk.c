@@ -7,6 +7,8 @@
  * lists only. Reads look at the versions that wait first, then into the table: a batch leaves the versions when it is told, and
  * is in the table by then.
  *
+ * The one place below host/ with a thread and files: a disk lets whoever calls it wait, and the owner never does.
+ *
  * When the table's map is full the thread asks for more and waits: only the owner can move the map, because it holds views of it. */
 #define _POSIX_C_SOURCE 200809L
 #include "store/disk.h"

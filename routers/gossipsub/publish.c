@@ -4,8 +4,9 @@
  *   else                        direct peers and those without mesh protocol
  *                             + the mesh, or the fanout when the topic is not joined
  *
- * Not the sender, not the author, not a member that we want to see it from (probe.h), nobody who said IDONTWANT (the reference asks for that only in the mesh), and nobody who requests
- * partial messages where we send them. The reference sends nothing where nobody has announced the topic, mesh or not. */
+ * Not the sender, not the author, not a member that we want to see it from (probe.h), nobody who said IDONTWANT (the reference asks for
+ * that only in the mesh), and nobody who requests partial messages where we send them. The reference sends nothing where nobody has
+ * announced the topic, mesh or not. */
 #include "routers/gossipsub/probe.h"
 
 typedef struct job {
