@@ -55,6 +55,6 @@ int msub__gs_ask(msub_router *r, msub_session s, msub_topic t, const msub_bytes 
 int msub__gs_offer(msub_router *r, msub_session s, msub_topic t, const msub_bytes *ids, size_t n) {
   int rc = speaks(r, s);
   if (rc != MSUB_OK || n == 0) return rc;
-  if (!msub__gs_advertised(r, s, msub_r_name(r, t), true)) return MSUB_ERR_LIMIT;
+  if (!msub__gs_offered(r, s, t)) return MSUB_ERR_LIMIT;
   return say(r, s, MSUB_C_IHAVE, msub_r_name(r, t), ids, n, MSUB_LANE_GOSSIP);
 }

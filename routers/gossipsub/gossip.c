@@ -76,10 +76,10 @@ static size_t collect_ids(msub_router *r, msub__gs_gossip *g, msub_topic t) {
   return taken;
 }
 
-static bool note(msub_router *r, msub__gs_gossip *g, subject s, const msub_list *to) {
+static bool note(msub_router *r, msub__gs_gossip *g, msub_topic t, subject s, const msub_list *to) {
   if (!room_for_told(r, g, g->n_told + to->n) || !room_for_subject(r, g, g->n_subjects + 1)) return false;
   for (size_t i = 0; i < to->n; i++)
-    if (msub__gs_advertised(r, to->s[i], s.name, false)) g->told[g->n_told++] = (told){ to->s[i], (uint32_t)g->n_subjects, 0 };
+    if (msub__gs_advertised(r, to->s[i], t)) g->told[g->n_told++] = (told){ to->s[i], (uint32_t)g->n_subjects, 0 };
   s.n_told = g->n_told - s.first_told;
   if (!s.n_told) return false;
   g->subject[g->n_subjects++] = s;
@@ -106,7 +106,7 @@ void msub__gs_gossip_emit(msub_router *r, msub__gs_gossip *g, msub_topic t) {
   if (c.n) msub_h_emit(r, t, want < c.n ? want : c.n, &to);
   if (partial) msub__gs_partial_gossip(r, t, tt, &to);
   if (to.n && n == FEW) n = collect_ids(r, g, t);
-  if (!to.n || !n || !note(r, g, (subject){ msub_r_name(r, t), first, n, g->n_told, 0, NULL }, &to)) {
+  if (!to.n || !n || !note(r, g, t, (subject){ msub_r_name(r, t), first, n, g->n_told, 0, NULL }, &to)) {
     g->n_bytes = bytes;
     g->n_ids = first;
   }

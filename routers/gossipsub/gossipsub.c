@@ -147,7 +147,8 @@ static void remote_leave(msub_router *r, msub_session s, msub_topic t, bool down
   if (l->is & MSUB__GS_APART) tt->apart--;
   if (l->is & MSUB__GS_OUT && !(l->is & MSUB__GS_MEMBER)) tt->out_free--;
   if (tt->groups) msub__gs_partial_unlink(r, s, t);
-  l->is = 0;
+  msub__gs_advertised_unlink(r, s, t, l);
+  *l = (msub__gs_link){ 0 };
   if (fanout && last && tt->n) msub__gs_members_free(r, t, tt); /* those who stayed: a topic without links may go */
 }
 

@@ -101,7 +101,11 @@ typedef struct msub__gs_peer {
   uint32_t row;      /* in the table of scores; there with scores only */
 } msub__gs_peer;
 
-typedef struct msub__gs_link { uint8_t is; } msub__gs_link;
+typedef struct msub__gs_link {
+  uint8_t is;
+  uint8_t heard;     /* served.c: in which of the last heartbeats it heard gossip, the newest of them in the lowest bit: */
+  uint16_t heard_at; /* that one, modulo 2^16 */
+} msub__gs_link;
 typedef struct msub__gs_scored_link { msub__gs_link l; uint32_t slot; } msub__gs_scored_link; /* slot: a hint of the table of scores */
 enum {
   MSUB__GS_LINKED = 1,  /* remote_join was here */
@@ -267,7 +271,9 @@ void msub__gs_asks_fini(msub_router *r);
 /* What is left of the peer's bytes; NULL: no memory, then it gets nothing. Holds until the next call. */
 size_t *msub__gs_served_left(msub_router *r, msub_session s);
 /* The peer hears an IHAVE of the topic in this heartbeat; offered: of any of its messages. False: that cannot be remembered, so it is not to hear it. */
-bool msub__gs_advertised(msub_router *r, msub_session s, uint32_t name, bool offered);
+bool msub__gs_advertised(msub_router *r, msub_session s, msub_topic t);
+bool msub__gs_offered(msub_router *r, msub_session s, msub_topic t);
+void msub__gs_advertised_unlink(msub_router *r, msub_session s, msub_topic t, const msub__gs_link *l); /* the link goes */
 bool msub__gs_was_advertised(msub_router *r, msub_session s, uint32_t name, unsigned age);
 void msub__gs_served_heartbeat(msub_router *r); /* before its gossip */
 void msub__gs_served_fini(msub_router *r);

@@ -373,34 +373,44 @@ Test(gossipsub, A_09_iwant_amplification) {
 
 /* What was said on one connection holds on the next, and for no other peer; what is evicted is not there, and nobody's fault. */
 Test(gossipsub, advertised_and_gone) {
-  gs_init();
-  o.mesh = (msub_gossipsub_mesh){ .d = 2, .dlo = 0, .dhi = 12, .dlazy = 6 };
-  o.cache_bytes = 20000;
-  gs_start();
-  msub_topic t = world_join(&w, "t", &gs_ids);
-  gs_crowd(NULL, 1, 1, V12, false, "t");
-  gs_publish(t, "m1", 10);
-  gs_publish(t, "m2", 10);
-  gs_heartbeat();
-  for (unsigned later = 0; later < 4; later++) { /* as long as the history has it, which is five heartbeats */
-    msub_session_down(w.e, gs_peer[1], &w.now);
-    gs_up(2, V12, false); /* takes the place of the one that left */
-    gs_up(1, V12, false); /* and is in no topic now */
-    world_clear(&w);
-    gs_from(gs_peer[1], MSUB_C_IWANT, NULL, later == 3 ? "m2" : "m1", 0);
-    gs_from(gs_peer[2], MSUB_C_IWANT, NULL, "m1", 0);
-    cr_assert(gs_sent_messages(1, NULL) == 1 && gs_sent_messages(2, NULL) == 0, "%u", later);
-    msub_session_down(w.e, gs_peer[2], &w.now);
+  for (uint8_t history = 5; history < 12; history += 2) { /* up to eight are kept with the link */
+    gs_init();
+    o.mesh = (msub_gossipsub_mesh){ .d = 2, .dlo = 0, .dhi = 12, .dlazy = 6 };
+    o.cache_bytes = 20000;
+    o.history = history;
+    gs_start();
+    msub_topic t = world_join(&w, "t", &gs_ids);
+    gs_crowd(NULL, 1, 1, V12, false, "t");
+    char id[8];
+    for (unsigned i = 0; i < history; i++) {
+      snprintf(id, sizeof id, "m%u", i);
+      gs_publish(t, id, 10);
+    }
     gs_heartbeat();
+    for (unsigned later = 0; later < history - 1u; later++) { /* as long as it is in the cache */
+      if (later == 1) world_subscribe(&w, gs_peer[1], "t", true);
+      if (later == 2) world_subscribe(&w, gs_peer[1], "t", false);
+      else msub_session_down(w.e, gs_peer[1], &w.now);
+      gs_up(2, V12, false); /* takes the place of the one that left */
+      if (later != 2) gs_up(1, V12, false); /* and is in no topic now */
+      world_clear(&w);
+      snprintf(id, sizeof id, "m%u", later);
+      gs_from(gs_peer[1], MSUB_C_IWANT, NULL, id, 0);
+      gs_from(gs_peer[2], MSUB_C_IWANT, NULL, id, 0);
+      cr_assert_eq(gs_sent_messages(1, id), 1, "history %u, later %u", history, later);
+      cr_assert_eq(gs_sent_messages(2, NULL), 0, "history %u, later %u", history, later);
+      msub_session_down(w.e, gs_peer[2], &w.now);
+      gs_heartbeat();
+    }
+    cr_assert_eq(n()->asks_unadvertised, history - 1u);
+    done();
   }
-  cr_assert_eq(n()->asks_unadvertised, 4);
-  done();
 
   gs_init();
   o.mesh = (msub_gossipsub_mesh){ .d = 2, .dlo = 0, .dhi = 12, .dlazy = 6 };
   o.cache_bytes = 20000;
   gs_start();
-  t = world_join(&w, "t", &gs_ids);
+  msub_topic t = world_join(&w, "t", &gs_ids);
   gs_crowd(NULL, 1, 1, V12, false, "t");
   gs_publish(t, "old", 9000);
   gs_heartbeat();

@@ -158,6 +158,7 @@ Test(gossipsub, adverts_262144) {
     w.ops.send = count_pairs;
     w.ops.topic_peer = NULL;
     o.mesh = (msub_gossipsub_mesh){ .d = 2, .dlo = 0, .dhi = 12, .dlazy = 6, .gossip_factor_ppm = 1000000 };
+    o.history = 9; /* one more than a link has room for */
     gs_start();
     make_crowd(NULL);
     size_t pairs = 0, wanted = (size_t)((long)MSUB__GS_ADVERTS + over);
@@ -182,7 +183,7 @@ Test(gossipsub, adverts_262144) {
     served = msub_count(w.e)->served - served;
     size_t of_last = wanted - (size_t)(TOPICS - 1) * PEERS;
     cr_assert_eq(served, over > 0 ? of_last - 1 : of_last, "%+d: %llu", over, (unsigned long long)served);
-    for (unsigned i = 0; i < 3 + 5; i++) gs_heartbeat(); /* of gossip, of history */
+    for (unsigned i = 0; i < 3 + 9; i++) gs_heartbeat(); /* of gossip, of history */
     cr_assert_lt(w.mem.live_bytes, full - MSUB__GS_ADVERTS * 24, "over with the history: %zu of %zu are left", w.mem.live_bytes, full);
     done();
   }
