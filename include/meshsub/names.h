@@ -16,17 +16,18 @@
  * A record is taken when it is better than the one there is: higher sequence, later end of life, greater bytes. One that has expired is neither answered nor sent, but
  * stays as a mark: nothing older than it is taken ever again.
  *
- * What is told to it: the program hands over who is connected (msub_names_connected, _identified, _disconnected), and what the store made durable
- * (msub_names_durable), because each of them has one listener. Who announces a topic it hears from the engine.
+ * What is told to it: the program hands over who is connected and what they announce (msub_names_connected, _identified, _announced, _disconnected), and what the store
+ * made durable (msub_names_durable), because each of these has one listener.
  *
- * Threads and re-entry: the engine's thread. No call but msub_names_get, _count and the three that tell of peers may be made from a callback of the engine, the exchange, the
- * store or this object. `now` is the time of the turn, never NULL; wall_ns counts for records, mono_ns for everything else.
+ * Threads and re-entry: the engine's thread. No call but msub_names_get, _count and those that tell of something may be made from a callback of the engine, the exchange or the
+ * store; done, and changed, may make every call but turn and free. `now` is the time of the turn, never NULL; wall_ns counts for records, mono_ns for everything else.
  * Sources: IPFS specifications "IPNS Record and Protocol" and "IPNS PubSub Router"; Kubo and Helia for what those leave open. */
 #ifndef MESHSUB_NAMES_H
 #define MESHSUB_NAMES_H
 #include "engine.h"
 #include "fetch.h"
 #include "ipns.h"
+#include "lww.h"
 #include "store.h"
 
 #ifdef __cplusplus
@@ -34,7 +35,6 @@ extern "C" {
 #endif
 
 typedef struct msub_names msub_names;
-struct msub_lww;
 
 /* ---- what is known of a name ---- */
 
@@ -92,8 +92,8 @@ typedef struct msub_names_opts {
   msub_fetch *fetch;         /* outlives it; "/ipns/" is served there. Required */
   msub_store store;          /* ops NULL: in memory only. Outlives it; its turns are its owner's */
   const char *prefix;        /* of its keys in the store: "ipns/"; at most 64 bytes; outlives it */
-  uint64_t seed;             /* of jitter; 1. Give each node another one */
-  unsigned rsa_bits;         /* largest RSA key of a name: 0, MSUB_RSA_BITS; as msub_ipns_verify */
+  uint64_t seed;             /* of jitter and hash tables; 1. Unpredictable where strangers can reach the node */
+  bool rsa8192;              /* names of RSA keys up to MSUB_RSA_BITS_MAX instead of MSUB_RSA_BITS; false */
   /* Limits. */
   unsigned max_names;        /* 100,000; 1 … 10,000,000 */
   unsigned max_subscribed;   /* topics joined at a time: 1,000; 1 … 10,000. Own and followed names first, then what was used last; kept ones last */
@@ -113,11 +113,11 @@ typedef struct msub_names_opts {
   /* The keeper that is open: what one peer may have kept here. One more takes the place of the oldest of the same peer. */
   unsigned names_of_peer;    /* 1,000 */
   size_t bytes_of_peer;      /* 1 MiB of records */
-  /* Callbacks, from msub_names_turn() only. Each may be NULL. */
+  /* Callbacks. Each may be NULL. */
   void *ud;
-  /* A better record is there. Shown before it is durable, unless it is our own; told once for each. */
+  /* A better record is there; from msub_names_turn() only. Shown before it is durable, unless it is our own. Of several at once the last. */
   void (*changed)(void *ud, const msub_names_view *v);
-  /* other: the record that lost or was there before; of FAR_END empty. */
+  /* other: the record that lost or was there before; of FAR_END empty. May come while the engine handles a message: it must only look. */
   void (*alarm)(void *ud, msub_names_alarm what, msub_bytes name, msub_bytes record, msub_bytes other);
 } msub_names_opts;
 MSUB_API void msub_names_opts_init(msub_names_opts *o);
@@ -133,13 +133,14 @@ MSUB_API uint64_t msub_names_next_deadline(const msub_names *n); /* monotonic; 0
 /* To be called by the store's listener. true: the token was ours. */
 MSUB_API bool msub_names_durable(msub_names *n, msub_token token, int result);
 /* The registers under it (lww.h). */
-MSUB_API struct msub_lww *msub_names_lww(msub_names *n);
+MSUB_API msub_lww *msub_names_lww(msub_names *n);
 
 /* ---- peers, told by the program ---- */
 
-/* Authenticated; outbound: we dialled. Such a peer is asked for what we look for in the next turn: our hello is on the wire by then, and identify need not be. */
+/* From any callback. Authenticated; outbound: we dialled. Such a peer is asked for what we look for in the next turn: our hello is on the wire by then, and identify need not be. */
 MSUB_API void msub_names_connected(msub_names *n, msub_bytes peer_id, bool outbound);
 MSUB_API void msub_names_identified(msub_names *n, msub_bytes peer_id, bool speaks_fetch); /* MSUB_FETCH_PROTOCOL is among its protocols */
+MSUB_API void msub_names_announced(msub_names *n, msub_topic t, msub_bytes peer_id); /* MSUB_EV_TOPIC_JOIN, of whatever topic */
 MSUB_API void msub_names_disconnected(msub_names *n, msub_bytes peer_id); /* its last connection ended */
 
 /* ---- looking ---- */
@@ -227,7 +228,7 @@ MSUB_API bool msub_names_heard(void *names, msub_bytes topic, msub_peer p);
 
 /* From msub_names_turn and the calls. published, republished: own; republish_failed. rebroadcast: messages sent again; rebroadcast_skipped: expired, or nearly. fetched: answers that
  * brought something better; fetched_same: the same or worse; fetched_none: NOT_FOUND; fetched_invalid; fetched_expired; fetch_failed; fetch_dropped: not asked, too many wait. taken: better
- * records of every source; by_pubsub, by_put, of these. worse, expired, invalid: records refused, of every source. served, served_none: what peers asked for. resolved: by what they found out;
+ * records of every source; by_pubsub, by_put, of these. worse, expired, invalid: refused, of fetches and puts (those of pubsub: msub_lww_count). served, served_none: what peers asked for. resolved: by what they found out;
  * unresolved. joined, left: topics; left_idle, left_full: of these. evicted: names; opened, open_refused: kept because a peer brought them. jumps, equivocations, far_ends: alarms.
  * store_failed: what was not made durable. */
 #define MSUB_NAMES_COUNTS(X)                                                                                        \
