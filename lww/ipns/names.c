@@ -58,16 +58,15 @@ static bool room(msub_names *n) {
   if (n->free_name != MSUB__NONE || n->n_names < n->cap_names) return true;
   uint32_t cap = n->cap_names ? n->cap_names + n->cap_names / 2 : 16;
   if (cap > n->o.max_names) cap = n->o.max_names;
+  if (n->cap_dirty < cap) {
+    uint32_t *dirty = msub__realloc(&n->mem, n->dirty, n->cap_dirty * sizeof *dirty, cap * sizeof *dirty);
+    if (!dirty) return false;
+    n->dirty = dirty;
+    n->cap_dirty = cap;
+  }
   msub__name *p = msub__realloc(&n->mem, n->names, n->cap_names * sizeof *p, cap * sizeof *p);
   if (!p) return false;
   n->names = p;
-  uint32_t *dirty = msub__realloc(&n->mem, n->dirty, n->cap_names * sizeof *dirty, cap * sizeof *dirty);
-  if (!dirty) { /* back to what the books say */
-    p = msub__realloc(&n->mem, n->names, cap * sizeof *p, n->cap_names * sizeof *p);
-    if (p || !n->cap_names) n->names = p;
-    return false;
-  }
-  n->dirty = dirty;
   n->cap_names = cap;
   return true;
 }
@@ -311,7 +310,7 @@ void msub_names_free(msub_names *n, const msub_now *now) {
   msub_mem mem = n->mem;
   msub__free(&mem, n->subs, n->cap_subs * sizeof *n->subs);
   msub__free(&mem, n->names, n->cap_names * sizeof *n->names);
-  msub__free(&mem, n->dirty, n->cap_names * sizeof *n->dirty);
+  msub__free(&mem, n->dirty, n->cap_dirty * sizeof *n->dirty);
   msub__table_fini(&n->by_id, &mem);
   msub__free(&mem, n, sizeof *n);
 }

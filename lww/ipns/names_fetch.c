@@ -312,8 +312,9 @@ static void leave_met(msub__names_task *t, const msub_now *now) {
 /* ---- the turn ---- */
 
 static void start(msub_names *n, msub__names_peer *p, const msub_now *now) {
-  while (n->running < n->o.fetches && p->running < n->o.fetches_of_peer && !msub__list_empty(&p->waiting)) {
-    msub__names_task *t = MSUB__OF(msub__list_first(&p->waiting), msub__names_task, in_peer);
+  msub__node *w;
+  while (n->running < n->o.fetches && p->running < n->o.fetches_of_peer && (w = msub__list_first(&p->waiting))) {
+    msub__names_task *t = MSUB__OF(w, msub__names_task, in_peer);
     uint8_t key[MSUB_IPNS_KEY_MAX];
     msub__list_remove(&t->in_peer);
     if (!msub__name_is(n, t->name, t->gen)) {
@@ -337,8 +338,9 @@ static void start(msub_names *n, msub__names_peer *p, const msub_now *now) {
 }
 
 void msub__fetch_turn(msub_names *n, const msub_now *now) {
-  for (unsigned i = 0; i < MSUB__NAMES_STEPS && !msub__list_empty(&n->answers); i++) {
-    msub__names_task *t = MSUB__OF(msub__list_first(&n->answers), msub__names_task, in_queue);
+  msub__node *a;
+  for (unsigned i = 0; i < MSUB__NAMES_STEPS && (a = msub__list_first(&n->answers)); i++) {
+    msub__names_task *t = MSUB__OF(a, msub__names_task, in_queue);
     msub__list_remove(&t->in_queue);
     judge(t, now);
     leave_met(t, now);

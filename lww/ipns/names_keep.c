@@ -230,8 +230,9 @@ static void sweep(msub_names *n, const msub_now *now) {
 }
 
 void msub__keep_turn(msub_names *n, const msub_now *now) {
-  for (unsigned k = 0; k < MSUB__NAMES_STEPS && !msub__list_empty(&n->met); k++) {
-    msub__names_met *m = MSUB__OF(msub__list_first(&n->met), msub__names_met, node);
+  msub__node *x;
+  for (unsigned k = 0; k < MSUB__NAMES_STEPS && (x = msub__list_first(&n->met)); k++) {
+    msub__names_met *m = MSUB__OF(x, msub__names_met, node);
     meet(n, m, now);
     met_free(n, m);
   }

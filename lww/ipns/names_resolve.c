@@ -97,8 +97,9 @@ void msub__resolves_wake(msub_names *n, uint32_t name, int64_t wall_ns) {
   while (msub__name_is(n, name, gen) && n->names[name].sub != MSUB__NONE) {
     msub__sub *s = n->subs[n->names[name].sub];
     msub_names_view v;
-    if (msub__list_empty(&s->resolves) || !msub__names_view(n, name, wall_ns, &v) || v.expired) return;
-    msub__names_resolve *r = MSUB__OF(msub__list_first(&s->resolves), msub__names_resolve, in_sub);
+    msub__node *x = msub__list_first(&s->resolves);
+    if (!x || !msub__names_view(n, name, wall_ns, &v) || v.expired) return;
+    msub__names_resolve *r = MSUB__OF(x, msub__names_resolve, in_sub);
     tell(n, r, &(msub_names_resolved){ .end = MSUB_NAMES_END_FOUND, .v = &v, .asked = (unsigned)(s->asked - r->asked) });
   }
 }

@@ -134,7 +134,7 @@ struct msub_names {
   msub__name *names;
   uint32_t n_names, cap_names, free_name, swept; /* n_names: of the array that were ever used */
   msub__table by_id;
-  uint32_t *dirty, n_dirty; /* room for all */
+  uint32_t *dirty, n_dirty, cap_dirty; /* names whose record changed; room for all */
   msub__names_list loose;
   msub__giver *givers;
   uint32_t n_givers, cap_givers, free_giver;
