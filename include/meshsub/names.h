@@ -149,6 +149,9 @@ MSUB_API void msub_names_disconnected(msub_names *n, msub_bytes peer_id); /* its
  * that is followed or kept all the same); MALFORMED: no peer id. */
 MSUB_API int msub_names_get(msub_names *n, msub_bytes name, int64_t wall_ns, msub_names_view *out);
 
+/* How long an answer may be cached from now on: its TTL, but not beyond its end, and not longer than `most`. 0: it has expired, or there is none. For HTTP. */
+MSUB_API uint64_t msub_names_fresh_ns(const msub_names_view *v, int64_t wall_ns, uint64_t most_ns);
+
 /* How a resolve ended. X(NAME, name, text) */
 #define MSUB_NAMES_END_MAP(X)                                                                                       \
   X(FOUND, found, "found")                                                                                          \

@@ -182,6 +182,13 @@ int msub_names_get(msub_names *n, msub_bytes name, int64_t wall_ns, msub_names_v
   return msub_peer_id_check(name) == MSUB_OK ? MSUB_ERR_NOTFOUND : MSUB_ERR_MALFORMED;
 }
 
+uint64_t msub_names_fresh_ns(const msub_names_view *v, int64_t wall_ns, uint64_t most_ns) {
+  if (!v->has_record || v->ends_ns < wall_ns) return 0;
+  uint64_t left = v->ends_ns == INT64_MAX ? UINT64_MAX : (uint64_t)v->ends_ns - (uint64_t)wall_ns;
+  uint64_t ns = v->record.ttl_ns < left ? v->record.ttl_ns : left;
+  return ns < most_ns ? ns : most_ns;
+}
+
 void msub_names_iterate(msub_names *n, unsigned flags, int64_t wall_ns, bool (*fn)(void *ud, const msub_names_view *v), void *ud) {
   for (uint32_t i = 0; i < n->n_names; i++) {
     const msub__name *e = &n->names[i];

@@ -78,7 +78,7 @@ static size_t unsorted(uint8_t *out, size_t cap, unsigned n) {
   return o.n;
 }
 
-Test(dag_cbor, bounds) {
+Test(dag_cbor, P_07_bounds) {
   uint8_t buf[4096];
   for (unsigned n = MSUB_CBOR_UNSORTED - 1; n <= MSUB_CBOR_UNSORTED + 1; n++) {
     size_t bytes = unsorted(buf, sizeof buf, n);

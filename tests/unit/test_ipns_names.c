@@ -527,7 +527,7 @@ static msub_ipns_fault asked_the_liar(uint8_t key) {
   return o.fault;
 }
 
-/* P-01, P-02, P-03, P-06: what comes back is judged by the name that was asked for, before anything is done with it. */
+/* P-01, P-03, P-06: what comes back is judged by the name that was asked for, before anything is done with it. */
 Test(ipns_names, P_06_answers_of_a_liar) {
   liar_at_1();
   tell_lie(names_record(&w, 2, "/ipfs/valid for another", 0, DAY_NS));
@@ -556,7 +556,7 @@ Test(ipns_names, P_06_answers_of_a_liar) {
   no_liar();
 }
 
-/* P-01, P-02, P-03, P-05 for puts: each has its own word, and nothing of it is kept. */
+/* P-01, P-03, P-05 for puts: each has its own word, and nothing of it is kept. */
 Test(ipns_names, P_05_bad_puts) {
   begin(1);
   msub_ipns_fault f;
@@ -591,6 +591,89 @@ static void fetched(void *ud, int result, msub_bytes value) {
   o->calls++;
   o->result = result;
 }
+/* Fields for old readers prove nothing, and must not say anything else than what is signed. */
+Test(ipns_names, P_02_old_fields) {
+  begin(1);
+  msub_ipns_fault f;
+  uint8_t full[MSUB_IPNS_RECORD_MAX], copy[MSUB_IPNS_RECORD_MAX];
+  size_t n;
+  msub_ipns_new what = { .value = msub_str("/ipfs/v"), .sequence = 5, .eol = msub_ipns_time_of(names_now(&w, 0)->wall_ns + DAY_NS), .ttl_ns = 7 };
+  cr_assert_eq(msub_ipns_make(names_key(1), &what, full, sizeof full, &n), MSUB_OK);
+  /* Each field alone: its last byte is another one; the data is left as it is. */
+  unsigned tried = 0;
+  for (size_t at = 0; at < n;) {
+    unsigned number = full[at] >> 3, type = full[at] & 7;
+    size_t end = at + 1;
+    if (type == 2) {
+      size_t len = full[end] & 0x7f;
+      if (full[end++] & 0x80) len |= (size_t)full[end++] << 7;
+      end += len;
+    } else {
+      while (full[end] & 0x80) end++;
+      end++;
+    }
+    memcpy(copy, full, n);
+    copy[end - 1] ^= 1;
+    bool counts = number == 1 || (number >= 3 && number <= 6);
+    if (counts) {
+      tried++;
+      cr_assert(put(0, 1, (msub_bytes){ copy, n }, false, &f) == MSUB_ERR_MALFORMED && f == MSUB_IPNS_V1_V2_MISMATCH, "field %u: %s", number, msub_ipns_fault_name(f));
+    }
+    /* Without data, or without its signature, it is nothing, however good the old signature. */
+    if (number >= 8) {
+      memcpy(copy, full, at);
+      memcpy(copy + at, full + end, n - end);
+      cr_assert(put(0, 1, (msub_bytes){ copy, n - (end - at) }, false, &f) == MSUB_ERR_MALFORMED, "%u", number);
+      cr_assert_eq(f, number == 8 ? MSUB_IPNS_MISSING_SIGNATURE : MSUB_IPNS_MISSING_DATA);
+    }
+    at = end;
+  }
+  cr_assert_eq(tried, 5);
+  cr_assert_eq(put(0, 1, (msub_bytes){ full, n }, false, &f), MSUB_OK);
+  cr_assert_eq(put(0, 2, names_record(&w, 2, "/ipfs/v", 5, DAY_NS), false, &f), MSUB_OK, "without them it is good");
+  names_world_stop(&w);
+}
+
+/* 10,240 bytes, and one more or less, by put and by fetch. */
+Test(ipns_names, P_03_sizes) {
+  static char value[MSUB_IPNS_RECORD_MAX];
+  static uint8_t out[MSUB_IPNS_RECORD_MAX + 1];
+  liar_at_1();
+  for (int over = -1; over <= 1; over++) {
+    msub_ipns_fault f;
+    size_t n = 0, want = (size_t)((int)MSUB_IPNS_RECORD_MAX + over), value_n = 10000;
+    memset(value, 'x', sizeof value);
+    uint8_t key = (uint8_t)(10 + over);
+    msub_ipns_new what = { .eol = msub_ipns_time_of(names_now(&w, 0)->wall_ns + DAY_NS), .v2_only = true };
+    for (unsigned k = 0; n != (over > 0 ? want - 1 : want); k++) {
+      cr_assert_lt(k, 10);
+      what.value = (msub_bytes){ (const uint8_t *)value, value_n };
+      cr_assert_eq(msub_ipns_make(names_key(key), &what, out, MSUB_IPNS_RECORD_MAX, &n), MSUB_OK);
+      value_n += (over > 0 ? want - 1 : want) - n;
+    }
+    if (over > 0) { /* an unknown field makes it larger, and is no fault as such */
+      value_n -= 2;
+      what.value.n = value_n;
+      cr_assert_eq(msub_ipns_make(names_key(key), &what, out, MSUB_IPNS_RECORD_MAX, &n), MSUB_OK);
+      out[n] = 15 << 3;
+      out[n + 1] = 0x80;
+      out[n + 2] = 0;
+      n += 3;
+    }
+    cr_assert_eq(n, want);
+    cr_assert_eq(put(0, key, (msub_bytes){ out, n }, false, &f), over > 0 ? MSUB_ERR_MALFORMED : MSUB_OK, "%+d: %s", over, msub_ipns_fault_name(f));
+    if (over > 0) cr_assert_eq(f, MSUB_IPNS_TOO_LARGE);
+    tell_lie((msub_bytes){ out, n });
+    names_outcome o;
+    msub_names_view v;
+    int rc = resolve(0, key, 200 * MS, &o);
+    names_run(&w, 300 * MS);
+    if (over > 0) cr_assert(o.end == MSUB_NAMES_END_INVALID && o.fault == MSUB_IPNS_TOO_LARGE && get(0, key, &v) == MSUB_ERR_NOTFOUND);
+    else cr_assert(rc == MSUB_OK && get(0, key, &v) == MSUB_OK && v.record.bytes.n == n);
+  }
+  no_liar();
+}
+
 /* Keys that are no names are answered by NOT_FOUND, whatever they look like. */
 Test(ipns_names, P_05_keys_of_other_kinds) {
   begin(2);
@@ -635,6 +718,44 @@ Test(ipns_names, P_12_no_roll_back) {
   cr_assert_eq(resolve(0, 1, 200 * MS, &o), MSUB_MORE);
   names_run(&w, S);
   cr_assert_eq(o.end, MSUB_NAMES_END_EXPIRED, "rather than the old one");
+  names_world_stop(&w);
+}
+
+/* A TTL is a hint of the owner's: it never makes an answer live longer than its record, or than the reader lets it. */
+Test(ipns_names, P_04_time_to_live) {
+  begin(1);
+  msub_names_view v;
+  static const struct { uint64_t ttl, most; int64_t ends_in, after; uint64_t want; } cases[] = {
+    { 300000000000, UINT64_MAX, DAY_NS, 0, 300000000000 },
+    { 300000000000, 60000000000, DAY_NS, 0, 60000000000 },
+    { INT64_MAX, UINT64_MAX, DAY_NS, 0, 86400000000000 },
+    { INT64_MAX, UINT64_MAX, DAY_NS, DAY_NS - 1, 1 },
+    { INT64_MAX, UINT64_MAX, DAY_NS, DAY_NS, 0 },
+    { INT64_MAX, UINT64_MAX, DAY_NS, DAY_NS + 1, 0 },
+    { 0, UINT64_MAX, DAY_NS, 0, 0 },
+  };
+  int64_t now = names_now(&w, 0)->wall_ns;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    msub_names_publish_opts p;
+    msub_names_publish_opts_init(&p);
+    p.value = msub_str("/ipfs/v");
+    p.ttl_ns = cases[i].ttl;
+    p.lifetime_ns = (uint64_t)cases[i].ends_in;
+    cr_assert_eq(msub_names_publish(w.node[0].n, names_key((uint8_t)(i + 1)), &p, names_now(&w, 0), NULL, NULL), MSUB_OK);
+    int64_t at = names_now(&w, 0)->wall_ns;
+    names_run(&w, 10 * MS);
+    cr_assert_eq(get(0, (uint8_t)(i + 1), &v), MSUB_OK);
+    cr_assert_eq(msub_names_fresh_ns(&v, at + cases[i].after, cases[i].most), cases[i].want, "%zu", i);
+  }
+  msub_names_publish_opts p;
+  msub_names_publish_opts_init(&p);
+  p.value = msub_str("/ipfs/v");
+  p.ttl_ns = UINT64_C(1) << 63;
+  cr_assert_eq(msub_names_publish(w.node[0].n, names_key(99), &p, names_now(&w, 0), NULL, NULL), MSUB_ERR_INVAL);
+  v = (msub_names_view){ .has_record = false };
+  cr_assert_eq(msub_names_fresh_ns(&v, now, UINT64_MAX), 0);
+  v = (msub_names_view){ .has_record = true, .ends_ns = INT64_MAX, .record = { .ttl_ns = UINT64_MAX } };
+  cr_assert_eq(msub_names_fresh_ns(&v, INT64_MIN, 5), 5);
   names_world_stop(&w);
 }
 
