@@ -115,7 +115,7 @@ Test(ipns_names, resolve_ends) {
   names_run(&w, S);
   cr_assert_eq(resolve(2, 3, S, &o), MSUB_MORE);
   names_run(&w, 2 * S);
-  cr_assert(o.end == MSUB_NAMES_END_NOTHING && o.asked > 0, "expired ones are not served: %s", msub_names_end_name(o.end));
+  cr_assert(o.end == MSUB_NAMES_END_NOTHING && o.asked > 0, "expired ones are not served: %s", msub_names_end_name((int)o.end));
   cr_assert_eq(resolve(0, 3, S, &o), MSUB_MORE);
   names_run(&w, 2 * S);
   cr_assert(o.end == MSUB_NAMES_END_EXPIRED && o.sequence == 4 && strcmp(o.value, "/ipfs/old") == 0);
@@ -522,7 +522,7 @@ static msub_ipns_fault asked_the_liar(uint8_t key) {
   msub_names_view v;
   cr_assert_eq(resolve(0, key, 200 * MS, &o), MSUB_MORE);
   names_run(&w, 300 * MS);
-  cr_assert(o.calls == 1 && o.end == MSUB_NAMES_END_INVALID && o.asked == 1, "%s", msub_names_end_name(o.end));
+  cr_assert(o.calls == 1 && o.end == MSUB_NAMES_END_INVALID && o.asked == 1, "%s", msub_names_end_name((int)o.end));
   cr_assert_eq(get(0, key, &v), MSUB_ERR_NOTFOUND);
   return o.fault;
 }
@@ -917,7 +917,7 @@ static void a_life(bool *failed, size_t fail_after) {
   cr_assert(again.calls == 1 && again.result == MSUB_OK, "%zu: %d", fail_after, again.result);
   rs = msub_names_resolve(w.node[1].n, names_id(1), msub_sim_time(w.s) + S, names_now(&w, 1), names_resolved, &r, NULL, NULL);
   names_run(&w, 2 * S);
-  cr_assert(rs == MSUB_OK || r.end == MSUB_NAMES_END_FOUND, "%zu: %d %s", fail_after, rs, msub_names_end_name(r.end));
+  cr_assert(rs == MSUB_OK || r.end == MSUB_NAMES_END_FOUND, "%zu: %d %s", fail_after, rs, msub_names_end_name((int)r.end));
   names_world_stop(&w);
 }
 Test(ipns_names, no_memory, .timeout = 120) {
