@@ -111,7 +111,7 @@ void msub__discovery_offer(msub_host *h, msub_bytes peer_id, msub_bytes addr) {
 }
 
 static void tell_joined(msub_host *h, msub__sought *s) {
-  bool on = s->joins > 0;
+  bool on = s->joins > 0 && !h->stopping;
   if (on == s->advertised) return;
   s->advertised = on;
   if (h->seek.ops.advertise) h->seek.ops.advertise(h->seek.d, name_of(s), on);
@@ -142,11 +142,12 @@ static uint64_t again_at(const msub__sought *s) {
 
 static void tend(msub_host *h, msub__sought *s) {
   uint64_t now = h->now.mono_ns;
-  bool left = s->advertised && s->joins == 0;
+  bool left = s->advertised && (s->joins == 0 || h->stopping);
+  if (h->stopping) s->wanted = 0;
   tell_joined(h, s);
   if (s->wanted > 0 && msub__passed(again_at(s), now))
     ask(h, s);
-  else if (s->wanted == 0 && s->asked && (left || msub__passed(again_at(s), now)))
+  else if (s->wanted == 0 && s->asked && (left || h->stopping || msub__passed(again_at(s), now)))
     cancel(h, s);
   if (s->joins == 0 && s->wanted == 0 && !s->asked && msub__passed(again_at(s), now))
     take_out(h, s);
@@ -164,6 +165,12 @@ void msub__discovery_step(msub_host *h) {
     tend(h, MSUB__OF(n, msub__sought, in_due));
   }
 }
+
+void msub__discovery_stops(msub_host *h) {
+  for (uint32_t i = 0; i < h->seek.n; i++) mark(h->seek.all[i]);
+}
+
+bool msub__discovery_winds_up(msub_host *h) { return h->seek.ops.wind_up && h->seek.ops.wind_up(h->seek.d); }
 
 /* ---- making, ending ---- */
 

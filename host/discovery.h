@@ -30,6 +30,10 @@ void msub__discovery_joined(msub_host *h, msub_bytes topic, bool on);
 void msub__discovery_step(msub_host *h);
 /* Somebody new of no topic (neighbours.h): taken when a topic has asked lately. */
 void msub__discovery_offer(msub_host *h, msub_bytes peer_id, msub_bytes addr);
+/* h->stopping has changed: while it is on, nothing is advertised or sought. */
+void msub__discovery_stops(msub_host *h);
+/* While the host stops. true: the discovery still has something under way. */
+MSUB_MUST bool msub__discovery_winds_up(msub_host *h);
 /* Takes everything back. */
 void msub__discovery_fini(msub_host *h);
 #endif

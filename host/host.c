@@ -248,8 +248,8 @@ static void say_goodbye(msub_host *h) {
 
 static void turn_until_quiet(msub_host *h, uint64_t end) {
   for (;;) {
-    bool more = msub_host_turn(h, MSUB__HOST_RUN_TURN_NS);
-    if (quiet(h) || msub__passed(end, msub__mono())) return;
+    bool more = msub_host_turn(h, MSUB__HOST_RUN_TURN_NS), busy = msub__discovery_winds_up(h);
+    if ((!busy && quiet(h)) || msub__passed(end, msub__mono())) return;
     if (!more && wait(h, end) != MSUB_OK) return;
   }
 }
@@ -266,12 +266,14 @@ static void wind_up(msub_host *h) {
     if (c->state != MSUB__CONN_OPEN) msub__conn_fail(c, MSUB_OK, "the host stops");
   }
   finish_streams(h);
+  msub__discovery_stops(h);
   turn_until_quiet(h, end);
   say_goodbye(h);
   turn_until_quiet(h, end);
   msub__tick(h);
   msub__conn_close_all(h, "the host stops");
   h->stopping = false;
+  msub__discovery_stops(h); /* it may be run again */
   atomic_store(&h->stop, false);
 }
 

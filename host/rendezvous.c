@@ -52,7 +52,15 @@ struct msub_rendezvous {
   size_t n, cap;
   topic **all;
   point points[MSUB__RENDEZVOUS_POINTS];
+  size_t n_leaving;
 };
+/* An UNREGISTER of a host that stops: they all go out at once. */
+typedef struct leaving {
+  msub_rendezvous *r;
+  msub_stream *stream;
+  size_t n, at;
+  uint8_t out[];
+} leaving;
 
 static uint64_t now_of(const msub_rendezvous *r) { return r->x.ops->now(r->x.x); }
 static msub_bytes ns_of(const topic *t) { return (msub_bytes){ t->ns, t->n }; }
@@ -131,8 +139,6 @@ static void cancel(void *d, msub_bytes name) {
   if (t) t->found = NULL;
   ((msub_rendezvous *)d)->next = 0;
 }
-static const msub_discovery_ops discovery_ops = { .abi = MSUB_ABI, .size = sizeof discovery_ops, .advertise = advertise, .find = seek, .cancel = cancel };
-
 /* ---- answers ---- */
 
 static void hand_on(msub_rendezvous *r, const topic *t, const msub__rv_message *m) {
@@ -232,18 +238,23 @@ static void on_writable(void *word, msub_stream *s) {
   (void)s;
   flush(word);
 }
+/* Nothing comes back to an UNREGISTER; points on rust-libp2p drop its stream. */
+static bool is_said(msub_end why, bool all_out) { return why == MSUB_END_FINISHED || (why == MSUB_END_RESET && all_out); }
+
 static void on_end(void *word, msub_stream *s, msub_end why) {
   point *p = word;
   msub_rendezvous *r = p->r;
   (void)s;
   topic *of = p->of;
+  bool said = p->type == MSUB__RV_UNREGISTER && is_said(why, p->out_at == p->out_n);
   p->stream = NULL;
   p->of = NULL;
   msub_frames_fini(&p->in);
   msub__free(&r->mem, p->out, p->out_n);
   p->out = NULL;
   p->out_n = p->out_at = 0;
-  if (!p->answered && (p->type != MSUB__RV_UNREGISTER || why != MSUB_END_FINISHED)) {
+  r->counts.unregistered += said;
+  if (!p->answered && !said) {
     r->counts.failed++;
     p->not_before = msub__deadline(now_of(r), r->o.retry_ns);
     if (p->type == MSUB__RV_REGISTER && of && (why == MSUB_END_RESET || why == MSUB_END_FINISHED)) of->at[p - r->points].register_at = other_dialect(p, now_of(r));
@@ -253,14 +264,25 @@ static void on_end(void *word, msub_stream *s, msub_end why) {
 static const msub_stream_handler handler = { .abi = MSUB_ABI, .size = sizeof handler, .on_data = on_data, .on_finish = on_finish, .on_writable = on_writable,
                                              .on_end = on_end };
 
+/* With its length in front; out NULL: how many bytes that takes. */
+static size_t encode(const msub__rv_message *m, uint8_t *out) {
+  size_t body = msub__rv_encode(m, NULL, 0);
+  if (!out) return msub_varint_size(body) + body;
+  size_t at = msub_varint_put(out, body);
+  return at + msub__rv_encode(m, out + at, body);
+}
+static bool open_stream(const point *p, uint64_t now, const msub_stream_handler *h, void *word, msub_stream **out) {
+  const msub_exchange *x = &p->r->x;
+  return x->ops->open(x->x, msub_peer_id_bytes(&p->id), MSUB_RENDEZVOUS_PROTOCOL, msub__deadline(now, MSUB__RENDEZVOUS_NS), h, word, out) == MSUB_OK;
+}
+
 /* false: not now. */
 static bool send(point *p, topic *t, const msub__rv_message *m, uint64_t now) {
   msub_rendezvous *r = p->r;
-  size_t body = msub__rv_encode(m, NULL, 0), n = msub_varint_size(body) + body;
+  size_t n = encode(m, NULL);
   if (!(p->out = msub__alloc(&r->mem, n))) return false;
-  size_t at = msub_varint_put(p->out, body);
-  (void)msub__rv_encode(m, p->out + at, body);
-  if (r->x.ops->open(r->x.x, msub_peer_id_bytes(&p->id), MSUB_RENDEZVOUS_PROTOCOL, msub__deadline(now, MSUB__RENDEZVOUS_NS), &handler, p, &p->stream) != MSUB_OK) {
+  (void)encode(m, p->out);
+  if (!open_stream(p, now, &handler, p, &p->stream)) {
     msub__free(&r->mem, p->out, n);
     p->stream = NULL;
     p->out = NULL;
@@ -340,6 +362,67 @@ void msub_rendezvous_turn(msub_rendezvous *r) {
   r->next = next;
 }
 
+/* ---- a host that stops ---- */
+
+static void leaving_flush(void *word, msub_stream *s) {
+  leaving *l = word;
+  const msub_exchange *x = &l->r->x;
+  if (l->at == l->n) return;
+  l->at += x->ops->write(x->x, s, (msub_bytes){ l->out + l->at, l->n - l->at });
+  if (l->at == l->n) x->ops->finish(x->x, s);
+}
+static size_t leaving_data(void *word, msub_stream *s, msub_bytes b) {
+  (void)word, (void)s;
+  return b.n;
+}
+static void leaving_end(void *word, msub_stream *s, msub_end why) {
+  leaving *l = word;
+  msub_rendezvous *r = l->r;
+  (void)s;
+  *(is_said(why, l->at == l->n) ? &r->counts.unregistered : &r->counts.failed) += 1;
+  r->n_leaving--;
+  msub__free(&r->mem, l, sizeof *l + l->n);
+}
+static const msub_stream_handler leaver = { .abi = MSUB_ABI, .size = sizeof leaver, .on_data = leaving_data, .on_finish = on_finish, .on_writable = leaving_flush,
+                                            .on_end = leaving_end };
+
+/* Once: what fails ends with its time. */
+static void leave(point *p, const topic *t, uint64_t now) {
+  msub_rendezvous *r = p->r;
+  const msub__rv_message m = { .type = MSUB__RV_UNREGISTER, .ns = ns_of(t) };
+  size_t n = encode(&m, NULL);
+  leaving *l = msub__alloc(&r->mem, sizeof *l + n);
+  if (l) *l = (leaving){ .r = r, .n = n };
+  if (!l || !open_stream(p, now, &leaver, l, &l->stream)) {
+    msub__free(&r->mem, l, sizeof *l + n);
+    r->counts.failed++;
+    return;
+  }
+  (void)encode(&m, l->out);
+  r->n_leaving++;
+  leaving_flush(l, l->stream);
+}
+
+static bool wind_up(void *d) {
+  msub_rendezvous *r = d;
+  bool busy = false;
+  if (!r->x.ops) return false;
+  uint64_t now = now_of(r);
+  for (size_t i = 0; i < r->o.n_points; i++) {
+    point *p = &r->points[i];
+    busy |= p->stream != NULL;
+    for (size_t k = 0; k < r->n; k++) {
+      topic *t = r->all[k];
+      if (t->advertised || !t->at[i].registered || p->of == t) continue;
+      t->at[i].registered = false;
+      leave(p, t, now);
+    }
+  }
+  return busy || r->n_leaving > 0;
+}
+
+static const msub_discovery_ops discovery_ops = { .abi = MSUB_ABI, .size = sizeof discovery_ops, .advertise = advertise, .find = seek, .cancel = cancel, .wind_up = wind_up };
+
 uint64_t msub_rendezvous_next(const msub_rendezvous *r) { return r->x.ops ? r->next : MSUB_NEVER; }
 
 /* ---- its life ---- */
@@ -391,6 +474,7 @@ int msub_rendezvous_free(msub_rendezvous *r) {
   for (size_t i = 0; i < r->o.n_points; i++) {
     if (r->points[i].stream) return MSUB_ERR_STATE;
   }
+  if (r->n_leaving > 0) return MSUB_ERR_STATE;
   msub_mem mem = r->mem;
   while (r->n > 0) free_topic(r, r->all[--r->n]);
   msub__free(&mem, r->all, r->cap * sizeof *r->all);

@@ -161,6 +161,6 @@ static int sign(void *w, const msub_bytes *parts, size_t n, uint8_t *out, size_t
   .abi = MSUB_ABI, .size = sizeof(msub_world_ops), .send = send, .room = room, .withdraw = withdraw,         \
   .disconnect = disconnect, .deliver = deliver, .offload = offload, .recall = recall, .result = result,      \
   .topic_peer = topic_peer, .connect_hint = connect_hint, .peer_record = peer_record, .protect = protect,    \
-  .want_peers = want_peers, .sign = sign, .queued = queued, .published = published
+  .sign = sign, .queued = queued, .published = published
 const msub_world_ops msub__host_world = { OPS };
-const msub_world_ops msub__host_world_traced = { OPS, .trace = trace };
+const msub_world_ops msub__host_world_traced = { OPS, .want_peers = want_peers, .trace = trace };

@@ -230,9 +230,10 @@ void msub_r_protect(msub_router *r, msub_peer p, msub_topic t, bool on) {
   const msub_world_ops *w = MSUB__WORLD(r->engine);
   if (w->protect && !r->engine->silent) w->protect(r->engine->w, p, t, on);
 }
-void msub_r_want_peers(msub_router *r, msub_topic t, unsigned n) {
+bool msub_r_want_peers(msub_router *r, msub_topic t, unsigned n) {
   const msub_world_ops *w = MSUB__WORLD(r->engine);
   if (w->want_peers && topic(r, t)) w->want_peers(r->engine->w, t, n);
+  return w->want_peers != NULL;
 }
 bool msub_r_traced(const msub_router *r) { return MSUB__TRACED(r->engine); }
 void msub_r_trace(msub_router *r, msub_event_kind k, msub_topic t, msub_peer p) {

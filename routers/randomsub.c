@@ -3,6 +3,7 @@
  *   out   ┌ as it came ┬ floodsub peers ┬ drawn ┬ the rest of the randomsub peers ┐
  *         └────────────┴────────────────┴───────┴────── cut off ──────────────────┘ */
 #include "meshsub/randomsub.h"
+#include "routers/wanting.h"
 
 enum { F_RANDOM = 1 }; /* feature: the peer speaks randomsub */
 enum { RNG_PEERS };
@@ -16,6 +17,7 @@ const char *msub_randomsub_opts_fault(const msub_randomsub_opts *o) {
 static int layout(msub_layout *l, const void *opts) {
   const msub_randomsub_opts *o = opts ? opts : &defaults;
   if (msub_randomsub_opts_fault(o)) return MSUB_ERR_INVAL;
+  msub_layout_state(l, sizeof(msub__wanting), 8);
   int rc = msub_layout_protocol(l, "/randomsub/1.0.0", F_RANDOM);
   return rc == MSUB_OK && o->floodsub ? msub_layout_protocol_weak(l, "/floodsub/1.0.0", 0) : rc;
 }
@@ -58,5 +60,24 @@ static bool ready(msub_router *r, msub_topic t, uint32_t n) {
   return random >= MSUB_RANDOMSUB_LEAST;
 }
 
+/* ---- peers are wanted ---- */
+
+static int init(msub_router *r) {
+  msub__wanting_init(msub_r_state(r));
+  return MSUB_OK;
+}
+static int join(msub_router *r, msub_topic t) {
+  if (msub_r_links(r, t) < target(r)) msub__wanting_soon(r, msub_r_state(r));
+  return MSUB_OK;
+}
+/* The link is still there. */
+static void remote_leave(msub_router *r, msub_session s, msub_topic t, bool down) {
+  (void)s, (void)down;
+  if (msub_r_links(r, t) <= target(r) && msub_r_joined(r, t)) msub__wanting_soon(r, msub_r_state(r));
+}
+static uint64_t next_deadline(msub_router *r) { return ((const msub__wanting *)msub_r_state(r))->at; }
+static void advance(msub_router *r) { msub__wanting_look(r, msub_r_state(r), target(r)); }
+
 const msub_router_ops msub_randomsub = { .abi = MSUB_ABI, .size = sizeof(msub_router_ops), .name = "randomsub", .layout = layout,
-                                         .publish = publish, .ready = ready };
+                                         .init = init, .join = join, .remote_leave = remote_leave, .publish = publish, .ready = ready,
+                                         .next_deadline = next_deadline, .advance = advance };

@@ -100,7 +100,7 @@ static void protect(void *w, msub_peer p, msub_topic t, bool on) {
 static void want_peers(void *w, msub_topic t, unsigned count) {
   msub__sim_node *n = w;
   n->sim->counts.wanted++;
-  if (n->wants) msub__sim_want_peers(n, t, count);
+  msub__sim_want_peers(n, t, count);
 }
 
 /* ---- messages ---- */
@@ -236,7 +236,7 @@ void msub__sim_world(const msub__sim_class *c, const msub_sim *s, msub_world_ops
                            .connect_hint = connect_hint,
                            .peer_record = peer_record,
                            .protect = c->o.on_protect ? protect : NULL,
-                           .want_peers = want_peers,
+                           .want_peers = c->o.rendezvous || c->o.discovery ? want_peers : NULL,
                            .trace = traced ? trace : NULL,
                            .sign = sign,
                            .published = c->o.on_published ? published : NULL };

@@ -226,6 +226,10 @@ void nodes_stop(peer *p) {
     inbox_clear(&p->inbox, msub_engine_shared(msub_host_engine(p->nodes[0].host)));
   for (size_t i = 0; i < p->n_nodes; i++) {
     peer_node *n = &p->nodes[i];
+    if (i == 0 && n->host && p->discovery.ops) { /* in order: it takes its registrations back */
+      msub_host_stop(n->host);
+      (void)msub_host_run(n->host);
+    }
     msub_host_free(n->host);
     msub_key_free(n->key);
     for (size_t k = 0; k < n->n_topics; k++) free(n->topics[k].name);

@@ -19,6 +19,9 @@ typedef struct msub_discovery_ops {
    * from inside, and until cancel. Required. */
   void (*find)(void *d, msub_bytes topic, unsigned n, void (*found)(void *found_ud, msub_bytes peer_id, msub_bytes addr), void *found_ud);
   void (*cancel)(void *d, msub_bytes topic); /* no more wanted; NULL: not told */
+  /* The world stops in order, and everything advertised has been taken back: starts what that takes. Called again and again until it answers
+   * false: nothing is under way. A host waits a second at most, for all that it has to do at its end. NULL: not waited for. */
+  bool (*wind_up)(void *d);
 } msub_discovery_ops;
 typedef struct msub_discovery { const msub_discovery_ops *ops; void *d; } msub_discovery;
 

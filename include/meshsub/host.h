@@ -122,7 +122,7 @@ typedef struct msub_host_opts {
     const char *server;  /* "IP:PORT", "[IP6]:PORT": the one server to ask, and no /etc/hosts. NULL: as the system does. Outlives the host */
     uint64_t timeout_ns; /* for one address, all its names together: 5 s */
   } dns;
-  /* Where peers are found for any topic whose router wants more (gossipsub: when a mesh is below Dlo), beside `discovery`: NULL-terminated
+  /* Where peers are found for any topic whose router wants more (gossipsub: when a mesh is below Dlo; floodsub: below 5; randomsub: below its number of recipients), beside `discovery`: NULL-terminated
    * addresses, a static list; with /p2p/ID each, or /dnsaddr/NAME, whose records name peers and may change. Asked at most every 10 s,
    * found peers are dialled as hints are. At most 64 (LIMIT); copied. NULL: none. */
   const char *const *find_at;

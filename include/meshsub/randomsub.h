@@ -9,6 +9,8 @@
  *   - every peer that speaks floodsub: nobody else may pass it on to them;
  *   - of those that speak randomsub, max(6, ceil(sqrt(network))) chosen anew for each message, or all if there are no more.
  *
+ * While a joined topic has fewer peers than that number, more are wanted.
+ *
  * There is neither a mesh nor gossip: what the chosen ones do not pass on is lost. Source: go-libp2p-pubsub's randomsub, which is
  * its only description. */
 #ifndef MESHSUB_RANDOMSUB_H

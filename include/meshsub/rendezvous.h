@@ -17,7 +17,8 @@
  * Namespaces: a topic is advertised and sought as "floodsub:" and its name, as go-libp2p-pubsub does with any discovery. Another prefix is an option; empty
  * is what programs on rust-libp2p commonly do, which choose the namespace themselves. A name of more than 255 bytes with its prefix is left alone, and counted.
  *
- * Registrations are made anew when half of the time that the point gave is over. What is found is a signed peer record: one whose signature or key
+ * Registrations are made anew when half of the time that the point gave is over, and taken back when a topic is left and when the host stops in order
+ * (msub_host_stop): then all at once, within the second that a host takes for its end. What is missed ends with its time. What is found is a signed peer record: one whose signature or key
  * does not fit is left out and counted; a point cannot invent peers, only withhold them or hand out old addresses.
  *
  * Both dialects of records are read. A point hands them out as they came: who reads one only, as programs on rust-libp2p do, cannot read an answer with another in it.
@@ -51,10 +52,10 @@ typedef struct msub_rendezvous_opts {
 } msub_rendezvous_opts;
 MSUB_API void msub_rendezvous_opts_init(msub_rendezvous_opts *o);
 
-/* registered: registrations that a point took, repeated ones too. refused: answers other than OK. asked: questions that were answered. found: peers handed on.
- * bad: records that do not verify, answers that are malformed or too long. failed: streams that ended without an answer. left_out: topics: too many, too long
+/* registered: registrations that a point took, repeated ones too. unregistered: taken back. refused: answers other than OK. asked: questions that were answered. found: peers handed on.
+ * bad: records that do not verify, answers that are malformed or too long. failed: streams that ended without an answer, and what could not be taken back. left_out: topics: too many, too long
  * a name, or no memory. */
-#define MSUB_RENDEZVOUS_COUNTS(X) X(registered) X(refused) X(asked) X(found) X(bad) X(failed) X(left_out)
+#define MSUB_RENDEZVOUS_COUNTS(X) X(registered) X(unregistered) X(refused) X(asked) X(found) X(bad) X(failed) X(left_out)
 typedef struct msub_rendezvous_counts {
 #define MSUB_X(name) uint64_t name;
   MSUB_RENDEZVOUS_COUNTS(MSUB_X)

@@ -234,7 +234,7 @@ MSUB_API unsigned msub_r_withdraw(msub_router *r, msub_session s, msub_bytes id)
 MSUB_API void msub_r_connect_hint(msub_router *r, msub_bytes peer_id, msub_bytes record); /* peer exchange: a peer worth dialling */
 MSUB_API size_t msub_r_peer_record(msub_router *r, msub_peer p, uint8_t *out, size_t cap); /* its signed record; 0: none held */
 MSUB_API void msub_r_protect(msub_router *r, msub_peer p, msub_topic t, bool on);          /* its connection is worth keeping */
-MSUB_API void msub_r_want_peers(msub_router *r, msub_topic t, unsigned n);                 /* n more would do the topic good */
+MSUB_API bool msub_r_want_peers(msub_router *r, msub_topic t, unsigned n);                 /* n more would do the topic good; false: the world has nobody who looks (t {0}: only asks that) */
 MSUB_API void msub_r_trace(msub_router *r, msub_event_kind k, msub_topic t, msub_peer p);
 MSUB_API bool msub_r_traced(const msub_router *r); /* does anybody listen? */
 MSUB_API void msub_r_log(msub_router *r, msub_log_level level, const char *fmt, ...)
@@ -292,7 +292,8 @@ MSUB_API void msub_h_shift(msub_router *r); /* all joined topics, and the router
 
 /* ---- the routers of this library (gossipsub: gossipsub.h) ---- */
 
-/* floodsub: every message to every peer of its topic, except where it came from and its author. Protocol /floodsub/1.0.0. Options: NULL. */
+/* floodsub: every message to every peer of its topic, except where it came from and its author. Protocol /floodsub/1.0.0. Options: NULL. Wants
+ * peers while a joined topic has fewer than 5. */
 MSUB_API extern const msub_router_ops msub_floodsub;
 
 #ifdef __cplusplus

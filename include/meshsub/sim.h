@@ -252,7 +252,7 @@ MSUB_API uint32_t msub_sim_rand(msub_sim *s, uint32_t node, unsigned stream, uin
 /* rpcs + timers are the events: RPCs handed to engines (and raw nodes), and calls of msub_advance() that were due. steps:
  * everything else that the queue held. bytes: of the frames handed over. sent: RPCs that left; refused: by full lanes; lost,
  * lost_down: on links, in front of downlinks. hints: peers named by engines and discovery; hints_bad: a wrong record, or nobody
- * has the id. wanted: calls of want_peers. streams: opened, of the exchange. resets: of pubsub streams, by a receiver;
+ * has the id. wanted: calls of want_peers, by nodes with discovery. streams: opened, of the exchange. resets: of pubsub streams, by a receiver;
  * refused_offers: sessions that an engine did not take. */
 #define MSUB_SIM_COUNTS(X)                                                                                          \
   X(rpcs) X(timers) X(steps) X(bytes) X(sent) X(refused) X(lost) X(lost_down) X(withdrawn)                          \

@@ -13,7 +13,7 @@ static void fill(msub_router *r, msub_topic t, msub__gs_topic *tt, const msub_go
   msub__gs_candidates(r, t, MSUB__GS_MIND_BACKOFF, 0, &c);
   (void)msub__gs_graft_some(r, t, tt, &c, (size_t)m->d - tt->n, a);
   msub__gs_picks_fini(r, &c);
-  if (tt->n < m->dlo) msub_r_want_peers(r, t, (unsigned)m->d - tt->n);
+  if (tt->n < m->dlo) (void)msub_r_want_peers(r, t, (unsigned)m->d - tt->n);
 }
 
 /* Highest score first; equal ones stay as they are. Nearly sorted input, as without scores, costs one pass. */

@@ -1,6 +1,6 @@
 if(COMMAND msub_fuzz AND TARGET msub_command)
   msub_fuzz(profile SOURCES fuzz_profile.c LIBS msub_command msub_program)
   msub_fuzz(config SOURCES fuzz_config.c LIBS msub_command msub_program)
-  msub_fuzz(local SOURCES fuzz_local.c cli_node.c LIBS msub_command msub_program)
-  msub_fuzz(http SOURCES fuzz_http.c cli_node.c LIBS msub_command msub_program)
+  msub_fuzz(local SOURCES fuzz_local.c cli_node.c ../support/live_mem.c LIBS msub_command msub_program)
+  msub_fuzz(http SOURCES fuzz_http.c cli_node.c ../support/live_mem.c LIBS msub_command msub_program)
 endif()

@@ -1,45 +1,14 @@
 #include "tests/fuzz/cli_node.h"
 #include <errno.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "cli/local.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/support/live_mem.h"
 
 #define PIECES 64u /* at most, so that a long input is as fast as a short one */
 #define QUIET 3u /* rounds without a byte: nothing moves any more */
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define KNOWS_LEAKS
-#endif
-#endif
-#ifdef KNOWS_LEAKS
-#include <sanitizer/lsan_interface.h>
-#else
-static void __lsan_disable(void) {}
-static void __lsan_enable(void) {}
-#endif
-
-/* ---- memory: the host keeps things from one input to the next, which is no leak; at the end nothing may be left ---- */
-
-static atomic_size_t live;
-
-static void *count_alloc(void *ud, size_t n) {
-  (void)ud;
-  __lsan_disable();
-  void *p = malloc(n ? n : 1);
-  __lsan_enable();
-  if (p) atomic_fetch_add(&live, n);
-  return p;
-}
-static void count_free(void *ud, void *p, size_t n) {
-  (void)ud;
-  if (p) atomic_fetch_sub(&live, n);
-  free(p);
-}
-static const msub_mem counted = { count_alloc, count_free, NULL };
 
 static const command fuzz_command = { "meshsub node", "", "", NULL };
 
@@ -61,7 +30,7 @@ static void resulted(void *ud, msub_host *h, msub_token ticket, int err, uint32_
 }
 
 static void end(void) {
-  FUZZ_CHECK(msub_host_free(fuzz_node()->host) == MSUB_OK && atomic_load(&live) == 0);
+  FUZZ_CHECK(msub_host_free(fuzz_node()->host) == MSUB_OK && live_bytes() == 0);
   msub_key_free(fuzz_node()->key);
 }
 
@@ -76,7 +45,7 @@ node *fuzz_node(void) {
   msub_host_opts_init(&o);
   FUZZ_CHECK(msub_key_from_seed(seed, &n.key) == MSUB_OK);
   o.key = n.key;
-  o.mem = &counted;
+  o.mem = &live_mem_kept; /* the host keeps things from one input to the next; at the end nothing may be left */
   o.seed = 1;
   o.verify_threads = 1;
   o.dns.server = "127.0.0.1:1";

@@ -12,7 +12,7 @@ function(msub_host_cases prefix program)
     set(H_TIER quick)
   endif()
   msub_case_tests(${prefix} TIER ${H_TIER} TIMEOUT ${H_SECONDS} ENV ${H_ENV} PROGRAM ${program} SOURCES test_${program}.c
-    ../support/raw_peer.c ../support/host_node.c ../support/check.c ${H_SOURCES} LIBS meshsub-host_static Threads::Threads CASES ${H_CASES})
+    ../support/raw_peer.c ../support/host_node.c ../support/live_mem.c ../support/check.c ${H_SOURCES} LIBS meshsub-host_static Threads::Threads CASES ${H_CASES})
   target_include_directories(test_${program} PRIVATE ../support)
 endfunction()
 
@@ -42,7 +42,7 @@ if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
   msub_host_cases(unit.exchange exchange CASES echo serve open big slow_reader many crowd budget deadline unsupported gone two_connections
     resets finish finished_early unserve freed inside no_memory)
   msub_host_cases(unit.found found CASES withdraw records foreign_record hint hints_off hint_of_dialled hint_addresses hint_flood star direct
-    protect_inbound protect_outbound grace discovery trace metrics)
+    protect_inbound protect_outbound grace discovery discovery_stops trace metrics)
   msub_host_cases(unit.race race SOURCES ../support/clocked.c CASES race flying addrs order rest)
   msub_host_cases(unit.push push SOURCES ../support/clocked.c CASES push at_once spare)
   msub_host_cases(unit.manager manager SOURCES ../support/clocked.c CASES tags trim trim_mesh trim_off min_peers)
@@ -52,8 +52,8 @@ if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
   msub_host_cases(unit.names names SOURCES ../support/dns_server.c CASES look_up spoilt hosts dial keep freed limits_answers limits_names
     limits_message limits_many limits_threads servers filter observed observed_wire find_partitions find_limits)
   msub_host_cases(unit.anchors anchors CASES restart limits times bad full)
-  msub_host_cases(unit.rendezvous rendezvous CASES codec quota ttl cookies refused sizes rate client refresh dialects no_memory partitions)
-  msub_host_cases(unit.mdns mdns CASES messages places full known hosts packets queue answers asks interfaces addresses goodbye)
+  msub_host_cases(unit.rendezvous rendezvous CASES codec quota ttl cookies refused sizes rate client refresh stops dialects no_memory partitions)
+  msub_host_cases(unit.mdns mdns CASES messages places full known hosts packets queue answers asks interfaces addresses goodbye six)
   msub_host_cases(unit.keys keys CASES types not_taken rsa_bits options)
   msub_host_cases(unit.host-bad host_bad CASES budget lengths multistream noise records yamux identify rpc)
   msub_host_cases(unit.host-bad host_bad TIER normal CASES half_open mute)

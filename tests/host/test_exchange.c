@@ -332,12 +332,12 @@ static void test_slow_reader(void) {
   service v;
   talk t;
   start_pair(&a, &b, &v);
-  size_t before = counted_bytes();
+  size_t before = live_bytes();
   ask(&t, &a, &b, 4 * MIB);
   t.frugal = true;
   turn_for(pair, 2, 300);
   CHECK(t.got == 0 && t.sent < 3 * MIB && t.ended == 0);
-  size_t held = counted_bytes() - before;
+  size_t held = live_bytes() - before;
   printf("held for a reader that does not read: %zu KiB\n", held / KIB);
   CHECK(held < 4 * MIB);
   for (uint64_t end = now_ms() + 60000; !t.ended;) {
@@ -868,11 +868,11 @@ static atomic_int fails_in; /* < 0: never */
 static void *failing_alloc(void *ud, size_t n) {
   (void)ud;
   if (atomic_load(&fails_in) >= 0 && atomic_fetch_sub(&fails_in, 1) == 0) return NULL;
-  return counted_mem.alloc(NULL, n);
+  return live_mem.alloc(NULL, n);
 }
 static void failing_free(void *ud, void *p, size_t n) {
   (void)ud;
-  counted_mem.free(NULL, p, n);
+  live_mem.free(NULL, p, n);
 }
 static const msub_mem failing = { failing_alloc, failing_free, NULL };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "host/limits.h"
 #include "meshsub/gossipsub.h"
 #include "meshsub/metrics.h"
 #include "meshsub/state.h"
@@ -27,7 +28,7 @@ static unsigned withdrawn;
 
 static int probe_layout(msub_layout *l, const void *opts) {
   (void)opts;
-  return msub_layout_nest(l, &msub_floodsub, NULL);
+  return msub_layout_nest(l, &node_content, NULL);
 }
 static int probe_command(msub_router *r, uint32_t what, const void *arg, size_t n) {
   wish w;
@@ -45,7 +46,7 @@ static int probe_command(msub_router *r, uint32_t what, const void *arg, size_t 
   case HINT: msub_r_connect_hint(r, w.id, w.record); break;
   case RECORD: record_n = p.v ? msub_r_peer_record(r, p, record, record_cap) : 0; break;
   case PROTECT: msub_r_protect(r, p, w.topic, w.on); break;
-  case WANT: msub_r_want_peers(r, w.topic, w.n); break;
+  case WANT: (void)msub_r_want_peers(r, w.topic, w.n); break;
   default: return MSUB_ERR_UNSUPPORTED;
   }
   return MSUB_OK;
@@ -526,7 +527,7 @@ static void test_protect_outbound(void) {
 /* ---- discovery ---- */
 
 static struct {
-  unsigned advertised, withdrawn, finds, cancels, n;
+  unsigned advertised, withdrawn, finds, cancels, n, wound_up, busy;
   void (*found)(void *ud, msub_bytes peer_id, msub_bytes addr);
   void *ud;
   msub_host *host;
@@ -550,8 +551,13 @@ static void cancel(void *d, msub_bytes topic) {
   CHECK(d == &disco && msub_bytes_eq(topic, msub_str("topic")));
   disco.cancels++;
 }
+static bool wind_up(void *d) {
+  CHECK(d == &disco && disco.withdrawn == disco.advertised);
+  disco.wound_up++;
+  return disco.wound_up < disco.busy;
+}
 static const msub_discovery_ops disco_ops = {
-  .abi = MSUB_ABI, .size = sizeof disco_ops, .advertise = advertise, .find = find, .cancel = cancel
+  .abi = MSUB_ABI, .size = sizeof disco_ops, .advertise = advertise, .find = find, .cancel = cancel, .wind_up = wind_up
 };
 static bool found_twice(void *ud) {
   (void)ud;
@@ -615,6 +621,37 @@ static void test_discovery(void) {
   node_free(&a);
   CHECK(disco.advertised == 2 && disco.withdrawn == 2 && disco.cancels == 2);
   node_free(&b);
+}
+
+/* A host that stops takes everything back and waits for its discovery, but not for ever; after that it may be run again. */
+static void test_discovery_stops(void) {
+  node a, *all[1] = { &a };
+  msub_discovery_ops old = disco_ops;
+  for (unsigned row = 0; row < 3; row++) { /* it is done at its third look; never; it does not know of it */
+    memset(&disco, 0, sizeof disco);
+    disco.busy = row == 0 ? 3 : UINT32_MAX;
+    old.size = row == 2 ? offsetof(msub_discovery_ops, wind_up) : sizeof old;
+    init(&a, "a", 1);
+    a.opts.discovery = (msub_discovery){ &old, &disco };
+    node_start(&a, true, true);
+    disco.host = a.host;
+    tell(&a, WANT, (wish){ .topic = a.topic, .n = 3 });
+    WAIT(all, asked, NULL);
+    CHECK(disco.advertised == 1 && disco.withdrawn == 0);
+    uint64_t begun = now_ms();
+    msub_host_stop(a.host);
+    MUST(msub_host_run(a.host));
+    uint64_t took = now_ms() - begun;
+    CHECK(disco.withdrawn == 1 && disco.cancels == 1 && disco.advertised == 1);
+    if (row == 0) CHECK(disco.wound_up >= 3);
+    if (row == 1) CHECK(took + 5 >= MSUB__HOST_STOP_NS / MSUB__MS && took < MSUB__HOST_STOP_NS / MSUB__MS + 3000);
+    if (row == 2) CHECK(disco.wound_up == 0);
+    turn_for(all, 1, 5);
+    CHECK(disco.advertised == 2 && disco.withdrawn == 1);
+    disco.host = NULL;
+    node_free(&a);
+    CHECK(disco.withdrawn == 2);
+  }
 }
 
 /* ---- trace ---- */
@@ -748,6 +785,7 @@ static const test_case cases[] = { { "withdraw", test_withdraw },
               { "protect_outbound", test_protect_outbound },
               { "grace", test_grace },
               { "discovery", test_discovery },
+              { "discovery_stops", test_discovery_stops },
               { "trace", test_trace },
               { "metrics", test_metrics } };
 

@@ -313,11 +313,11 @@ static void test_rpc(void) {
   /* G-11: the greatest frame is announced and never comes: it costs nothing */
   connect_new();
   raw_for(&peer, &a, 100);
-  size_t before = counted_bytes();
+  size_t before = live_bytes();
   for (unsigned i = 0; i < MSUB__HOST_PUBSUB_INBOUND; i++) write_frame(raw_open(&peer, FLOODSUB), MSUB__RPC_BYTES, 1);
   raw_for(&peer, &a, 200);
-  printf("%zu bytes for %u frames of 1 MiB of which one byte came\n", counted_bytes() - before, MSUB__HOST_PUBSUB_INBOUND);
-  CHECK(counted_bytes() - before < 64 * KIB && !peer.closed && host()->streams >= MSUB__HOST_PUBSUB_INBOUND);
+  printf("%zu bytes for %u frames of 1 MiB of which one byte came\n", live_bytes() - before, MSUB__HOST_PUBSUB_INBOUND);
+  CHECK(live_bytes() - before < 64 * KIB && !peer.closed && host()->streams >= MSUB__HOST_PUBSUB_INBOUND);
   raw_close(&peer);
   end_served();
 }
@@ -351,14 +351,14 @@ static void test_half_open(void) {
   a.opts.handshake_timeout_ns = 10 * MSUB__S;
   node_start(&a, true, true);
   turn_for(only, 1, 10);
-  size_t fds = open_fds(), bytes = counted_bytes();
+  size_t fds = open_fds(), bytes = live_bytes();
   for (unsigned i = 0; i < CROWD; i++) {
     fd[i] = raw_tcp(&a);
     if (i % 2) CHECK(send(fd[i], TO_NOISE, i % 4 == 1 ? sizeof TO_NOISE - 1 : 20, MSG_NOSIGNAL) > 0);
     UNTIL(turn_a(), host()->accepted + 32 > i); /* its backlog is short */
   }
   UNTIL(turn_a(), host()->accepted == CROWD);
-  printf("%llu half open, %zu bytes each\n", (unsigned long long)host()->half_open, (counted_bytes() - bytes) / CROWD);
+  printf("%llu half open, %zu bytes each\n", (unsigned long long)host()->half_open, (live_bytes() - bytes) / CROWD);
   CHECK(host()->accept_refused == 0 && host()->half_open + host()->handshakes_late == CROWD);
   uint64_t begun = now_ms();
   UNTIL(turn_a(), host()->half_open == 0);

@@ -236,7 +236,7 @@ static bool slow_try(msub_overflow rule) {
   a.opts.lane_bytes[MSUB_LANE_OWN] = 512 * KIB;
   a.opts.lane_rule[MSUB_LANE_OWN] = rule;
   start_pair(&a, &b);
-  size_t before = counted_bytes();
+  size_t before = live_bytes();
   uint64_t begun = now_ms();
   uint32_t n = fill(&a, 2000);
   if (now_ms() - begun >= STALLED_MS && rule != MSUB_OVERFLOW_DROP_OLDEST && rule != MSUB_OVERFLOW_DISCONNECT) {
@@ -246,7 +246,7 @@ static bool slow_try(msub_overflow rule) {
   }
   const msub_host_counts *count = msub_host_count(a.host);
   /* window, one send, the lane and the share of the other lanes */
-  CHECK(counted_bytes() - before < 3u << 20);
+  CHECK(live_bytes() - before < 3u << 20);
   if (rule == MSUB_OVERFLOW_DISCONNECT) {
     node *only[1] = { &a };
     WAIT(only, slow_closed, &a);
@@ -806,7 +806,7 @@ static void test_two_routers(void) {
 
 static void test_baseline(void) {
   node a, b, *pair[2] = { &a, &b };
-  size_t nothing = counted_bytes();
+  size_t nothing = live_bytes();
   node_init(&a, "a", 1);
   node_init(&b, "b", 2);
   node_start(&a, true, true);
@@ -824,14 +824,14 @@ static void test_baseline(void) {
     msub_usage u;
     msub_usage_of(msub_host_engine(a.host), &u);
     CHECK(u.sessions == 0 && u.peers <= 1);
-    size_t bytes = counted_bytes() - u.seen_bytes;
+    size_t bytes = live_bytes() - u.seen_bytes;
     if (round == 2) idle = bytes, fds = open_fds();
     if (round > 2) printf("round %u: %zu bytes, at first %zu\n", round, bytes, idle);
     if (round > 2) CHECK(bytes < idle + SPARE);
   }
   node_free(&a);
   node_free(&b);
-  CHECK(counted_bytes() == nothing);
+  CHECK(live_bytes() == nothing);
 }
 
 static const test_case cases[] = {

@@ -382,7 +382,9 @@ static void want(void) {
   forward(0);
 }
 static void begin_wanting(void) {
+  static const msub_router_ops *const routers[] = { &node_content, NULL };
   node_init(&a, "a", 1);
+  a.opts.routers = routers;
   a.opts.discovery = (msub_discovery){ &disco_ops, NULL };
   start();
   finds = cancels = 0;

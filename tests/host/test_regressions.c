@@ -60,7 +60,7 @@ static bool push(void) {
     if (host()->connections == 0) return false;
   }
 }
-static size_t more_than(size_t before) { return counted_bytes() > before ? counted_bytes() - before : 0; }
+static size_t more_than(size_t before) { return live_bytes() > before ? live_bytes() - before : 0; }
 
 /* A peer that accepts nothing; the streams that the node proposed to it are over. */
 static void connect_quiet(uint8_t seed) {
@@ -75,7 +75,7 @@ static void test_never_reading(void) {
   static uint8_t frames[2 * 200 * MSUB__YAMUX_HEADER];
   begin();
   connect_quiet(2);
-  size_t before = counted_bytes(), most = 0;
+  size_t before = live_bytes(), most = 0;
   uint64_t begun = now_ms();
   uint32_t id = 1;
   bool open = true;
@@ -101,7 +101,7 @@ static void test_drip(void) {
   raw_stream *s = raw_open(&peer, FLOODSUB);
   SOON(s->protocol[0]);
   raw_for(&peer, &a, 50);
-  size_t before = counted_bytes();
+  size_t before = live_bytes();
   uint8_t head[MSUB__YAMUX_HEADER];
   (void)frame(head, DATA, 0, 1, 200 * KIB); /* the first stream that we opened */
   raw_record(&peer, head, sizeof head);
@@ -121,7 +121,7 @@ static void test_pings(void) {
   static uint8_t frames[OF_RECORD * MSUB__YAMUX_HEADER];
   begin();
   connect_quiet(2);
-  size_t before = counted_bytes(), most = 0;
+  size_t before = live_bytes(), most = 0;
   uint64_t begun = now_ms(), out = host()->bytes_out;
   for (uint32_t i = 0; i < MANY; i += OF_RECORD) {
     uint8_t *at = frames;
@@ -148,7 +148,7 @@ static void test_rapid(void) {
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     uint64_t faults = host()->protocol_faults;
     connect_quiet((uint8_t)(10 + i));
-    size_t before = counted_bytes();
+    size_t before = live_bytes();
     unsigned n = 0;
     for (bool open = true; open; n++) {
       uint8_t two[2 * MSUB__YAMUX_HEADER], *at = two;
@@ -176,7 +176,7 @@ static void test_stream_flood(void) {
   size_t idle = 0;
   for (unsigned round = 0; round < 20; round++) {
     connect_quiet(2);
-    size_t before = counted_bytes();
+    size_t before = live_bytes();
     uint8_t *at = frames;
     for (uint32_t i = 0; i < ALL; i++) at = frame(at, WINDOW, SYN, 1 + 2 * i, 0);
     raw_record(&peer, frames, sizeof frames);
@@ -187,7 +187,7 @@ static void test_stream_flood(void) {
     CHECK(more_than(before) < MSUB__YAMUX_INBOUND_MAX * 2 * KIB);
     raw_close(&peer);
     UNTIL(turn_a(), host()->connections == 0 && host()->streams == 0);
-    if (round == 0) idle = counted_bytes(); /* with what grows once */
+    if (round == 0) idle = live_bytes(); /* with what grows once */
   }
   printf("%zu bytes more after 20 of them\n", more_than(idle));
   CHECK(more_than(idle) < 16 * KIB);
@@ -366,7 +366,7 @@ static void test_slow_identify(void) {
   peer.on_agreed = begin_answer;
   SOON(answers == 1);
   uint64_t begun = now_ms();
-  size_t before = counted_bytes();
+  size_t before = live_bytes();
   while (answering->y) {
     CHECK(now_ms() - begun < WITHIN_MS && more_than(before) < 64 * KIB);
     raw_write(&peer, answering, "x", 1);
@@ -386,7 +386,7 @@ static void test_pushes(void) {
   begin();
   connect_quiet(2);
   uint64_t begun = now_ms();
-  size_t before = counted_bytes();
+  size_t before = live_bytes();
   for (unsigned i = 0; i < MANY; i++) {
     raw_stream *s = raw_open(&peer, PUSH);
     raw_write(&peer, s, said, sizeof said);

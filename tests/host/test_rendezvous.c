@@ -6,6 +6,7 @@
 #include "host/rate.h"
 #include "host_node.h"
 #include "meshsub/gossipsub.h"
+#include "meshsub/randomsub.h"
 #include "meshsub/rendezvous.h"
 #include "meshsub/rpc.h"
 #include "wire/rendezvous.h"
@@ -82,7 +83,7 @@ static void begin(unsigned in_all, unsigned of_peer) {
   o.exchange = (msub_exchange){ &ops, &x };
   o.max_registrations = in_all;
   o.max_per_peer = of_peer;
-  o.mem = &counted_mem;
+  o.mem = &live_mem;
   MUST(msub_rendezvous_point_new(&o, &p));
 }
 static void end(void) {
@@ -290,7 +291,7 @@ static void rate_keys(void) {
   msub__rate r;
   uint64_t now = 5;
   uint8_t key[4] = { 0 };
-  msub__rate_init(&r, &counted_mem, 2, 10, MSUB__RENDEZVOUS_RATES);
+  msub__rate_init(&r, &live_mem, 2, 10, MSUB__RENDEZVOUS_RATES);
   CHECK(!msub__rate_find(&r, (msub_bytes){ NULL, 0 }, now));
   for (unsigned i = 0; i <= MSUB__RENDEZVOUS_RATES; i++) {
     key[0] = (uint8_t)(i * 37); /* in no order */
@@ -313,7 +314,7 @@ static void rate(void) {
   msub_rendezvous_point_opts o;
   msub_rendezvous_point_opts_init(&o);
   o.exchange = (msub_exchange){ &ops, &x };
-  o.mem = &counted_mem;
+  o.mem = &live_mem;
   o.ip = ip_of;
   o.ip_ud = &home;
   o.peer_burst = 3;
@@ -433,7 +434,7 @@ static void client(void) {
   msub_rendezvous_opts_init(&o);
   for (unsigned i = 0; i <= MSUB__RENDEZVOUS_POINTS; i++) ids[i] = msub_key_peer_id(keys[3]);
   o.points = ids;
-  o.mem = &counted_mem;
+  o.mem = &live_mem;
   for (o.n_points = MSUB__RENDEZVOUS_POINTS - 1; o.n_points <= MSUB__RENDEZVOUS_POINTS + 1; o.n_points++) {
     CHECK(msub_rendezvous_new(&o, &r) == (o.n_points <= MSUB__RENDEZVOUS_POINTS ? MSUB_OK : MSUB_ERR_INVAL));
     if (o.n_points <= MSUB__RENDEZVOUS_POINTS) MUST(msub_rendezvous_free(r));
@@ -486,7 +487,7 @@ static msub_rendezvous *advertises(void) {
   msub_rendezvous_opts_init(&o);
   o.points = &id;
   o.n_points = 1;
-  o.mem = &counted_mem;
+  o.mem = &live_mem;
   MUST(msub_rendezvous_new(&o, &r));
   msub_discovery d = msub_rendezvous_discovery(r);
   d.ops->advertise(d.d, text("t"), true);
@@ -521,6 +522,94 @@ static void refresh(void) {
   end();
 }
 
+/* The host stops: all that is registered is taken back at once, beside what is under way, and nothing is sent twice. */
+enum { LEAVING = 6 };
+static struct { const msub_stream_handler *h; void *word; uint8_t out[64]; size_t n; bool open; } z[LEAVING];
+static unsigned z_opened, z_refuse; /* the how-manieth is refused */
+static size_t z_room;
+static int z_open(void *ud, msub_bytes peer, const char *protocol, uint64_t deadline, const msub_stream_handler *h, void *word, msub_stream **out) {
+  (void)ud, (void)peer, (void)protocol, (void)deadline;
+  if (++z_opened == z_refuse) return MSUB_ERR_NOTFOUND;
+  unsigned i = 0;
+  while (z[i].open) i++;
+  CHECK(i < LEAVING);
+  z[i].h = h;
+  z[i].word = word;
+  z[i].n = 0;
+  z[i].open = true;
+  *out = (msub_stream *)(void *)&z[i];
+  return MSUB_OK;
+}
+static size_t z_write(void *ud, msub_stream *s, msub_bytes b) {
+  size_t i = (size_t)((char *)(void *)s - (char *)z) / sizeof *z, n = b.n < z_room ? b.n : z_room;
+  (void)ud;
+  memcpy(z[i].out + z[i].n, b.p, n);
+  z[i].n += n;
+  return n;
+}
+static const msub_exchange_ops leaving = { .abi = MSUB_ABI, .size = sizeof leaving, .open = z_open, .write = z_write, .finish = x_finish, .reset = x_reset, .now = x_now };
+static void z_end(unsigned i, msub_end why) {
+  z[i].open = false;
+  z[i].h->on_end(z[i].word, (msub_stream *)(void *)&z[i], why);
+}
+static void stops(void) {
+  static const uint8_t ok[] = { 8, 0x08, 0x01, 0x1a, 0x04, 0x08, 0x00, 0x18, 0x3c };
+  static const char *const names[] = { "a", "b", "c", "d", "e" };
+  msub_rendezvous_opts o;
+  msub_rendezvous *r;
+  msub_rendezvous_counts c;
+  begin(1, 1);
+  msub_bytes id = msub_key_peer_id(keys[3]);
+  msub_rendezvous_opts_init(&o);
+  o.points = &id;
+  o.n_points = 1;
+  o.mem = &live_mem;
+  MUST(msub_rendezvous_new(&o, &r));
+  msub_discovery d = msub_rendezvous_discovery(r);
+  CHECK(!d.ops->wind_up(d.d)); /* it was not started */
+  MUST(msub_rendezvous_start(r, (msub_exchange){ &leaving, &z }, msub_key_peer_id(keys[0]), some_record, NULL));
+  CHECK(!d.ops->wind_up(d.d) && z_opened == 0);
+  z_room = sizeof z[0].out;
+  for (unsigned i = 0; i < 5; i++) {
+    d.ops->advertise(d.d, text(names[i]), true);
+    msub_rendezvous_turn(r);
+    CHECK(z[0].open);
+    if (i == 4) break; /* this one is under way when the host stops */
+    CHECK(z[0].h->on_data(z[0].word, (msub_stream *)(void *)&z[0], (msub_bytes){ ok, sizeof ok }) == sizeof ok);
+    z_end(0, MSUB_END_FINISHED);
+  }
+  z_opened = 0;
+  z_refuse = 4;
+  z_room = 5; /* the rest when there is room */
+  for (unsigned i = 0; i < 5; i++) d.ops->advertise(d.d, text(names[i]), false);
+  CHECK(d.ops->wind_up(d.d) && z_opened == 4 && d.ops->wind_up(d.d) && z_opened == 4);
+  z_room = sizeof z[0].out;
+  for (unsigned i = 1; i < 4; i++) {
+    msub__rv_message m;
+    CHECK(z[i].open && z[i].n == 5);
+    z[i].h->on_writable(z[i].word, (msub_stream *)(void *)&z[i]);
+    MUST(msub__rv_parse((msub_bytes){ z[i].out + 1, z[i].n - 1u }, &m));
+    CHECK(m.type == MSUB__RV_UNREGISTER && z[i].out[0] == z[i].n - 1u && m.ns.n == 10 && memcmp(m.ns.p, "floodsub:", 9) == 0 && m.ns.p[9] == names[i - 1][0]);
+    CHECK(z[i].h->on_data(z[i].word, (msub_stream *)(void *)&z[i], (msub_bytes){ ok, 3 }) == 3); /* nobody listens */
+  }
+  CHECK(msub_rendezvous_free(r) == MSUB_ERR_STATE);
+  z_end(1, MSUB_END_FINISHED);
+  z_end(2, MSUB_END_RESET); /* as rust's points end it */
+  z_end(3, MSUB_END_DEADLINE);
+  msub_rendezvous_count(r, &c);
+  CHECK(c.unregistered == 2 && c.failed == 2 && c.registered == 4);
+  CHECK(d.ops->wind_up(d.d) && z_opened == 4); /* the one that was under way is answered, and taken back too */
+  CHECK(z[0].h->on_data(z[0].word, (msub_stream *)(void *)&z[0], (msub_bytes){ ok, sizeof ok }) == sizeof ok);
+  z_end(0, MSUB_END_FINISHED);
+  CHECK(d.ops->wind_up(d.d) && z_opened == 5);
+  z_end(0, MSUB_END_FINISHED);
+  CHECK(!d.ops->wind_up(d.d) && z_opened == 5);
+  msub_rendezvous_count(r, &c);
+  CHECK(c.unregistered == 3 && c.failed == 2 && c.registered == 5);
+  MUST(msub_rendezvous_free(r));
+  end();
+}
+
 /* A point that cannot read our record, says so or hangs up, is tried with the other dialect at once, and then after a while. */
 static void dialects(void) {
   static const uint8_t no[] = { 9, 0x08, 0x01, 0x1a, 0x05, 0x08, 0x65, 0x12, 0x01, 'x' }; /* REGISTER_RESPONSE: E_INVALID_SIGNED_PEER_RECORD */
@@ -551,8 +640,8 @@ static void dialects(void) {
 /* ---- no memory ---- */
 
 static unsigned long calls, fail_at; /* 0: none fails */
-static void *frail_alloc(void *ud, size_t n) { return ++calls == fail_at ? NULL : counted_mem.alloc(ud, n); }
-static void frail_free(void *ud, void *q, size_t n) { counted_mem.free(ud, q, n); }
+static void *frail_alloc(void *ud, size_t n) { return ++calls == fail_at ? NULL : live_mem.alloc(ud, n); }
+static void frail_free(void *ud, void *q, size_t n) { live_mem.free(ud, q, n); }
 static const msub_mem frail = { frail_alloc, frail_free, NULL };
 
 /* A stream that may have no memory: it is refused, reset, or answered. */
@@ -691,8 +780,8 @@ static void no_memory(void) {
 /* ---- hosts ---- */
 
 /* Two that know the point only: each is found by the other, and messages pass. */
-static void partitions(void) {
-  static const msub_router_ops *const routers[] = { &msub_gossipsub, NULL };
+static void partitions_of(const msub_router_ops *router) {
+  const msub_router_ops *const routers[] = { router, NULL };
   node a, b, point, *all[3] = { &a, &b, &point }, *both[2] = { &a, &b };
   msub_rendezvous *rv[2];
   msub_rendezvous_point_opts po;
@@ -702,17 +791,17 @@ static void partitions(void) {
   msub_bytes id = msub_key_peer_id(point.key);
   msub_rendezvous_point_opts_init(&po);
   po.exchange = msub_host_exchange(point.host);
-  po.mem = &counted_mem;
+  po.mem = &live_mem;
   MUST(msub_rendezvous_point_new(&po, &p));
   msub_rendezvous_opts_init(&ro);
   ro.points = &id;
   ro.n_points = 1;
   ro.find_ns = 200 * MSUB__MS;
-  ro.mem = &counted_mem;
+  ro.mem = &live_mem;
   for (unsigned i = 0; i < 2; i++) {
     MUST(msub_rendezvous_new(&ro, &rv[i]));
     node_init(both[i], i ? "b" : "a", (uint8_t)(i + 1));
-    both[i]->opts.routers = routers; /* it is the one that wants peers */
+    both[i]->opts.routers = routers;
     both[i]->opts.discovery = msub_rendezvous_discovery(rv[i]);
     node_start(both[i], true, true);
     MUST(msub_rendezvous_start(rv[i], msub_host_exchange(both[i]->host), msub_host_peer_id(both[i]->host), msub_host_record, both[i]->host));
@@ -740,7 +829,13 @@ static void partitions(void) {
   MUST(msub_rendezvous_point_free(p));
 }
 
+static void partitions(void) {
+  partitions_of(&msub_gossipsub);
+  partitions_of(&msub_floodsub);
+  partitions_of(&msub_randomsub);
+}
+
 int main(int argc, char **argv) {
-  static const test_case cases[] = { { "codec", codec }, { "quota", quota }, { "ttl", ttl }, { "cookies", cookies }, { "refused", refused }, { "sizes", sizes }, { "rate", rate }, { "client", client }, { "refresh", refresh }, { "dialects", dialects }, { "no_memory", no_memory }, { "partitions", partitions } };
+  static const test_case cases[] = { { "codec", codec }, { "quota", quota }, { "ttl", ttl }, { "cookies", cookies }, { "refused", refused }, { "sizes", sizes }, { "rate", rate }, { "client", client }, { "refresh", refresh }, { "stops", stops }, { "dialects", dialects }, { "no_memory", no_memory }, { "partitions", partitions } };
   return node_run_cases(cases, sizeof cases / sizeof *cases, argc, argv);
 }

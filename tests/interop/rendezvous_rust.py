@@ -139,6 +139,26 @@ def their_point(binaries):
         wait("expired", lambda: [e for e in events(point, kept) if e["event"] == "expired" and e["of"]["peer"] == gone])
 
 
+def their_point_and_the_end(binaries):
+    """Ours stops in order: all its registrations are taken back before it goes, also more topics than streams at a time."""
+    ours = lambda net: {"rendezvous": {"points": [net["rust"].addr()], "ttl_s": 7200}}  # noqa: E731
+    with Net(binaries, rust={"rendezvous": {"point": True, "min_ttl_s": 1, "max_ttl_s": 7200}}, ours=ours) as net:
+        net.link("ours", "rust")
+        kept, others = [], [f"more {i}" for i in range(9)]
+        net["ours"].request("subscribe")
+        for topic in others:
+            net["ours"].request("subscribe", topic=topic)
+        namespaces = {NS} | {"floodsub:" + t for t in others}
+
+        def all_of(event, of):
+            return {of(e)["ns"] for e in events(net["rust"], kept) if e["event"] == event} == namespaces
+        wait("registered", lambda: all_of("registered", lambda e: e["of"]))
+        mine = net["ours"].peer
+        net["ours"].stop()
+        wait("unregistered", lambda: all_of("unregistered", lambda e: e))
+        check(all(e["peer"] == mine for e in kept if e["event"] == "unregistered"), f"{kept}")
+
+
 def their_refusal(binaries):
     """A rust point takes nothing under two hours by default: ours is told so and counts it."""
     ours = lambda net: {"rendezvous": {"points": [net["rust"].addr()], "ttl_s": 7199}}  # noqa: E731
@@ -164,7 +184,7 @@ def mixed(binaries, kind):
         wait("both are found", lambda: found(net["rust"], net["point"]) == sorted((net["ours"].peer, net["rust"].peer)))
 
 
-CASES = {"our_point": (our_point,), "too_often": (too_often,), "their_point": (their_point,), "their_refusal": (their_refusal,),
+CASES = {"our_point": (our_point,), "too_often": (too_often,), "their_point": (their_point,), "their_point_and_the_end": (their_point_and_the_end,), "their_refusal": (their_refusal,),
          "mixed_our_point": (mixed, "ours"), "mixed_their_point": (mixed, "rust")}
 
 

@@ -135,12 +135,14 @@ void world_init(world *w, uint8_t seed) {
   w->ops = (msub_world_ops){ .abi = MSUB_ABI, .size = sizeof(msub_world_ops), .send = send, .room = room, .withdraw = withdraw,
                              .disconnect = disconnect, .deliver = deliver, .offload = offload, .recall = recall, .result = result,
                              .topic_peer = topic_peer, .connect_hint = connect_hint, .peer_record = peer_record, .protect = protect,
-                             .want_peers = want_peers, .trace = trace, .sign = sign, .published = published };
+                             .trace = trace, .sign = sign, .published = published };
   w->jobs_max = WORLD_MAX;
   w->now = (msub_now){ 1000000000, INT64_C(1700000000000000000) };
   msub_engine_opts_init(&w->opts);
   w->opts.verify = msub_signature_verify;
 }
+
+void world_wants(world *w) { w->ops.want_peers = want_peers; }
 
 int world_try_start(world *w, const msub_router_ops *router, const msub_mem *mem) {
   static const uint8_t entropy[32] = { 1, 2, 3 };

@@ -67,6 +67,7 @@ typedef struct world {
 
 /* Defaults: floodsub, strict sign with the key of this seed, jobs run when the test says. */
 void world_init(world *w, uint8_t seed);
+void world_wants(world *w); /* before world_start: it has discovery, and wanted_peers is written down */
 void world_start(world *w, const msub_router_ops *router); /* NULL: floodsub */
 int world_try_start(world *w, const msub_router_ops *router, const msub_mem *mem);
 msub_mem world_mem(world *w); /* counts into w->mem */

@@ -3,31 +3,14 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 
 /* ---- memory ---- */
 
-static atomic_size_t live;
-
-static void *count_alloc(void *ud, size_t n) {
-  (void)ud;
-  void *p = malloc(n ? n : 1);
-  if (p) atomic_fetch_add(&live, n);
-  return p;
-}
-static void count_free(void *ud, void *p, size_t n) {
-  (void)ud;
-  if (p) atomic_fetch_sub(&live, n);
-  free(p);
-}
-const msub_mem counted_mem = { count_alloc, count_free, NULL };
-size_t counted_bytes(void) { return atomic_load(&live); }
-
 static void nothing_left(const char *name) {
-  size_t left = counted_bytes();
+  size_t left = live_bytes();
   if (left) fprintf(stderr, "%s: %zu bytes were not freed\n", name, left);
   CHECK(left == 0);
 }
@@ -111,6 +94,15 @@ static void on_log(void *ud, msub_log_level level, const char *module, const cha
 
 /* ---- nodes ---- */
 
+static int content_layout(msub_layout *l, const void *opts) {
+  (void)opts;
+  return msub_layout_nest(l, &msub_floodsub, NULL);
+}
+static uint64_t never_again(msub_router *r) { return (void)r, MSUB_NEVER; }
+static void nothing(msub_router *r) { (void)r; }
+const msub_router_ops node_content = { .abi = MSUB_ABI, .size = sizeof node_content, .name = "content", .layout = content_layout,
+                                       .next_deadline = never_again, .advance = nothing };
+
 void node_init(node *n, const char *name, uint8_t seed) {
   static const msub_router_ops *const routers[] = { &msub_floodsub, NULL };
   uint8_t bytes[32];
@@ -125,7 +117,7 @@ void node_init(node *n, const char *name, uint8_t seed) {
   o->key = n->key;
   o->transport = getenv("MESHSUB_TEST_TRANSPORT");
   o->routers = routers; /* no heartbeats and no mesh beside what is tested */
-  o->mem = &counted_mem;
+  o->mem = &live_mem;
   o->ud = n;
   o->on_message = on_message;
   o->on_event = on_event;

@@ -3,6 +3,7 @@
 #ifndef MSUB_TESTS_HOST_NODE_H
 #define MSUB_TESTS_HOST_NODE_H
 #include "check.h"
+#include "live_mem.h"
 #include "meshsub/host.h"
 
 #define MESSAGES_MAX 20000u
@@ -23,16 +24,14 @@ typedef struct node {
   size_t size; /* of every message, checked when not 0 */
 } node;
 
-/* Live bytes and blocks of everything that the hosts allocated. */
-extern const msub_mem counted_mem;
-size_t counted_bytes(void);
-/* run_cases(); no case may leave a byte of it. */
+/* run_cases(); no case may leave a byte of live_mem, which every host here has. */
 int node_run_cases(const test_case *cases, size_t n, int argc, char **argv);
 
 /* Defaults for a test: anonymous messages. Change n->opts before node_start(). seed: of the identity. */
 void node_init(node *n, const char *name, uint8_t seed);
 void node_start(node *n, bool listen, bool join);
 const msub_channel_policy *node_policy(void); /* of anonymous messages */
+extern const msub_router_ops node_content;    /* floodsub that wants no more peers, however few there are */
 void node_stop(node *n);                      /* frees the host */
 void node_free(node *n);                      /* and the rest */
 void node_addr(const node *n, char *out, size_t cap);

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import time
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -60,6 +61,30 @@ class Rendezvous(cli_flow.Flow):
                 node.process.send_signal(signal.SIGTERM)
                 assert node.process.wait(cli_flow.WITHIN) == 0
 
+    def end(self):
+        """A node that is told to stop takes all its registrations back, and does not wait for a point that does not answer."""
+        topics = [x for i in range(30) for x in ("--topic", f"t{i}")]
+        with self.start("node", "--rendezvous-point", "--metrics", "127.0.0.1:0") as point:
+            point_at = point.err.line("address of the metrics").decode().split()[-1]
+            to = point.line("address")
+            for frozen in False, True:
+                with self.start("node", *topics, "--rendezvous", to, "--listen", LOOPBACK) as node:
+                    self.wait(node, "connected ")
+                    while self.metric(point_at, "rendezvous_point_registrations") != 30:
+                        time.sleep(0.02)
+                    if frozen:
+                        point.process.send_signal(signal.SIGSTOP)
+                    began = time.monotonic()
+                    node.process.send_signal(signal.SIGTERM)
+                    assert node.process.wait(cli_flow.WITHIN) == 0
+                    took = time.monotonic() - began
+                    if frozen:
+                        assert took < 5, took  # a second, on a machine that has other things to do
+                        point.process.send_signal(signal.SIGCONT)
+                    else:
+                        assert self.metric(point_at, "rendezvous_point_unregistered_total") == 30
+                        assert self.metric(point_at, "rendezvous_point_registrations") == 0
+
     def refused(self):
         ours = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"
         for arguments, said in (
@@ -90,7 +115,7 @@ class Rendezvous(cli_flow.Flow):
 
 def main():
     flow = Rendezvous(os.path.abspath(sys.argv[1]))
-    return cli_flow.run_parts([flow.meet, flow.refused, flow.points], sys.argv[2:])
+    return cli_flow.run_parts([flow.meet, flow.end, flow.refused, flow.points], sys.argv[2:])
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ static msub_bytes id_of_view(const msub_msg_view *v) {
 
 void gs_init(void) {
   world_init(&w, 250);
+  world_wants(&w);
   w.opts.sign = MSUB_STRICT_NO_SIGN;
   w.id_of = id_of_view;
   msub_gossipsub_opts_init(&o);

@@ -563,8 +563,7 @@ Test(limits, routers) {
   static const char *const ids[MSUB__ROUTERS + 1] = { "/0", "/1", "/2", "/3", "/4", "/5", "/6", "/7" };
   for (int d = -1; d <= 1; d++) {
     const msub_plan *plans[MSUB__ROUTERS + 1];
-    msub_router_ops ops = msub_floodsub;
-    ops.layout = layout_one;
+    const msub_router_ops ops = { .abi = MSUB_ABI, .size = sizeof ops, .name = "one", .layout = layout_one };
     world_init(&w, 9);
     msub_mem mem = world_mem(&w);
     static const uint8_t entropy[32] = { 4 };

@@ -239,3 +239,89 @@ Test(randomsub, nested) {
     world_stop(&w);
   }
 }
+
+/* ---- peers are wanted ---- */
+
+static unsigned wants, want_n;
+static void want(void *ud, msub_topic t, unsigned n) {
+  (void)ud;
+  cr_assert(t.v != 0);
+  wants++;
+  want_n = n;
+}
+#define SEC UINT64_C(1000000000)
+static void meets(uint32_t i, bool on) { cr_assert_eq(world_subscribe(&w, peer[i], "t", on), MSUB_OK); }
+
+/* floodsub below 5, randomsub below its number of recipients: at once, then once a second, and however often peers come and go not more often. */
+Test(randomsub, wants_peers_as_floodsub_does) {
+  msub_randomsub_opts o;
+  msub_randomsub_opts_init(&o);
+  o.network = 49;
+  static const struct { const msub_router_ops *router; uint32_t enough; } rows[] = { { &msub_floodsub, 5 }, { &msub_randomsub, 7 } };
+  for (size_t k = 0; k < 2; k++) {
+    uint32_t enough = rows[k].enough;
+    world_init(&w, 250);
+    w.opts.sign = MSUB_STRICT_NO_SIGN;
+    w.router_opts = k ? &o : NULL;
+    w.ops.want_peers = want;
+    world_start(&w, rows[k].router);
+    wants = 0;
+    up(100, FLOOD, "elsewhere");
+    world_pass(&w, 3 * SEC);
+    cr_assert(wants == 0 && msub_next_deadline(w.e) == MSUB_NEVER, "nothing is joined");
+    msub_topic t = world_join(&w, "t", &world_data_ids);
+    cr_assert(msub_next_deadline(w.e) <= w.now.mono_ns);
+    world_pass(&w, 1);
+    cr_assert(wants == 1 && want_n == enough);
+    world_pass(&w, 10 * SEC);
+    cr_assert_eq(wants, 11);
+    crowd(1, enough - 1, FLOOD);
+    world_pass(&w, SEC);
+    cr_assert(wants == 12 && want_n == 1, "%u, %u", wants, want_n);
+    up(enough, k ? RANDOM : FLOOD, "t");
+    world_pass(&w, 10 * SEC);
+    cr_assert(wants == 12 && msub_next_deadline(w.e) == MSUB_NEVER, "it has enough");
+    for (unsigned i = 0; i < 50; i++) { /* one comes and goes, fifty times in half a second */
+      meets(1, false);
+      world_pass(&w, SEC / 200);
+      meets(1, true);
+      world_pass(&w, SEC / 200);
+    }
+    cr_assert(wants <= 13, "%u", wants);
+    world_pass(&w, 10 * SEC);
+    wants = 0;
+    msub_session_down(w.e, peer[1], &w.now);
+    world_pass(&w, SEC + 1);
+    cr_assert(wants >= 1 && wants <= 2 && want_n == 1, "%u, %u", wants, want_n);
+    up(101, FLOOD, "t");
+    up(102, FLOOD, "t");
+    world_pass(&w, 2 * SEC);
+    wants = 0;
+    meets(101, false);
+    world_pass(&w, 10 * SEC);
+    cr_assert_eq(wants, 0, "as many are enough");
+    meets(102, false);
+    world_pass(&w, SEC);
+    cr_assert(wants >= 1 && want_n == 1);
+    cr_assert_eq(msub_leave(w.e, t, &w.now), MSUB_OK);
+    world_pass(&w, SEC);
+    wants = 0;
+    world_pass(&w, 10 * SEC);
+    cr_assert(wants == 0 && msub_next_deadline(w.e) == MSUB_NEVER);
+    world_stop(&w);
+  }
+}
+
+/* A world that looks for nobody is not waited for. */
+Test(randomsub, wants_nothing_of_a_world_without_discovery) {
+  static const msub_router_ops *const routers[] = { &msub_floodsub, &msub_randomsub };
+  for (size_t k = 0; k < 2; k++) {
+    world_init(&w, 250);
+    w.opts.sign = MSUB_STRICT_NO_SIGN;
+    world_start(&w, routers[k]);
+    (void)world_join(&w, "t", &world_data_ids);
+    world_pass(&w, 1);
+    cr_assert_eq(msub_next_deadline(w.e), MSUB_NEVER);
+    world_stop(&w);
+  }
+}
