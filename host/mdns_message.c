@@ -95,6 +95,8 @@ bool msub__mdns_private(msub_bytes ip) {
   return ip.n == 16 && (ip.p[0] & 0xfe) == 0xfc;
 }
 
+bool msub__mdns_link_local(msub_bytes ip) { return ip.n == 16 && ip.p[0] == 0xfe && (ip.p[1] & 0xc0) == 0x80; }
+
 static bool is_class(uint16_t class) {
   class &= (uint16_t)~MSUB__DNS_TOP;
   return class == MSUB__DNS_IN || class == MSUB__DNS_ANY;
@@ -130,6 +132,10 @@ static void take_place(msub_bytes text, msub_bytes sender, uint32_t ttl, msub__m
   addr[text.n - PREFIX] = 0;
   if (msub_multiaddr_parse(addr, &m) != MSUB_OK || msub_multiaddr_split((msub_bytes){ m.bytes, m.n }, &a) != MSUB_OK) return;
   if ((a.host != MSUB_ADDR_IP4 && a.host != MSUB_ADDR_IP6) || a.tcp == 0 || a.peer_id.n == 0 || msub_peer_id_check(a.peer_id) != MSUB_OK) return;
+  if (msub__mdns_link_local(a.value)) {
+    out->zoneless++;
+    return;
+  }
   if (out->n == MSUB__HOST_MDNS_PLACES || !(msub__mdns_private(a.value) || msub_bytes_eq(a.value, sender))) {
     out->refused++;
     return;
@@ -146,7 +152,7 @@ bool msub__mdns_understand(msub_bytes message, msub_bytes sender, const msub__md
   msub__dns_record rec;
   msub__dns_name service = name_of(service_text), services = name_of(services_text), mine, known;
   out->asks = out->asks_services = false;
-  out->n = out->refused = 0;
+  out->n = out->refused = out->zoneless = 0;
   if (msub__dns_open(&r, message) != MSUB_OK || msub__dns_name_under((msub_bytes){ label->bytes, sizeof label->bytes }, &service, &mine) != MSUB_OK) return false;
   bool response = r.flags & MSUB__DNS_RESPONSE;
   unsigned n_texts = 0;

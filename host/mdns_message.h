@@ -29,10 +29,10 @@ typedef struct msub__mdns_place {
 } msub__mdns_place;
 typedef struct msub__mdns_heard {
   bool asks, asks_services;
-  unsigned n, refused; /* refused: addresses that are not believed, or one too many */
+  unsigned n, refused, zoneless; /* refused: addresses that are not believed, or one too many; zoneless: link-local ones of IPv6 */
   msub__mdns_place places[MSUB__HOST_MDNS_PLACES];
 } msub__mdns_heard;
-/* Of a message from `sender` (4 or 16 bytes). Believed are addresses that are private, and the sender's own: nobody can send us to others' machines. Those that TCP over IP does not reach
+/* Of a message from `sender` (4 or 16 bytes). Believed are addresses that are private, and the sender's own: nobody can send us to others' machines. Link-local ones of IPv6 are left out. Those that TCP over IP does not reach
  * are read over. label: a question that knows our answer already does not ask. false: malformed. */
 MSUB_MUST bool msub__mdns_understand(msub_bytes message, msub_bytes sender, const msub__mdns_label *label, msub__mdns_heard *out);
 /* How many messages are looked at: MSUB__HOST_MDNS_PACKETS in a second. */
@@ -41,4 +41,5 @@ typedef struct msub__mdns_budget { uint64_t since; unsigned n; } msub__mdns_budg
 bool msub__mdns_budget_has(msub__mdns_budget *b, uint64_t now_ns, bool take);
 /* Of private use on the local network: RFC 1918, 3927, 4193. */
 bool msub__mdns_private(msub_bytes ip);
+bool msub__mdns_link_local(msub_bytes ip); /* of IPv6: fe80::/10 */
 #endif

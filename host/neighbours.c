@@ -7,7 +7,7 @@
 typedef struct msub__neighbour {
   msub_peer_id id;
   msub__tr_addr at;
-  uint8_t by[4];
+  msub__tr_addr by; /* without port */
   uint64_t until;
 } neighbour;
 
@@ -33,18 +33,17 @@ static void expire(msub_host *h) {
 }
 
 /* NULL: no room. */
-static neighbour *add(msub_host *h, const msub__mdns_place *p, const uint8_t sender[4]) {
+static neighbour *add(msub_host *h, const msub__mdns_place *p, const msub__tr_addr *sender) {
   unsigned of_sender = 0;
   if (h->near.n == MSUB__HOST_MDNS_KNOWN) expire(h);
-  for (size_t i = 0; i < h->near.n; i++) of_sender += memcmp(h->near.all[i].by, sender, 4) == 0;
+  for (size_t i = 0; i < h->near.n; i++) of_sender += msub__tr_addr_same(&h->near.all[i].by, sender);
   if (h->near.n == MSUB__HOST_MDNS_KNOWN || of_sender >= MSUB__HOST_MDNS_OF_SENDER) return NULL;
   neighbour *k = &h->near.all[h->near.n++];
-  *k = (neighbour){ .id = p->id, .at = p->at };
-  memcpy(k->by, sender, 4);
+  *k = (neighbour){ .id = p->id, .at = p->at, .by = *sender };
   return k;
 }
 
-void msub__neighbours_learn(msub_host *h, const msub__mdns_place *p, const uint8_t sender[4]) {
+void msub__neighbours_learn(msub_host *h, const msub__mdns_place *p, const msub__tr_addr *sender) {
   msub_bytes id = msub_peer_id_bytes(&p->id);
   neighbour *k = NULL;
   for (size_t i = 0; i < h->near.n && !k; i++) {
@@ -52,7 +51,7 @@ void msub__neighbours_learn(msub_host *h, const msub__mdns_place *p, const uint8
     if (msub__tr_addr_same(&one->at, &p->at) && msub_bytes_eq(msub_peer_id_bytes(&one->id), id)) k = one;
   }
   if (p->ttl_s == 0) { /* by its own word, or anybody could take it away */
-    if (k && memcmp(k->by, sender, 4) == 0) *k = h->near.all[--h->near.n];
+    if (k && msub__tr_addr_same(&k->by, sender)) *k = h->near.all[--h->near.n];
     return;
   }
   bool fresh = !k || msub__passed(k->until, h->now.mono_ns);
@@ -71,14 +70,15 @@ void msub__neighbours_learn(msub_host *h, const msub__mdns_place *p, const uint8
 void msub__neighbours_step(msub_host *h) {
   msub__mdns_place p;
   msub__mdns_counts c;
-  uint8_t sender[4];
+  msub__tr_addr sender;
   if (!h->near.mdns || !msub__mdns_news(h->near.mdns)) return;
-  while (msub__mdns_take(h->near.mdns, &p, sender)) msub__neighbours_learn(h, &p, sender); /* no more in a second than the thread looks at */
+  while (msub__mdns_take(h->near.mdns, &p, &sender)) msub__neighbours_learn(h, &p, &sender); /* no more in a second than the thread looks at */
   msub__mdns_count(h->near.mdns, &c);
   h->counts.mdns_asked = c.asked;
   h->counts.mdns_answered = c.answered;
   h->counts.mdns_malformed = c.malformed;
   h->counts.mdns_refused = c.refused;
+  h->counts.mdns_zoneless = c.zoneless;
   h->counts.mdns_dropped += c.dropped - h->near.dropped;
   h->near.dropped = c.dropped;
 }

@@ -13,6 +13,6 @@ void msub__neighbours_step(msub_host *h);
 void msub__neighbours_find(msub_host *h, void (*found)(void *ud, msub_bytes peer_id, msub_bytes addr));
 /* An address by the word of `sender`: what step does with each. */
 struct msub__mdns_place;
-void msub__neighbours_learn(msub_host *h, const struct msub__mdns_place *p, const uint8_t sender[4]);
+void msub__neighbours_learn(msub_host *h, const struct msub__mdns_place *p, const msub__tr_addr *sender);
 void msub__neighbours_fini(msub_host *h);
 #endif

@@ -143,11 +143,16 @@ typedef struct msub_host_opts {
     bool stored;
     uint64_t proved_ns, said_ns, delay_ns;
   } book;
-  /* Finding peers on the local network by multicast DNS, as libp2p's specification says (_p2p._udp.local), over IPv4, port 5353, on a thread of its own. Others are told
+  /* Finding peers on the local network by multicast DNS, as libp2p's specification says (_p2p._udp.local), over IPv4 and IPv6, port 5353, on a thread of its own. Others are told
    * where this host listens, under a name that is random; peers that are found are dialled like those of find_at. Believed are private addresses and the
-   * sender's own, from senders of the interface's network. Off: whoever is on that network learns our peer id and may send us to addresses in it.
+   * sender's own, from senders of the interface's network; link-local addresses of IPv6 are neither told nor believed (mdns_zoneless). Off: whoever is on that network learns our peer id and may send us to addresses in it.
    * msub_host_new: IO when port 5353 is somebody's alone. */
   struct { bool on; } mdns;
+  /* What the host, its engine and its exchange have allocated together, in bytes as they were asked for: above it every allocation fails, and is
+   * handled as where memory is short (a connection is refused, a message dropped, a call answers NOMEM); memory_refused counts them. Not in it: what
+   * NNG, OpenSSL and a store allocate, the stacks of threads, and the fixed memory of the threads for names and multicast DNS. Leave room: the host's own buffers take up to 1 MiB, a
+   * connection some 10 KiB and what it does not read in time, and what waits for slow peers is bounded by lane_bytes. 0: no limit. */
+  size_t max_bytes;
 } msub_host_opts;
 MSUB_API void msub_host_opts_init(msub_host_opts *o);
 
@@ -268,7 +273,7 @@ MSUB_API void msub_topic_pattern_free(msub_topic_pattern *p); /* NULL is fine */
   X(lane_dropped) X(slow_closed) X(verify_jobs) X(verify_full)                                                     \
   X(exchange_opened) X(exchange_served) X(exchange_waited) X(exchange_late) X(withdrawn)                                    \
   X(lookups) X(lookups_failed) X(dials_filtered) X(accepts_filtered)                                               \
-  X(mdns_asked) X(mdns_answered) X(mdns_heard) X(mdns_refused) X(mdns_malformed) X(mdns_dropped)                         \
+  X(mdns_asked) X(mdns_answered) X(mdns_heard) X(mdns_refused) X(mdns_zoneless) X(mdns_malformed) X(mdns_dropped)                         \
   X(hints) X(hints_dropped) X(hints_dialled) X(hints_connected) X(sought) X(found) X(trimmed) X(pushes) X(anchors_connected) X(anchors_failed)               \
   X(records_old) X(book_loaded) X(book_written) X(book_passed_over) X(book_failed)
 /* Which rule refused an accepted connection; accept_refused is their sum. */

@@ -126,7 +126,7 @@ static void places(void) {
     { "dnsaddr=/ip4/172.32.0.1/tcp/4001/p2p/" ID, 0, 1 },   { "dnsaddr=/ip4/192.168.0.1/tcp/4001/p2p/" ID, 1, 0 },
     { "dnsaddr=/ip4/192.169.0.1/tcp/4001/p2p/" ID, 0, 1 },  { "dnsaddr=/ip4/169.254.0.1/tcp/4001/p2p/" ID, 1, 0 },
     { "dnsaddr=/ip4/8.8.8.8/tcp/4001/p2p/" ID, 0, 1 },      { "dnsaddr=/ip4/127.0.0.1/tcp/4001/p2p/" ID, 0, 1 },
-    { "dnsaddr=/ip6/fd00::1/tcp/4001/p2p/" ID, 1, 0 },      { "dnsaddr=/ip6/fe80::1/tcp/4001/p2p/" ID, 0, 1 },
+    { "dnsaddr=/ip6/fd00::1/tcp/4001/p2p/" ID, 1, 0 },      { "dnsaddr=/ip6/fe80::1/tcp/4001/p2p/" ID, 0, 0 },
     { "dnsaddr=/ip6/2001:db8::1/tcp/4001/p2p/" ID, 0, 1 },  { "dnsaddr=/ip6/::1/tcp/4001/p2p/" ID, 0, 1 },
     { "dnsaddr=/ip4/10.1.2.3/tcp/4001/ws/p2p/" ID, 1, 0 },  { "dnsaddr=/ip4/10.1.2.3/udp/4001/quic-v1/p2p/" ID, 0, 0 },
     { "dnsaddr=/dns4/host.local/tcp/4001/p2p/" ID, 0, 0 },  { "dnsaddr=/ip4/10.1.2.3/tcp/0/p2p/" ID, 0, 0 },
@@ -146,7 +146,18 @@ static void places(void) {
     size_t n = told(out, sizeof out, "me._p2p._udp.local", "me._p2p._udp.local", all, sizeof rows / sizeof *rows, 9, apart);
     CHECK(hears(out, n) && heard.n == taken && heard.refused == refused);
   }
-  /* The sender's own address is believed, whatever it is. */
+  /* A link-local one of IPv6 never is, not the sender's own either: it would be dialled without its zone. */
+  static const struct { const char *text; uint8_t from[16]; unsigned taken, zoneless; } six[] = {
+    { "dnsaddr=/ip6/fe80::1/tcp/4001/p2p/" ID, { 0xfe, 0x80, [15] = 1 }, 0, 1 }, { "dnsaddr=/ip6/febf:ffff::1/tcp/4001/p2p/" ID, { 0xfe, 0x80, [15] = 1 }, 0, 1 },
+    { "dnsaddr=/ip6/fec0::1/tcp/4001/p2p/" ID, { 0xfe, 0xc0, [15] = 1 }, 1, 0 }, { "dnsaddr=/ip6/fe7f:ffff::1/tcp/4001/p2p/" ID, { 0xfe, 0x80, [15] = 1 }, 0, 0 },
+    { "dnsaddr=/ip6/2001:db8::1/tcp/4001/p2p/" ID, { 0x20, 1, 0x0d, 0xb8, [15] = 1 }, 1, 0 }, { "dnsaddr=/ip6/fd00::9/tcp/4001/p2p/" ID, { 0xfe, 0x80, [15] = 1 }, 1, 0 },
+    { "dnsaddr=/ip4/169.254.0.1/tcp/4001/p2p/" ID, { 0xfe, 0x80, [15] = 1 }, 1, 0 } };
+  for (size_t i = 0; i < sizeof six / sizeof *six; i++) {
+    size_t k = told(out, sizeof out, "me._p2p._udp.local", "me._p2p._udp.local", &six[i].text, 1, 9, false);
+    CHECK(msub__mdns_understand((msub_bytes){ out, k }, (msub_bytes){ six[i].from, 16 }, &label, &heard));
+    CHECK(heard.n == six[i].taken && heard.zoneless == six[i].zoneless && heard.refused == 1 - six[i].taken - six[i].zoneless);
+  }
+  /* The sender's own address is believed, whatever else it is. */
   static const uint8_t global[4] = { 8, 8, 8, 8 };
   size_t n = told(out, sizeof out, "me._p2p._udp.local", "me._p2p._udp.local", &rows[8].text, 1, 9, false);
   CHECK(msub__mdns_understand((msub_bytes){ out, n }, (msub_bytes){ global, 4 }, &label, &heard) && heard.n == 1 && heard.refused == 0);
@@ -247,38 +258,38 @@ static void known(void) {
   msub_host *h = a.host;
   const msub_host_counts *c = msub_host_count(h);
   msub__mdns_place p = { .id = an_id(50), .at = ip4(10, 0, 0, 1, 1), .ttl_s = 10 };
-  uint8_t by[4] = { 10, 9, 8, 1 };
+  msub__tr_addr by = ip4(10, 9, 8, 1, 0);
   /* By one sender's word; what is said again is no more. */
   for (unsigned i = 1; i <= MSUB__HOST_MDNS_OF_SENDER + 1; i++) {
     p.at.port = (uint16_t)i;
-    msub__neighbours_learn(h, &p, by);
-    msub__neighbours_learn(h, &p, by);
+    msub__neighbours_learn(h, &p, &by);
+    msub__neighbours_learn(h, &p, &by);
     CHECK(h->near.n == (i < MSUB__HOST_MDNS_OF_SENDER ? i : MSUB__HOST_MDNS_OF_SENDER));
   }
   CHECK(c->mdns_heard == MSUB__HOST_MDNS_OF_SENDER && c->mdns_dropped == 2);
   /* In all. */
   for (unsigned i = MSUB__HOST_MDNS_OF_SENDER + 1; i <= MSUB__HOST_MDNS_KNOWN + 1; i++) {
-    by[3] = (uint8_t)(1 + i / MSUB__HOST_MDNS_OF_SENDER + i % 2 * 100);
+    by.ip[3] = (uint8_t)(1 + i / MSUB__HOST_MDNS_OF_SENDER + i % 2 * 100);
     p.at.port = (uint16_t)i;
-    msub__neighbours_learn(h, &p, by);
+    msub__neighbours_learn(h, &p, &by);
     CHECK(h->near.n == (i < MSUB__HOST_MDNS_KNOWN ? i : MSUB__HOST_MDNS_KNOWN));
   }
   CHECK(c->mdns_dropped == 3);
   /* Gone by the word of who said it, and nobody else's. */
   p.at.port = 1;
   p.ttl_s = 0;
-  msub__neighbours_learn(h, &p, by);
+  msub__neighbours_learn(h, &p, &by);
   CHECK(h->near.n == MSUB__HOST_MDNS_KNOWN);
-  by[3] = 1;
-  msub__neighbours_learn(h, &p, by);
+  by.ip[3] = 1;
+  msub__neighbours_learn(h, &p, &by);
   CHECK(h->near.n == MSUB__HOST_MDNS_KNOWN - 1);
   /* Or when its time is over: then there is room. */
   h->now.mono_ns += 10 * MSUB__S;
   p.ttl_s = 10;
   for (unsigned i = 1000; i < 1003; i++) {
-    by[3] = 200;
+    by.ip[3] = 200;
     p.at.port = (uint16_t)i;
-    msub__neighbours_learn(h, &p, by);
+    msub__neighbours_learn(h, &p, &by);
   }
   CHECK(h->near.n == 3);
   node_free(&a);
@@ -382,7 +393,8 @@ static void packets(void) {
 }
 
 static void queue(void) {
-  uint8_t out[MSUB__MDNS_OUT], by[4];
+  uint8_t out[MSUB__MDNS_OUT];
+  msub__tr_addr by;
   msub__mdns_place p;
   own_network(LO);
   int fd = raw_socket();
@@ -401,8 +413,8 @@ static void queue(void) {
     say(fd, (const uint8_t *)"x", 1); /* behind all of them */
     UNTIL(sleep_ms(1), counts(m).malformed == 1);
     CHECK(counts(m).dropped == (n > MSUB__HOST_MDNS_QUEUED) && msub__mdns_news(m));
-    for (unsigned i = 0; i < n && i < MSUB__HOST_MDNS_QUEUED; i++) CHECK(msub__mdns_take(m, &p, by) && p.at.port == i + 1 && memcmp(by, sender, 4) == 0);
-    CHECK(!msub__mdns_take(m, &p, by) && !msub__mdns_news(m));
+    for (unsigned i = 0; i < n && i < MSUB__HOST_MDNS_QUEUED; i++) CHECK(msub__mdns_take(m, &p, &by) && p.at.port == i + 1 && by.n == 4 && by.port == 0 && memcmp(by.ip, sender, 4) == 0);
+    CHECK(!msub__mdns_take(m, &p, &by) && !msub__mdns_news(m));
     msub__mdns_free(m);
   }
   /* Private addresses of elsewhere are taken from a neighbour; nothing is from a stranger. */
@@ -415,9 +427,80 @@ static void queue(void) {
   CHECK(setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &q, sizeof q) == 0);
   say(fd, out, msub__mdns_answer(&other, msub_peer_id_bytes(&id), &at, 1, 120, out)); /* the interfaces were looked at before it had this address */
   UNTIL(sleep_ms(1), counts(m).refused == 1);
-  CHECK(!msub__mdns_take(m, &p, by));
+  CHECK(!msub__mdns_take(m, &p, &by));
   msub__mdns_free(m);
   (void)close(fd);
+}
+
+/* ---- IPv6 ---- */
+
+#define SIX "ip link set lo up && ip link add v0 type veth peer name v1 && ip addr add fd09::7/64 dev v0 nodad && ip link set v0 up multicast on && ip link set v1 multicast off && ip link set v1 up"
+static const struct in6_addr group6 = { .s6_addr = { 0xff, 2, [15] = 0xfb } };
+static int six_socket(const char *from) {
+  int fd = socket(AF_INET6, SOCK_DGRAM, 0), on = (int)if_nametoindex("v0");
+  struct sockaddr_in6 at = { .sin6_family = AF_INET6 };
+  CHECK(inet_pton(AF_INET6, from, &at.sin6_addr) == 1);
+  CHECK(fd >= 0 && bind(fd, (struct sockaddr *)(void *)&at, sizeof at) == 0 && setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, &on, sizeof on) == 0);
+  return fd;
+}
+static void say6(int fd, const uint8_t *p, size_t n) {
+  struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons(5353), .sin6_addr = group6, .sin6_scope_id = if_nametoindex("v0") };
+  CHECK(sendto(fd, p, n, 0, (struct sockaddr *)(void *)&to, sizeof to) == (ssize_t)n);
+}
+
+/* On an interface that has IPv6 alone: what is asked, heard, refused; then two hosts. */
+static void six(void) {
+  static const msub_router_ops *const routers[] = { &msub_gossipsub, NULL };
+  uint8_t out[MSUB__MDNS_OUT], wrong[MSUB__MDNS_OUT];
+  msub__mdns_place p;
+  msub__tr_addr by, at = { .n = 16, .ip = { 0xfd, 9, [15] = 9 }, .port = 4001 }, link = { .n = 16, .ip = { 0xfe, 0x80, [15] = 9 }, .port = 4001 };
+  msub_peer_id id = an_id(2);
+  own_network(SIX);
+  msub__mdns *m = mdns(1);
+  int near = six_socket("fd09::7");
+  run("ip addr add fd0a::7/64 dev v0 nodad"); /* behind the look at the interfaces: of another network */
+  int far = six_socket("fd0a::7");
+  size_t n = msub__mdns_answer(&other, msub_peer_id_bytes(&id), &at, 1, 120, out);
+  size_t k = msub__mdns_answer(&other, msub_peer_id_bytes(&id), &link, 1, 120, wrong);
+  say6(far, out, n);
+  UNTIL(sleep_ms(1), counts(m).refused == 1);
+  CHECK(!msub__mdns_take(m, &p, &by));
+  say6(near, wrong, k);
+  UNTIL(sleep_ms(1), counts(m).zoneless == 1);
+  CHECK(!msub__mdns_take(m, &p, &by) && counts(m).refused == 1);
+  say6(near, out, n);
+  UNTIL(sleep_ms(1), msub__mdns_take(m, &p, &by));
+  CHECK(msub__tr_addr_same(&p.at, &at) && by.n == 16 && by.port == 0 && by.ip[0] == 0xfd && by.ip[15] == 7);
+  (void)close(near);
+  (void)close(far);
+  msub__mdns_free(m);
+  run("ip addr del fd0a::7/64 dev v0");
+  node a, b, *both[2] = { &a, &b };
+  for (unsigned i = 0; i < 2; i++) {
+    node_init(both[i], i ? "b" : "a", (uint8_t)(i + 1));
+    both[i]->opts.routers = routers;
+    both[i]->opts.mdns.on = true;
+    node_start(both[i], false, true);
+    const char *why;
+    MUST(msub_host_listen(both[i]->host, "/ip6/::/tcp/0", &why));
+  }
+  for (unsigned turns = 0; a.joins == 0 || b.joins == 0; turns++) {
+    CHECK(turns < 10000);
+    turn_for(both, 2, 1);
+  }
+  transfer(both, 2, &a, &b, 0, 20, 100);
+  for (unsigned i = 0; i < 2; i++) {
+    const msub_host_counts *c = msub_host_count(both[i]->host);
+    CHECK(c->mdns_asked > 0 && c->mdns_malformed == 0 && c->mdns_refused == 0 && c->mdns_zoneless == 0 && c->mdns_dropped == 0);
+  }
+  /* The interface goes and comes again: it is spoken on again. */
+  node_free(&b);
+  run("ip link set v0 down && ip link set v0 up && ip addr replace fd09::7/64 dev v0 nodad");
+  m = mdns(3);
+  msub__mdns_listen(m, &at, 1);
+  UNTIL(sleep_ms(1), counts(m).asked >= 2);
+  msub__mdns_free(m);
+  node_free(&a);
 }
 
 /* ---- what goes out ---- */
@@ -533,6 +616,6 @@ static void addresses(void) {
 
 int main(int argc, char **argv) {
   static const test_case cases[] = { { "messages", messages }, { "places", places }, { "full", full }, { "known", known }, { "hosts", hosts }, { "packets", packets }, { "queue", queue },
-    { "answers", answers }, { "asks", asks }, { "interfaces", interfaces }, { "addresses", addresses }, { "goodbye", goodbye } };
+    { "answers", answers }, { "asks", asks }, { "interfaces", interfaces }, { "addresses", addresses }, { "goodbye", goodbye }, { "six", six } };
   return node_run_cases(cases, sizeof cases / sizeof *cases, argc, argv);
 }

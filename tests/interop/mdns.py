@@ -13,20 +13,21 @@ import sys
 from control import Node
 from gopeer import peer
 from gossipsub_go import TOPIC, WITHIN, gossipsub, wait
-from namespaces import Network, ip4
+from namespaces import Network, ip4, ip6
 from transfer import check, run_cases
 
 
 class Nodes(contextlib.ExitStack):
-    """One in each namespace, listening at all its addresses: (name, binary, cfg)."""
+    """One in each namespace, listening at all its addresses: (name, binary, cfg). six: on a network of IPv6 alone."""
 
-    def __init__(self, *nodes):
+    def __init__(self, *nodes, six=False):
         super().__init__()
+        listen = "/ip6/::/tcp/0" if six else "/ip4/0.0.0.0/tcp/0"
         try:
-            self.enter_context(Network(len(nodes), six=True))
+            self.enter_context(Network(len(nodes), six=True, four=not six))
             self.nodes = [self.enter_context(Node(name, ["ip", "netns", "exec", Network.ns(i), binary], timeout=WITHIN)) for i, (name, binary, _) in enumerate(nodes)]
             for node, (_, _, cfg) in zip(self.nodes, nodes):
-                node.start(topics=[TOPIC], listen="/ip4/0.0.0.0/tcp/0", **gossipsub(**cfg))
+                node.start(topics=[TOPIC], listen=listen, **gossipsub(**cfg))
         except BaseException:
             self.close()
             raise
@@ -63,23 +64,32 @@ def talk(a, b):
         wait(lambda got=got: f"a message of {one.name} at {other.name}: {got}", arrived)
 
 
-def they_find_us(binaries, kind):
+def at(i, six):
+    return f"/ip6/{ip6(i)}" if six else f"/ip4/{ip4(i)}"
+
+
+def theirs_cfg(kind, how, six):
+    """rust speaks one family: IPv4, unless it is told otherwise."""
+    return {"mdns": how, **({"mdns_ipv6": True} if six and kind == "rust" else {})}
+
+
+def they_find_us(binaries, kind, six=False):
     """Ours joins nothing, so it looks for nobody; the other dials whom it finds."""
-    with Nodes(("ours", binaries["ours"], {"mdns": True}), (kind, binaries[kind], {"mdns": "connect"})) as net:
+    with Nodes(("ours", binaries["ours"], {"mdns": True}), (kind, binaries[kind], theirs_cfg(kind, "connect", six)), six=six) as net:
         ours, theirs = net.nodes
         wait(f"{kind} finds ours", lambda: found(theirs, ours))
         wait(f"{kind} is connected", lambda: connection(ours, theirs))
         check(connection(ours, theirs)["inbound"], "ours has dialled")
-        addr = f"/ip4/{ip4(0)}/tcp/{port(ours)}"
+        addr = f"{at(0, six)}/tcp/{port(ours)}"
         check(any(a.removesuffix("/p2p/" + ours.peer) == addr for a in found(theirs, ours)), f"{addr} is not in {found(theirs, ours)}")
         wait("ours hears of it", lambda: counts(ours)["mdns_heard"] > 0)
         now = counts(ours)
         check(now["mdns_answered"] > 0 and now["mdns_malformed"] == 0, f"{now}")
 
 
-def we_find_them(binaries, kind):
+def we_find_them(binaries, kind, six=False):
     """The other dials nobody; ours has a topic with too few peers."""
-    with Nodes(("ours", binaries["ours"], {"mdns": True}), (kind, binaries[kind], {"mdns": "find"})) as net:
+    with Nodes(("ours", binaries["ours"], {"mdns": True}), (kind, binaries[kind], theirs_cfg(kind, "find", six)), six=six) as net:
         ours, theirs = net.nodes
         wait("ours has heard of it", lambda: counts(ours)["mdns_heard"] > 0)
         check(connection(ours, theirs) is None, "connected before anybody was wanted")
@@ -87,13 +97,13 @@ def we_find_them(binaries, kind):
             node.request("subscribe")
         wait("in one mesh", lambda: ours.request("mesh")["mesh_peers"] == [theirs.peer] and theirs.request("mesh")["mesh_peers"] == [ours.peer])
         check(not connection(ours, theirs)["inbound"], f"{kind} has dialled")
-        check(connection(ours, theirs)["addr"].startswith(f"/ip4/{ip4(1)}/tcp/{port(theirs)}"), f"{connection(ours, theirs)}")
+        check(connection(ours, theirs)["addr"].startswith(f"{at(1, six)}/tcp/{port(theirs)}"), f"{connection(ours, theirs)}")
         talk(ours, theirs)
 
 
-def ours_alone(binaries):
+def ours_alone(binaries, six=False):
     """Three of ours in three namespaces, each joined after the one before."""
-    with Nodes(*((f"ours_{i}", binaries["ours"], {"mdns": True}) for i in range(3))) as net:
+    with Nodes(*((f"ours_{i}", binaries["ours"], {"mdns": True}) for i in range(3)), six=six) as net:
         for i, node in enumerate(net.nodes):
             node.request("subscribe")
             others = {n.peer for n in net.nodes[:i]}
@@ -109,9 +119,12 @@ def cases(kinds):
     for kind in kinds:
         if kind == "ours":
             yield "ours alone", ours_alone, ()
+            yield "ours alone over IPv6", ours_alone, (True,)
             continue
         yield f"{kind} finds ours", they_find_us, (kind,)
         yield f"ours finds {kind}", we_find_them, (kind,)
+        yield f"{kind} finds ours over IPv6", they_find_us, (kind, True)
+        yield f"ours finds {kind} over IPv6", we_find_them, (kind, True)
 
 
 def main():

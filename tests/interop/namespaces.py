@@ -23,7 +23,7 @@ def ip6(i):
 class Network(contextlib.ExitStack):
     """A bridge in a namespace of its own, and a namespace for each node."""
 
-    def __init__(self, n, six=False):
+    def __init__(self, n, six=False, four=True):
         super().__init__()
         try:
             self.add("hub")
@@ -34,7 +34,8 @@ class Network(contextlib.ExitStack):
                 self.add(i)
                 ip("-n", self.ns("hub"), "link", "add", f"v{i}", "type", "veth", "peer", "name", "eth", "netns", self.ns(i))
                 ip("-n", self.ns("hub"), "link", "set", f"v{i}", "master", "hub0", "up")
-                ip("-n", self.ns(i), "addr", "add", f"{ip4(i)}/24", "dev", "eth")
+                if four:
+                    ip("-n", self.ns(i), "addr", "add", f"{ip4(i)}/24", "dev", "eth")
                 if six:
                     ip("-n", self.ns(i), "addr", "add", f"{ip6(i)}/64", "dev", "eth", "nodad")
                 ip("-n", self.ns(i), "link", "set", "eth", "up")

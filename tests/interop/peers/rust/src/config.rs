@@ -77,6 +77,11 @@ impl Config {
         }
     }
 
+    /// Whether mDNS speaks IPv6, and then nothing else.
+    pub fn mdns_ipv6(&self) -> bool {
+        self.q["mdns_ipv6"].as_bool().unwrap_or(false)
+    }
+
     pub fn key(&self) -> Result<Keypair, String> {
         let key = self.text("key", "");
         if !key.is_empty() {

@@ -43,7 +43,8 @@ impl Node {
         let pubsub = c.gossipsub(&key)?;
         let (meet, point) = meeting::behaviours(c, &key);
         let mdns = c.mdns()?;
-        let near = mdns.map(|_| mdns::tokio::Behaviour::new(mdns::Config::default(), key.public().to_peer_id()));
+        let family = mdns::Config { enable_ipv6: c.mdns_ipv6(), ..Default::default() };
+        let near = mdns.map(|_| mdns::tokio::Behaviour::new(family, key.public().to_peer_id()));
         let near: Toggle<_> = near.transpose().map_err(|e| format!("mdns: {e}"))?.into();
         let about = identify::Config::new("ipfs/0.1.0".into(), key.public())
             .with_agent_version("msub-rust-peer".into())
