@@ -82,6 +82,7 @@ typedef struct msub__gs_topic {
   uint16_t weight; /* gater.c: place of its weight in the options, + 1; 0: not looked up */
   uint32_t groups;       /* of partial messages: the first one, index + 1 */
   uint16_t foreign;      /* those that peers began */
+  uint8_t probing;       /* probe.c: whether the profile of its score has probes; 0: not looked up */
 } msub__gs_topic;
 
 typedef struct msub__gs_session {

@@ -9,7 +9,8 @@ enum {
   PAUSES = 6
 };
 
-enum { PENDING = 1, REPAIRED = 2 }; /* msub__gs_probe.is */
+enum { PENDING = 1, REPAIRED = 2 };     /* msub__gs_probe.is */
+enum { NO_PROBES = 1, PROBES = 2 };     /* msub__gs_topic.probing */
 typedef msub__gs_standing standing;
 typedef msub__gs_probe probe;
 
@@ -112,13 +113,19 @@ static unsigned rank(msub_router *r, msub_topic t, const msub__gs_topic *tt, uin
   return m->level || m->of_suspect ? 2 : 1;
 }
 
+/* Asked for each message; the answer changes with the profile alone (score.c). */
+static bool has_none(msub_router *r, msub_topic t, msub__gs_topic *tt) {
+  if (!tt->probing) tt->probing = msub__gs_score_probe_penalty(r, t) > 0 ? PROBES : NO_PROBES;
+  return tt->probing == NO_PROBES;
+}
+
 void msub__gs_probe_begin(msub_router *r, msub_topic t, const msub_msg *m, msub_session from) {
   msub__gs_topic *tt = msub__gs_topic_of(r, t);
-  if (!from.v || !tt || tt->mode != MSUB__GS_MESH || tt->partial || tt->n <= GOOD || tt->n < msub__gs_params(r, t)->dlo) return;
+  if (!from.v || !tt || tt->mode != MSUB__GS_MESH || tt->n <= GOOD || tt->partial || has_none(r, t, tt)) return;
   uint64_t now = msub_r_mono(r);
   if (tt->probes && (now < tt->probes->next || tt->probes->n_out == MSUB__GS_PROBES)) return;
   msub_bytes id = msub_id(m);
-  if (id.n == 0 || id.n > MSUB_MAX_ID || !(msub__gs_score_probe_penalty(r, t) > 0)) return;
+  if (id.n == 0 || id.n > MSUB_MAX_ID || tt->n < msub__gs_params(r, t)->dlo) return;
   struct msub__gs_probes *ps = room(r, tt, tt->n);
   if (!ps) return;
   msub_peer writer = msub_r_peer_known(r, msub_from(m));

@@ -97,6 +97,7 @@ void msub__gs_score_leave(msub_router *r, msub_topic t) {
   if (!g->scores || !tt) return;
   if (tt->score && tt->score != UNSCORED) msub__ps_topic_left(g->scores->ps, tt->score, true);
   tt->score = UNKNOWN;
+  tt->probing = 0;
 }
 
 /* ---- what is asked ---- */
@@ -354,7 +355,10 @@ static int set_topic(msub_router *r, struct msub__gs_scores *sc, const msub_goss
   msub__ps_topic_pin(sc->ps, topic);
   msub_topic t = msub_r_topic_of(r, name);
   msub__gs_topic *tt = t.v ? msub__gs_topic_of(r, t) : NULL;
-  if (tt && tt->mode == MSUB__GS_MESH) tt->score = (uint16_t)topic;
+  if (tt && tt->mode == MSUB__GS_MESH) {
+    tt->score = (uint16_t)topic;
+    tt->probing = 0;
+  }
   return MSUB_OK;
 }
 
