@@ -41,9 +41,17 @@ typedef void (*msub_fetch_done)(void *ud, int result, msub_bytes value);
 MSUB_API int msub_fetch_get(msub_fetch *f, msub_bytes peer_id, msub_bytes key, uint64_t deadline_mono_ns, msub_fetch_done done, void *ud, msub_token *token);
 MSUB_API void msub_fetch_cancel(msub_fetch *f, msub_token token); /* done is not called; of one that is over nothing happens */
 
+/* How much one peer is answered: `burst` bytes at once, and then bytes_per_s, requests and answers together, as they go over the wire. Above it a request is answered
+ * with ERROR, without a lookup. Of at most MSUB_FETCH_RATED peers it is known what they had; when there are more, the one that had the least of late is
+ * forgotten. From the start: 16 MiB, 256 KiB/s, where a node that follows names asks for 300 of them at once, which is 3 MiB when all are as large as
+ * records may be. burst 0: no limit. INVAL: a burst above 8 GiB, a rate of 0 or above 1 TiB/s. */
+#define MSUB_FETCH_RATED 256u
+MSUB_API int msub_fetch_limit(msub_fetch *f, uint64_t burst, uint64_t bytes_per_s);
+
 typedef struct msub_fetch_counts {
   uint64_t asked, got, not_found, failed; /* our requests: all; by outcome. What is cancelled is none of the three */
   uint64_t served, served_not_found, served_errors, malformed; /* peers' requests: answered with a value, without, with ERROR; reset */
+  uint64_t served_limited; /* with ERROR, because the peer had too much */
 } msub_fetch_counts;
 MSUB_API const msub_fetch_counts *msub_fetch_count(const msub_fetch *f); /* live */
 

@@ -6,6 +6,7 @@
  * Both are a talk: bytes that came so far, bytes that still have to go. */
 #include "meshsub/fetch.h"
 #include "meshsub/pb.h"
+#include "base/deadline.h"
 #include "base/mem.h"
 #include <string.h>
 
@@ -29,6 +30,13 @@ typedef struct talk {
   bytes peer;
 } talk;
 
+/* until: when all that the peer had would be paid off at the rate. */
+typedef struct rated { uint64_t until; bytes peer; } rated;
+#define BURST ((uint64_t)16 << 20)
+#define PER_S ((uint64_t)256 << 10)
+#define BURST_MAX ((uint64_t)8 << 30)
+#define PER_S_MAX ((uint64_t)1 << 40)
+
 typedef struct served { bytes prefix; msub_fetch_lookup lookup; void *ud; } served;
 struct msub_fetch {
   msub_mem mem;
@@ -37,6 +45,9 @@ struct msub_fetch {
   served prefixes[MSUB_FETCH_PREFIXES];
   uint64_t last_token;
   bool closing; /* freed with its last talk */
+  uint64_t burst_ns, per_s; /* burst_ns 0: no limit */
+  rated *rates;
+  size_t n_rates, rates_cap;
   msub_fetch_counts count;
 };
 
@@ -86,6 +97,8 @@ static void gone(msub_fetch *f) {
   msub_mem m = f->mem;
   if (!f->closing || f->calls || f->visits) return;
   for (size_t i = 0; i < MSUB_FETCH_PREFIXES; i++) drop(f, &f->prefixes[i].prefix);
+  while (f->n_rates > 0) drop(f, &f->rates[--f->n_rates].peer);
+  msub__free(&m, f->rates, f->rates_cap * sizeof *f->rates);
   msub__free(&m, f, sizeof *f);
 }
 
@@ -240,17 +253,87 @@ static bool read_request(msub_bytes in, msub_bytes *key) {
   return key->n > 0 && key->n <= MSUB_FETCH_KEY_MAX;
 }
 
+/* ---- how much ---- */
+
+static rated *rate_of(msub_fetch *f, msub_bytes peer) {
+  for (size_t i = 0; i < f->n_rates; i++)
+    if (msub_bytes_eq((msub_bytes){ f->rates[i].peer.p, f->rates[i].peer.n }, peer)) return &f->rates[i];
+  return NULL;
+}
+
+/* Room for one more: of those who have paid everything off, or of the table; else of whoever is the nearest to it. NULL: no memory. */
+static rated *rate_room(msub_fetch *f, uint64_t now) {
+  rated *least = NULL;
+  for (size_t i = 0; i < f->n_rates;) {
+    rated *r = &f->rates[i];
+    if (r->until <= now) {
+      drop(f, &r->peer);
+      *r = f->rates[--f->n_rates];
+      continue;
+    }
+    if (!least || r->until < least->until) least = r;
+    i++;
+  }
+  if (f->n_rates == MSUB_FETCH_RATED) {
+    drop(f, &least->peer);
+    *least = f->rates[--f->n_rates];
+  }
+  if (f->n_rates == f->rates_cap) {
+    size_t cap = f->rates_cap ? f->rates_cap * 2 : 8;
+    rated *more = msub__realloc(&f->mem, f->rates, f->rates_cap * sizeof *more, cap * sizeof *more);
+    if (!more) return NULL;
+    f->rates = more;
+    f->rates_cap = cap;
+  }
+  return &f->rates[f->n_rates];
+}
+
+/* Has it had all that it may have now? */
+static bool had_enough(msub_fetch *f, msub_bytes peer) {
+  const rated *r = f->burst_ns ? rate_of(f, peer) : NULL;
+  uint64_t now = r ? f->x.ops->now(f->x.x) : 0;
+  return r && r->until > now && r->until - now >= f->burst_ns;
+}
+
+/* false: no memory. */
+static bool charge(msub_fetch *f, msub_bytes peer, size_t n) {
+  if (!f->burst_ns) return true;
+  uint64_t now = f->x.ops->now(f->x.x), cost = n * MSUB__S / f->per_s;
+  rated *r = rate_of(f, peer);
+  if (!r) {
+    if (!(r = rate_room(f, now))) return false;
+    *r = (rated){ .until = now };
+    if (!append(f, &r->peer, peer)) return false;
+    f->n_rates++;
+  }
+  r->until = msub__deadline(r->until > now ? r->until : now, cost);
+  return true;
+}
+
+int msub_fetch_limit(msub_fetch *f, uint64_t burst, uint64_t bytes_per_s) {
+  if (burst > BURST_MAX || bytes_per_s == 0 || bytes_per_s > PER_S_MAX) return MSUB_ERR_INVAL;
+  f->burst_ns = burst * MSUB__S / bytes_per_s;
+  if (burst > 0 && f->burst_ns == 0) f->burst_ns = 1;
+  f->per_s = bytes_per_s;
+  return MSUB_OK;
+}
+
 static bool answer(talk *t, msub_bytes key) {
   msub_fetch *f = t->f;
+  msub_bytes peer = { t->peer.p, t->peer.n };
+  if (had_enough(f, peer)) {
+    f->count.served_limited++;
+    return write_message(f, &t->out, 2, DATA, (msub_bytes){ NULL, 0 }) && charge(f, peer, t->in.n + t->out.n);
+  }
   const served *p = longest(f, key);
   msub_bytes value = { NULL, 0 };
-  int rc = p ? p->lookup(p->ud, (msub_bytes){ t->peer.p, t->peer.n }, key, &value) : MSUB_ERR_NOTFOUND;
+  int rc = p ? p->lookup(p->ud, peer, key, &value) : MSUB_ERR_NOTFOUND;
   if (rc == MSUB_OK && value.n > MSUB_FETCH_VALUE_MAX - 16) rc = MSUB_ERR_LIMIT;
   if (rc == MSUB_OK) f->count.served++;
   else if (rc == MSUB_ERR_NOTFOUND) f->count.served_not_found++;
   else f->count.served_errors++;
   uint64_t status = rc == MSUB_OK ? S_OK : rc == MSUB_ERR_NOTFOUND ? S_NOT_FOUND : 2;
-  return write_message(f, &t->out, status, DATA, rc == MSUB_OK ? value : (msub_bytes){ NULL, 0 });
+  return write_message(f, &t->out, status, DATA, rc == MSUB_OK ? value : (msub_bytes){ NULL, 0 }) && charge(f, peer, t->in.n + t->out.n);
 }
 
 static void *visit_open(void *ud, msub_stream *s, msub_bytes peer_id) {
@@ -333,6 +416,7 @@ int msub_fetch_new(const msub_mem *mem, msub_exchange x, msub_fetch **out) {
   if (!f) return MSUB_ERR_NOMEM;
   f->mem = m;
   f->x = x;
+  (void)msub_fetch_limit(f, BURST, PER_S);
   int rc = x.ops->serve(x.x, MSUB_FETCH_PROTOCOL, &visitor, f);
   if (rc != MSUB_OK) {
     msub__free(&m, f, sizeof *f);

@@ -308,3 +308,145 @@ Test(fetch, no_memory) {
   cr_assert(n > 6, "%zu allocations", n);
   finish();
 }
+
+/* ---- how much, over an exchange that the test plays ---- */
+
+static struct {
+  const msub_stream_handler *h;
+  void *ud;
+  uint64_t now;
+  uint8_t out[16384];
+  size_t n;
+  bool reset;
+} x;
+static int x_serve(void *ud, const char *protocol, const msub_stream_handler *handler, void *word) {
+  (void)ud, (void)protocol;
+  x.h = handler;
+  x.ud = word;
+  return MSUB_OK;
+}
+static size_t x_write(void *ud, msub_stream *s, msub_bytes b) {
+  (void)ud, (void)s;
+  cr_assert_leq(x.n + b.n, sizeof x.out);
+  memcpy(x.out + x.n, b.p, b.n);
+  x.n += b.n;
+  return b.n;
+}
+static void x_nothing(void *ud, msub_stream *s) { (void)ud, (void)s; }
+static void x_reset(void *ud, msub_stream *s) { (void)ud, (void)s, x.reset = true; }
+static void x_deadline(void *ud, msub_stream *s, uint64_t at) { (void)ud, (void)s, (void)at; }
+static uint64_t x_now(void *ud) { return (void)ud, x.now; }
+static const msub_exchange_ops x_ops = { .abi = MSUB_ABI, .size = sizeof x_ops, .serve = x_serve, .write = x_write, .want_read = x_nothing, .finish = x_nothing,
+                                         .reset = x_reset, .deadline = x_deadline, .now = x_now };
+static int any_lookup(void *ud, msub_bytes peer_id, msub_bytes key, msub_bytes *value) {
+  (void)ud, (void)peer_id, (void)key;
+  lookups++;
+  *value = give;
+  return with;
+}
+/* One request of that peer. OK, NOTFOUND, REFUSED: as it is answered; CLOSED: reset. */
+static int visit(msub_fetch *served, unsigned peer) {
+  static const uint8_t request[] = { 9, 0x0a, 7, '/', 'i', 'p', 'n', 's', '/', 'n' };
+  msub_stream *s = (msub_stream *)(void *)&x;
+  uint8_t id[4] = { 1, 2, (uint8_t)(peer >> 8), (uint8_t)peer };
+  (void)served;
+  x.n = 0;
+  x.reset = false;
+  void *word = x.h->on_open(x.ud, s, (msub_bytes){ id, sizeof id });
+  if (!word) return MSUB_ERR_CLOSED;
+  cr_assert_eq(x.h->on_data(word, s, (msub_bytes){ request, sizeof request }), sizeof request);
+  int answer = x.reset ? MSUB_ERR_CLOSED : x.n == 3 && x.out[1] == 8 ? (x.out[2] == 1 ? MSUB_ERR_NOTFOUND : MSUB_ERR_REFUSED) : MSUB_OK;
+  x.h->on_end(word, s, MSUB_END_FINISHED);
+  return answer;
+}
+static msub_fetch *limited(uint64_t burst, uint64_t per_s) {
+  msub_fetch *one;
+  mem = (count_mem){ 0 };
+  counted = count_mem_of(&mem);
+  x.now = 1000 * MSUB_SIM_S;
+  with = MSUB_OK;
+  give = msub_str("value");
+  lookups = 0;
+  cr_assert_eq(msub_fetch_new(&counted, (msub_exchange){ &x_ops, &x }, &one), MSUB_OK);
+  cr_assert_eq(msub_fetch_serve(one, msub_str("/ipns/"), any_lookup, NULL), MSUB_OK);
+  cr_assert_eq(msub_fetch_limit(one, burst, per_s), MSUB_OK);
+  return one;
+}
+static void ended(msub_fetch *one) {
+  msub_fetch_free(one);
+  cr_assert_eq(mem.live_bytes, 0);
+}
+enum { COST = 10 + 8 }; /* bytes of the request and of the answer */
+
+Test(fetch, a_peer_gets_so_many_bytes) {
+  for (int over = -1; over <= 1; over++) { /* what it had has to be less than the burst */
+    msub_fetch *one = limited((uint64_t)(3 * COST + over), 1);
+    for (unsigned i = 0; i < 3; i++) cr_assert_eq(visit(one, 1), MSUB_OK);
+    cr_assert_eq(visit(one, 1), over > 0 ? MSUB_OK : MSUB_ERR_REFUSED, "%+d", over);
+    cr_assert_eq(visit(one, 1), MSUB_ERR_REFUSED);
+    cr_assert_eq(visit(one, 2), MSUB_OK, "another peer has its own");
+    const msub_fetch_counts *c = msub_fetch_count(one);
+    cr_assert(c->served == lookups && c->served_limited == (over > 0 ? 1 : 2) && c->malformed == 0);
+    ended(one);
+  }
+  /* It is paid off at the rate; what is refused costs something, too. */
+  msub_fetch *one = limited(COST, 10);
+  cr_assert_eq(visit(one, 1), MSUB_OK);
+  cr_assert_eq(visit(one, 1), MSUB_ERR_REFUSED); /* 13 bytes */
+  x.now += MSUB_SIM_S * 13 / 10;
+  cr_assert_eq(visit(one, 1), MSUB_ERR_REFUSED);
+  x.now += MSUB_SIM_S * 13 / 10 + 1;
+  cr_assert_eq(visit(one, 1), MSUB_OK);
+  with = MSUB_ERR_NOTFOUND;
+  x.now += 100 * MSUB_SIM_S;
+  cr_assert_eq(visit(one, 1), MSUB_ERR_NOTFOUND);
+  cr_assert_eq(visit(one, 1), MSUB_ERR_NOTFOUND, "13 of 18 bytes");
+  cr_assert_eq(visit(one, 1), MSUB_ERR_REFUSED);
+  cr_assert_eq(msub_fetch_limit(one, 0, 1), MSUB_OK);
+  for (unsigned i = 0; i < 100; i++) cr_assert_eq(visit(one, 1), MSUB_ERR_NOTFOUND, "no limit");
+  ended(one);
+  /* From the start: 300 records of 10 KiB at once, and more; not without end. */
+  static uint8_t record[10240];
+  cr_assert_eq(msub_fetch_new(&counted, (msub_exchange){ &x_ops, &x }, &one), MSUB_OK);
+  cr_assert_eq(msub_fetch_serve(one, msub_str("/ipns/"), any_lookup, NULL), MSUB_OK);
+  with = MSUB_OK;
+  give = (msub_bytes){ record, sizeof record };
+  unsigned served = 0;
+  while (visit(one, 7) == MSUB_OK) served++;
+  cr_assert(served > 300 && served <= 2 * 1024, "%u", served);
+  cr_assert_eq(msub_fetch_limit(one, (uint64_t)8 << 30, 1), MSUB_OK);
+  cr_assert_eq(msub_fetch_limit(one, ((uint64_t)8 << 30) + 1, 1), MSUB_ERR_INVAL);
+  cr_assert_eq(msub_fetch_limit(one, 1, (uint64_t)1 << 40), MSUB_OK);
+  cr_assert_eq(msub_fetch_limit(one, 1, ((uint64_t)1 << 40) + 1), MSUB_ERR_INVAL);
+  cr_assert_eq(msub_fetch_limit(one, 1, 0), MSUB_ERR_INVAL);
+  ended(one);
+}
+
+/* Of so many peers it is known; of more, of those who had the most. */
+Test(fetch, as_many_peers_are_known) {
+  for (int over = -1; over <= 1; over++) {
+    unsigned n = (unsigned)((int)MSUB_FETCH_RATED + over);
+    msub_fetch *one = limited(COST - 1, 1);
+    for (unsigned i = 1; i <= n; i++, x.now += 1000) cr_assert_eq(visit(one, i), MSUB_OK); /* the first is the nearest to have paid */
+    unsigned refused = 0;
+    for (unsigned i = n; i >= 1; i--) refused += visit(one, i) == MSUB_ERR_REFUSED;
+    cr_assert_eq(refused, over > 0 ? n - 1 : n, "%+d: %u", over, refused);
+    x.now += 1000 * MSUB_SIM_S;
+    cr_assert_eq(visit(one, 1000), MSUB_OK, "all have paid, and are forgotten");
+    ended(one);
+  }
+}
+
+Test(fetch, no_memory_for_what_a_peer_had) {
+  bool failed = true;
+  for (size_t n = 1; failed; n++) {
+    msub_fetch *one = limited(COST, 1);
+    mem.fail_after = n;
+    int first = visit(one, 1);
+    failed = mem.fail_after == 0;
+    mem.fail_after = 0;
+    cr_assert(first == MSUB_OK || (failed && first == MSUB_ERR_CLOSED), "%zu: %d", n, first);
+    if (!failed) cr_assert_eq(visit(one, 1), MSUB_ERR_REFUSED);
+    ended(one);
+  }
+}
