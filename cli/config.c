@@ -25,6 +25,7 @@
   X(LIST, rendezvous, "rendezvous", "--rendezvous")                                                                \
   X(BOOL, rendezvous_point, "rendezvous_point", "--rendezvous-point")                                              \
   X(BOOL, mdns, "mdns", "--mdns")                                                                                  \
+  X(TEXT, max_memory, "max_memory", "--max-memory")                                                                \
   X(TEXT, dns_server, "dns_server", "--dns-server")                                                                \
   X(TEXT, router, "router", "--router")                                                                            \
   X(TEXT, network, "network", "--network")                                                                         \

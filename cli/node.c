@@ -346,6 +346,7 @@ int node_open(node *n, const text_list *topics, bool publish_only) {
   o.engine.sign = n->sign;
   set_limits(&n->limits, &o);
   if (o.high_water == 0) o.low_water = 0;
+  o.max_bytes = n->max_memory > SIZE_MAX >> 20 ? SIZE_MAX : (size_t)n->max_memory << 20;
   o.engine.topic_counts = n->topic_counts;
   o.ud = n;
   o.on_message = heard;

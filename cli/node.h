@@ -35,6 +35,7 @@ struct node {
   bool log_given, log_changes; /* log_changes: rules may change, or clients of the socket ask for lines */
   router_options router;
   node_limits limits;
+  uint64_t max_memory; bool max_memory_given; /* MiB; 0: no limit */
   text_list relay, allow; /* topics */
   text_list filter;       /* of addresses */
   text_list discover, rendezvous;

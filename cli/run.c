@@ -271,6 +271,9 @@ static option_row *make_rows(node *n, run_state *r) {
     NODE_LIMITS(X)
 #undef X
     NODE_OPTIONS(n),
+    { "--max-memory", 0, OPT_NUMBER, "MIB",
+      "What connections, messages and peers may take in all: above it\n"
+      "they are refused. Default: no limit.", &n->max_memory, 4, 1000000, &n->max_memory_given },
     { 0 },
   };
   option_row *all = take(sizeof rows);

@@ -138,6 +138,10 @@ size_t msub_host_peer_ip(void *host, msub_bytes peer_id, uint8_t out[16]) {
 const msub_host_counts *msub_host_count(msub_host *h) {
   h->counts.connections = h->inbound + h->outbound;
   h->counts.half_open = h->pending_in + h->n_dials;
+  if (h->o.max_bytes > 0) {
+    h->counts.memory_bytes = atomic_load_explicit(&h->budget.used, memory_order_relaxed);
+    h->counts.memory_refused = atomic_load_explicit(&h->budget.refused, memory_order_relaxed);
+  }
   return &h->counts;
 }
 

@@ -51,6 +51,7 @@ int msub_host_metrics(msub_host *h, const msub_metrics_opts *o) {
   tell(o, "host_connections", MSUB_METRIC_GAUGE, NULL, NULL, c->connections);
   tell(o, "host_half_open", MSUB_METRIC_GAUGE, NULL, NULL, c->half_open);
   tell(o, "host_streams", MSUB_METRIC_GAUGE, NULL, NULL, c->streams);
+  if (h->o.max_bytes > 0) tell(o, "host_memory_bytes", MSUB_METRIC_GAUGE, NULL, NULL, c->memory_bytes);
   queues(h, o);
   return rc;
 }

@@ -236,6 +236,10 @@ int msub_host_new(const msub_host_opts *o, msub_host **out, const char **why) {
   msub_host *h = msub__zalloc(&mem, 1, sizeof *h);
   if (!h) return MSUB_ERR_NOMEM;
   h->mem = mem;
+  if (o->max_bytes > 0) {
+    msub__budget_init(&h->budget, &mem, o->max_bytes, sizeof *h);
+    h->mem = msub__budget_mem(&h->budget);
+  }
   h->o = *o;
   h->log = &h->o.log;
   if (!h->o.agent) h->o.agent = "meshsub/" MSUB_VERSION;
@@ -310,7 +314,7 @@ static void release_conns(msub_host *h) {
 
 /* Works on a host that is only half made, too. */
 static void release(msub_host *h) {
-  msub_mem mem = h->mem;
+  msub_mem mem = h->mem, own = h->o.max_bytes > 0 ? h->budget.in : h->mem;
   h->stopping = true;
   msub__conn_close_all(h, "the host ends");
   msub__exchange_fini(h);
@@ -339,7 +343,7 @@ static void release(msub_host *h) {
     msub__free(&mem, b, sizeof *b);
   }
   msub__free(&mem, h->agent, h->agent_n);
-  msub__free(&mem, h, sizeof *h);
+  msub__free(&own, h, sizeof *h);
 }
 
 int msub_host_free(msub_host *h) {

@@ -18,6 +18,7 @@
 #include "base/rng.h"
 #include "base/table.h"
 #include "base/wheel.h"
+#include "host/budget.h"
 #include "host/inbox.h"
 #include "host/limits.h"
 #include "host/pool.h"
@@ -136,6 +137,7 @@ typedef struct msub__anchor {
 
 struct msub_host {
   msub_mem mem;
+  msub__budget budget; /* in front of the program's, with max_bytes */
   msub_host_opts
       o; /* the pointers in it that are not said to outlive the host are not used after msub_host_new */
   const msub_log *log;

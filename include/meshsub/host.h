@@ -275,7 +275,7 @@ MSUB_API void msub_topic_pattern_free(msub_topic_pattern *p); /* NULL is fine */
   X(lookups) X(lookups_failed) X(dials_filtered) X(accepts_filtered)                                               \
   X(mdns_asked) X(mdns_answered) X(mdns_heard) X(mdns_refused) X(mdns_zoneless) X(mdns_malformed) X(mdns_dropped)                         \
   X(hints) X(hints_dropped) X(hints_dialled) X(hints_connected) X(sought) X(found) X(trimmed) X(pushes) X(anchors_connected) X(anchors_failed)               \
-  X(records_old) X(book_loaded) X(book_written) X(book_passed_over) X(book_failed)
+  X(records_old) X(book_loaded) X(book_written) X(book_passed_over) X(book_failed) X(memory_refused)
 /* Which rule refused an accepted connection; accept_refused is their sum. */
 #define MSUB_HOST_REFUSALS(X) X(stopping) X(inbound) X(filter) X(address) X(network) X(unfinished_network) X(cooldown) X(unfinished) X(memory)
 #define MSUB_HOST_ERRORS 16 /* MSUB_OK … MSUB_ERR_IO, as -err */
@@ -284,6 +284,7 @@ typedef struct msub_host_counts {
   MSUB_HOST_COUNTS(MSUB_X)
 #undef MSUB_X
   uint64_t connections, half_open, streams; /* now */
+  uint64_t memory_bytes; /* now; 0 without max_bytes */
   struct {
 #define MSUB_X(name) uint64_t name;
     MSUB_HOST_REFUSALS(MSUB_X)

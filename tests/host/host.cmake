@@ -57,7 +57,7 @@ if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
   msub_host_cases(unit.keys keys CASES types not_taken rsa_bits options)
   msub_host_cases(unit.host-bad host_bad CASES budget lengths multistream noise records yamux identify rpc)
   msub_host_cases(unit.host-bad host_bad TIER normal CASES half_open mute)
-  msub_host_cases(unit.host-limits host_limits CASES streams pings hellos listeners control steps records blame handshakes)
+  msub_host_cases(unit.host-limits host_limits CASES U_01_memory streams pings hellos listeners control steps records blame handshakes)
   msub_host_cases(unit.host-limits host_limits TIER normal SECONDS 300 CASES seconds steady minute)
   msub_host_cases(unit.host-regressions regressions CASES Y_01_never_reading Y_05_drip Y_08_pings Y_13_rapid Y_16_only_yamux M_06_proposals M_07_hangs
     N_11_slow_handshake I_03_slow_identify I_07_pushes U_02_stream_flood U_05_places)

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "host/budget.h"
 #include "host/limits.h"
 #include "host/transport/transport.h"
 #include "meshsub/rpc.h"
@@ -489,7 +490,70 @@ static void test_minute(void) {
   end();
 }
 
+/* U-01: all that the host allocates together. */
+static void budget(void) {
+  static const size_t L = 1000;
+  for (int over = -1; over <= 1; over++) {
+    msub__budget one;
+    msub__budget_init(&one, &live_mem, L, 100);
+    msub_mem m = msub__budget_mem(&one);
+    void *p = m.alloc(m.ud, 400), *q = m.alloc(m.ud, (size_t)((int)(L - 500) + over));
+    CHECK(p && (q != NULL) == (over <= 0) && atomic_load(&one.refused) == (over > 0));
+    CHECK(atomic_load(&one.used) == (over > 0 ? 500 : (size_t)((int)L + over)));
+    void *r = m.alloc(m.ud, 1);
+    CHECK((r != NULL) == (over != 0));
+    m.free(m.ud, r, 1);
+    m.free(m.ud, q, (size_t)((int)(L - 500) + over));
+    m.free(m.ud, p, 400);
+    m.free(m.ud, NULL, 7);
+    CHECK(atomic_load(&one.used) == 100 && m.alloc(m.ud, SIZE_MAX) == NULL && m.alloc(m.ud, 901) == NULL && atomic_load(&one.used) == 100);
+    CHECK((p = m.alloc(m.ud, 900)) != NULL);
+    m.free(m.ud, p, 900);
+  }
+}
+static void *none(void *ud, size_t n) { return (void)ud, (void)n, NULL; }
+static void test_memory(void) {
+  enum { MANY = 420 };
+  int fds[MANY];
+  const msub_mem empty = { none, live_mem.free, NULL };
+  msub__budget one;
+  budget();
+  msub__budget_init(&one, &empty, 100, 0); /* what it cannot have does not count */
+  msub_mem m = msub__budget_mem(&one);
+  CHECK(!m.alloc(m.ud, 50) && atomic_load(&one.used) == 0 && atomic_load(&one.refused) == 0);
+  /* A host that may have so much more than it begins with: whoever comes, it is not more; and afterwards it serves. */
+  begin();
+  size_t had = live_bytes();
+  CHECK(host()->memory_bytes == 0 && host()->memory_refused == 0);
+  node_free(&a);
+  node_init(&a, "a", 1);
+  a.opts.max_bytes = had / 2;
+  const char *why = NULL;
+  CHECK(msub_host_new(&a.opts, &a.host, &why) == MSUB_ERR_NOMEM && why && a.host == NULL);
+  a.opts.max_bytes = had + 400 * KIB;
+  a.opts.max_pending_inbound = 64;
+  node_start(&a, true, true);
+  CHECK(host()->memory_bytes > had / 2 && host()->memory_bytes <= a.opts.max_bytes);
+  node *alone[1] = { &a };
+  for (unsigned i = 0; i < MANY; i++) {
+    fds[i] = raw_tcp(&a);
+    turn_for(alone, 1, 1);
+    CHECK(live_bytes() <= a.opts.max_bytes && host()->memory_bytes <= a.opts.max_bytes);
+  }
+  turn_for(alone, 1, 50);
+  CHECK(host()->memory_refused > 0);
+  for (unsigned i = 0; i < MANY; i++) (void)close(fds[i]);
+  turn_for(alone, 1, 200);
+  uint64_t refused = host()->memory_refused;
+  raw_connect(&peer, &a, 3);
+  peer.accepts[0] = FLOODSUB;
+  raw_for(&peer, &a, 50);
+  CHECK(!peer.closed && host()->memory_refused == refused);
+  end();
+}
+
 static const test_case cases[] = {
+  { "U_01_memory", test_memory },
   { "streams", test_streams },     { "pings", test_pings },     { "hellos", test_hellos },
   { "listeners", test_listeners }, { "control", test_control }, { "steps", test_steps },
   { "records", test_records },     { "blame", test_blame },     { "handshakes", test_handshakes },
