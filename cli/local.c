@@ -2,6 +2,7 @@
 #include "cli/events.h"
 #include "cli/hold.h"
 #include "cli/state.h"
+#include "cli/store.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -330,6 +331,7 @@ static const char *ask_mesh(asked *a) {
 static const char *ask_state(asked *a) {
   json_t *all = json_object();
   int err = state_json(a->l->n->host, all);
+  store_state(a->l->n->store, all);
   json_object_set_new(a->out, "state", all);
   return err == MSUB_OK ? NULL : engine_error(a, err);
 }

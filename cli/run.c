@@ -5,6 +5,7 @@
 #include "cli/http.h"
 #include "cli/local.h"
 #include "cli/node.h"
+#include "cli/store.h"
 #include <errno.h>
 #include <meshsub/trace_file.h>
 #include <meshsub/trace_peer.h>
@@ -270,10 +271,10 @@ static option_row *make_rows(node *n, run_state *r) {
 #define X(member, option, help) { option, 0, OPT_NUMBER, "N", help, &n->limits.member, 0, 100000, &n->limits.member##_given },
     NODE_LIMITS(X)
 #undef X
-    NODE_OPTIONS(n),
     { "--max-memory", 0, OPT_NUMBER, "MIB",
       "What connections, messages and peers may take in all: above it\n"
       "they are refused. Default: no limit.", &n->max_memory, 4, 1000000, &n->max_memory_given },
+    NODE_OPTIONS(n),
     { 0 },
   };
   option_row *all = take(sizeof rows);
@@ -363,6 +364,8 @@ static void reconnect(node *n, const text_list *now) {
 }
 
 static void reload(node *n, run_state *r) {
+  store_retry(n->store);
+  if (!r->base) return;
   node next = { .cmd = n->cmd };
   run_state wanted = { .argc = r->argc, .argv = r->argv };
   option_row *rows = make_rows(&next, &wanted);
@@ -491,7 +494,7 @@ int cmd_node(int argc, char **argv) {
   if (r.trace || r.collector) n.on_trace = traced;
   if (r.collector) n.on_host = collector_open;
   if (code < 0 && r.trace_path) code = trace_open(&n, &r);
-  if (code < 0 && r.base && (r.reload_fd = reload_signals()) < 0) code = EXIT_FAILED;
+  if (code < 0 && (r.base || n.store_path) && (r.reload_fd = reload_signals()) < 0) code = EXIT_FAILED;
   n.topic_counts = r.metrics.listen != NULL;
   n.log_changes = r.socket_path || r.base || n.log_given;
   if (code < 0) code = open_and_run(&n, &r);

@@ -22,7 +22,8 @@ struct node_store {
 static void on_durable(void *ud, msub_token token, int result) {
   node_store *s = ud;
   (void)token;
-  if (result != MSUB_OK && !s->failed) say_error(s->cmd->program, "--store %s", msub_store_disk_why(s->disk));
+  if (result != MSUB_OK && !s->failed)
+    say_error(s->cmd->program, "--store %s%s", msub_store_disk_why(s->disk), msub_store_disk_broken(s->disk) ? "; SIGHUP tries again" : "");
   s->failed = result != MSUB_OK;
 }
 
@@ -58,6 +59,31 @@ void store_turn(node_store *s) {
   store.ops->turn(store.s, &now);
 }
 
+/* What was submitted meanwhile is told first, which takes no disk. */
+void store_retry(node_store *s) {
+  char why[MSUB_STORE_WHY];
+  msub_store_disk_counts c;
+  if (!s || !msub_store_disk_broken(s->disk)) return;
+  for (unsigned i = 0; i < 1000; i++) {
+    store_turn(s);
+    msub_store_disk_count(s->disk, &c);
+    if (c.waiting == 0) break;
+    wait_fds(NULL, 0, mono_ns() + 1000000);
+  }
+  int err = msub_store_disk_retry(s->disk, why);
+  if (err == MSUB_OK) say_error(s->cmd->program, "--store: it is whole, and written again");
+  else say_error(s->cmd->program, "--store %s; nothing is written, SIGHUP tries again", *why ? why : msub_err_text(err));
+  s->failed = err != MSUB_OK;
+}
+
+void store_state(const node_store *s, json_t *out) {
+  if (!s) return;
+  json_t *j = json_object();
+  json_object_set_new(j, "broken", json_boolean(msub_store_disk_broken(s->disk)));
+  json_object_set_new(j, "why", json_string(s->failed ? msub_store_disk_why(s->disk) : ""));
+  json_object_set_new(out, "store", j);
+}
+
 void store_metrics(node_store *s, const msub_metrics_opts *o) {
   msub_store_disk_counts c;
   if (!s) return;
@@ -65,6 +91,7 @@ void store_metrics(node_store *s, const msub_metrics_opts *o) {
 #define MSUB_X(of) o->each(o->ud, &(msub_metric){ .name = "store_" #of "_total", .kind = MSUB_METRIC_COUNTER, .value = c.of });
   MSUB_STORE_DISK_COUNTS(MSUB_X)
 #undef MSUB_X
+  o->each(o->ud, &(msub_metric){ .name = "store_broken", .kind = MSUB_METRIC_GAUGE, .value = msub_store_disk_broken(s->disk) });
   o->each(o->ud, &(msub_metric){ .name = "store_waiting", .kind = MSUB_METRIC_GAUGE, .value = c.waiting });
   o->each(o->ud, &(msub_metric){ .name = "store_waiting_bytes", .kind = MSUB_METRIC_GAUGE, .value = c.waiting_bytes });
   o->each(o->ud, &(msub_metric){ .name = "store_keys", .kind = MSUB_METRIC_GAUGE, .value = c.keys });
@@ -246,6 +273,8 @@ int store_open(node *n, msub_host_opts *o) {
 }
 uint64_t store_next(const node_store *s) { return (void)s, MSUB_NEVER; }
 void store_turn(node_store *s) { (void)s; }
+void store_retry(node_store *s) { (void)s; }
+void store_state(const node_store *s, json_t *out) { (void)s, (void)out; }
 void store_metrics(node_store *s, const msub_metrics_opts *o) { (void)s, (void)o; }
 void store_close(node_store *s) { (void)s; }
 static int check(int argc, char **argv) { return (void)argc, (void)argv, no_store("meshsub store check"); }

@@ -2,6 +2,7 @@
 #ifndef CLI_STORE_H
 #define CLI_STORE_H
 #include "cli/node.h"
+#include <jansson.h>
 #include <meshsub/metrics.h>
 
 typedef struct node_store node_store;
@@ -11,7 +12,11 @@ int store_open(node *n, msub_host_opts *o);
 /* The time of the next turn; MSUB_NEVER. s may be NULL, as below. */
 uint64_t store_next(const node_store *s);
 void store_turn(node_store *s);
-/* store_<name>_total for every name of MSUB_STORE_DISK_COUNTS. */
+/* SIGHUP: when nothing is written any more it is tried again; what comes of it is said. */
+void store_retry(node_store *s);
+/* "store" in `out`: broken, why. */
+void store_state(const node_store *s, json_t *out);
+/* store_<name>_total for every name of MSUB_STORE_DISK_COUNTS; store_broken and other gauges. */
 void store_metrics(node_store *s, const msub_metrics_opts *o);
 void store_close(node_store *s); /* after the host */
 

@@ -74,10 +74,9 @@ struct msub_store_disk {
   bool closing, abandoned, held, finished, grown, signalled;
   char failure[FAILURE];  /* of the last job that failed */
   uint64_t commits;
-  atomic_bool ready, wants_more;
+  atomic_bool ready, wants_more, broken; /* broken: the thread's, and the owner's while nothing waits */
   int pipe[2];
   /* the thread's */
-  bool broken;
   uint64_t log_durable;
   char trouble[FAILURE];
 };
@@ -429,7 +428,7 @@ static void settle(msub_store_disk *d, job *j) {
 
 static void explain(msub_store_disk *d, int result, const char *failure) {
   const char *next = result == MSUB_ERR_LIMIT ? "make room; what was stored is intact, and what comes when there is room will be"
-                                              : "nothing is written any more; look after the disk, then start again: what was told as durable is there";
+                                              : "nothing is written any more; look after the disk, then try again: what was told as durable is there";
   (void)snprintf(d->why, sizeof d->why, "%s: %s: %s", d->dir, failure, next);
 }
 
@@ -472,20 +471,7 @@ static uint64_t next_deadline(const void *s) {
   return d->waiting == 0 || d->watched ? MSUB_NEVER : msub__deadline(d->last_turn, POLL_NS);
 }
 
-static const msub_store_ops ops = { .abi = MSUB_ABI,
-                                    .size = sizeof(msub_store_ops),
-                                    .get = get,
-                                    .iterate = iterate,
-                                    .submit = submit,
-                                    .log_append = log_append,
-                                    .log_sync = log_sync,
-                                    .log_read = log_read,
-                                    .log_iterate = log_iterate,
-                                    .log_truncate = log_truncate,
-                                    .log_range = log_range,
-                                    .listen = listen,
-                                    .turn = turn,
-                                    .next_deadline = next_deadline };
+static const msub_store_ops ops = MSUB__STORE_OPS;
 
 /* ---- life ---- */
 
@@ -503,6 +489,9 @@ static bool join_path(const msub_store_disk *d, const char *name, char out[MSUB_
   return n > 0;
 }
 
+/* Where the keys are. */
+static bool table_path(const msub_store_disk *d, char out[MSUB__FOLDER_PATH + 64]) { return join_path(d, "data.mdb", out); }
+
 static bool is_there(const msub_store_disk *d, const char *path) {
   int fd = d->os->open(d->os->ud, path, MSUB__OS_READ);
   int64_t size = fd < 0 ? fd : d->os->size(d->os->ud, fd);
@@ -513,7 +502,7 @@ static bool is_there(const msub_store_disk *d, const char *path) {
 /* LMDB trusts its file. After a kill there is nothing wrong with it, but who knows why it was killed. */
 static int check_table(const msub_store_disk *d, char *why) {
   char path[MSUB__FOLDER_PATH + 64], what[200];
-  (void)join_path(d, "data.mdb", path);
+  (void)table_path(d, path);
   if (d->folder.making || !is_there(d, path)) {
     if (d->folder.making) return MSUB_OK;
     (void)snprintf(why, MSUB_STORE_WHY, "%s/data.mdb: missing or empty, and this is a store: put the folder back from a copy", d->dir);
@@ -535,7 +524,7 @@ static bool count_key(void *ud, msub_bytes key, msub_bytes value) {
   return true;
 }
 
-static int verify_all(msub_store_disk *d, char *why) {
+static int verify_keys(msub_store_disk *d, char *why) {
   uint64_t n = 0;
   int err = iterate(d, (msub_bytes){ NULL, 0 }, count_key, &n);
   if (err != MSUB_OK) {
@@ -543,22 +532,30 @@ static int verify_all(msub_store_disk *d, char *why) {
                    (unsigned long long)d->count.damaged, (unsigned long long)(n + d->count.damaged));
     return MSUB_ERR_MALFORMED;
   }
-  return msub__log_verify(d->log, why, MSUB_STORE_WHY);
+  return MSUB_OK;
+}
+
+static int verify_all(msub_store_disk *d, char *why) {
+  int err = verify_keys(d, why);
+  return err == MSUB_OK ? msub__log_verify(d->log, why, MSUB_STORE_WHY) : err;
+}
+
+static int open_log(msub_store_disk *d, uint64_t durable, msub__log **out, char *why) {
+  char path[MSUB__FOLDER_PATH + 64];
+  (void)join_path(d, "log", path);
+  msub__log_opts l = { .os = d->os, .mem = &d->v.mem, .dir = path, .segment_bytes = d->o.segment_bytes, .read_only = d->o.read_only,
+                       .cut = d->o.cut_damage, .durable = d->o.cut_damage ? 0 : durable };
+  return msub__log_open(&l, out, why, MSUB_STORE_WHY);
 }
 
 static int open_parts(msub_store_disk *d, char *why) {
-  char path[MSUB__FOLDER_PATH + 64];
   int err = msub__folder_open(&d->folder, d->os, d->dir, d->o.must_exist, d->o.read_only, why);
   if (err == MSUB_OK) err = check_table(d, why);
   if (err != MSUB_OK) return err;
   msub__table_opts t = { .dir = d->dir, .read_only = d->o.read_only, .map_bytes = d->o.map_bytes, .max_bytes = d->o.max_bytes };
   err = msub__table_open(&t, &d->table, why, MSUB_STORE_WHY);
   if (err != MSUB_OK) return err;
-  d->log_durable = msub__table_log_durable(d->table);
-  (void)join_path(d, "log", path);
-  msub__log_opts l = { .os = d->os, .mem = &d->v.mem, .dir = path, .segment_bytes = d->o.segment_bytes, .read_only = d->o.read_only,
-                       .cut = d->o.cut_damage, .durable = d->o.cut_damage ? 0 : d->log_durable };
-  err = msub__log_open(&l, &d->log, why, MSUB_STORE_WHY);
+  err = open_log(d, msub__table_log_durable(d->table), &d->log, why);
   if (err != MSUB_OK) return err;
   d->log_durable = msub__log_durable(d->log);
   return msub__folder_made(&d->folder, why);
@@ -591,6 +588,70 @@ static void destroy(msub_store_disk *d, bool clean) {
   msub_mem mem = d->v.mem;
   if (d->dir) msub__free(&mem, d->dir, strlen(d->dir) + 1);
   msub__free(&mem, d, sizeof *d);
+}
+
+/* ---- again, after a failure ---- */
+
+typedef struct uncacher { const msub_store_disk *d; char path[MSUB__FOLDER_PATH + 64]; int err; } uncacher;
+static bool uncache_one(void *ud, const char *name) {
+  uncacher *u = ud;
+  char path[MSUB__FOLDER_PATH + 64 + 32];
+  if (snprintf(path, sizeof path, "%s/%s", u->path, name) >= (int)sizeof path) return true; /* no segment has such a name */
+  int fd = u->d->os->open(u->d->os->ud, path, MSUB__OS_READ);
+  u->err = fd < 0 ? fd : u->d->os->uncache(u->d->os->ud, fd);
+  if (fd >= 0) (void)u->d->os->close(u->d->os->ud, fd);
+  return u->err == 0;
+}
+
+/* The log as the disk has it, beside the one that is open, which does not write any more. */
+static int log_again(msub_store_disk *d, char *why) {
+  msub__log *log;
+  uncacher u = { .d = d };
+  (void)join_path(d, "log", u.path);
+  int r = d->os->list(d->os->ud, u.path, uncache_one, &u);
+  if (r >= 0) r = u.err;
+  if (r < 0) {
+    (void)snprintf(why, MSUB_STORE_WHY, "%s: %s", u.path, strerror(-r));
+    return msub__os_err(r);
+  }
+  uint64_t told = msub__log_durable(d->log), known = msub__table_log_durable(d->table);
+  int err = open_log(d, told > known ? told : known, &log, why);
+  if (err != MSUB_OK) return err;
+  err = msub__log_verify(log, why, MSUB_STORE_WHY);
+  if (err != MSUB_OK) {
+    msub__log_close(log);
+    return err;
+  }
+  msub__log_close(d->log);
+  d->log = log;
+  d->log_durable = msub__log_durable(log);
+  return MSUB_OK;
+}
+
+bool msub_store_disk_broken(const msub_store_disk *d) { return atomic_load(&d->broken); }
+
+int msub_store_disk_retry(msub_store_disk *d, char *why) {
+  char own[MSUB_STORE_WHY], path[MSUB__FOLDER_PATH + 64];
+  if (!why) why = own;
+  *why = '\0';
+  (void)enter(d);
+  if (!atomic_load(&d->broken) || d->waiting > 0 || d->in_turn) return MSUB_ERR_STATE;
+  /* Nothing waits, so the thread sleeps, and all but the lists is the owner's. */
+  (void)table_path(d, path);
+  int err = msub__table_again(d->table, d->os, &d->v.mem, path, why, MSUB_STORE_WHY);
+  if (err == MSUB_OK) err = verify_keys(d, why);
+  if (err == MSUB_OK) err = log_again(d, why);
+  msub__table_release(d->table);
+  if (err == MSUB_OK) {
+    d->count.retried++;
+    (void)pthread_mutex_lock(&d->lock);
+    d->failure[0] = '\0';
+    atomic_store(&d->broken, false);
+    (void)pthread_mutex_unlock(&d->lock);
+  } else if (!*why) {
+    (void)snprintf(why, MSUB_STORE_WHY, "%s: %s", d->dir, msub_err_text(err));
+  }
+  return err;
 }
 
 static const char *bad_opts(const msub_store_disk_opts *o) {
@@ -756,7 +817,7 @@ int msub_store_disk_compact(const msub_store_disk_opts *o, uint64_t *before, uin
   mine.read_only = false;
   int err = msub_store_disk_open(&mine, &d, why);
   if (err != MSUB_OK) return err;
-  (void)join_path(d, "data.mdb", path);
+  (void)table_path(d, path);
   (void)join_path(d, "data.mdb.new", copy);
   int64_t old = size_of(d, path);
   err = msub__table_copy(d->table, copy, why, MSUB_STORE_WHY);

@@ -26,6 +26,7 @@ struct msub__table {
   MDB_cursor *cursor;
   bool has_snapshot, read_only;
   uint64_t map, max_map;
+  size_t committed; /* the newest transaction that is durable */
   uint64_t log_written; /* as the meta database has it; the thread's from the first commit on */
 };
 
@@ -112,6 +113,7 @@ static int open_env(msub__table *t) {
     int dead;
     rc = mdb_env_info(t->env, &info);
     t->map = info.me_mapsize; /* at least what is in use */
+    if (!rc && !t->stopped) t->committed = info.me_last_txnid;
     if (!rc && !t->read_only) rc = mdb_reader_check(t->env, &dead);
   }
   /* A table that is full opens all the same: nothing is written here but at the first time. */
@@ -150,6 +152,34 @@ int msub__table_open(const msub__table_opts *o, msub__table **out, char *why, si
   }
   *out = t;
   return MSUB_OK;
+}
+
+int msub__table_again(msub__table *t, const msub__os *os, const msub_mem *mem, const char *path, char *why, size_t why_n) {
+  size_t had = t->committed;
+  msub__table_release(t);
+  close_env(t);
+  t->stopped = true; /* until all is well */
+  t->read_only = false;
+  int fd = os->open(os->ud, path, MSUB__OS_READ), rc = fd < 0 ? fd : os->uncache(os->ud, fd);
+  if (fd >= 0) (void)os->close(os->ud, fd);
+  if (rc < 0) {
+    (void)snprintf(why, why_n, "%s: %s", path, strerror(-rc));
+    return msub__os_err(rc);
+  }
+  int err = msub__lmdb_check(os, mem, path, why, why_n);
+  if (err != MSUB_OK) return err;
+  t->stopped = false;
+  rc = open_env(t);
+  if (rc) err = refuse(why, why_n, t->dir, rc);
+  if (!rc && t->committed < had) {
+    (void)snprintf(why, why_n, "%s: transaction %zu was durable, and the newest is %zu", path, had, t->committed);
+    err = MSUB_ERR_MALFORMED;
+  }
+  if (err == MSUB_OK) return MSUB_OK;
+  close_env(t);
+  t->stopped = true;
+  t->committed = had;
+  return err;
 }
 
 void msub__table_close(msub__table *t) {
@@ -267,10 +297,11 @@ msub__commit msub__table_commit(msub__table *t, msub__version *const *batches, s
       MDB_val k = { sizeof log_durable_key - 1, (void *)(uintptr_t)log_durable_key }, v = { sizeof log_durable, &log_durable };
       rc = mdb_put(txn, t->meta, &k, &v, 0);
     }
+    size_t id = mdb_txn_id(txn);
     if (rc)
       mdb_txn_abort(txn);
-    else
-      rc = mdb_txn_commit(txn);
+    else if (!(rc = mdb_txn_commit(txn)))
+      t->committed = id;
   }
   (void)pthread_mutex_unlock(&t->writing);
   if (!rc) {

@@ -17,6 +17,9 @@ typedef struct msub__table msub__table;
 /* MALFORMED, IO, LIMIT, NOMEM; `why` says it. */
 int msub__table_open(const msub__table_opts *o, msub__table **out, char *why, size_t why_n);
 void msub__table_close(msub__table *t);
+/* Closes it, and opens it to be written, after a failure: first the file is read anew from the disk (`path`: data.mdb) and walked. When it fails, reads and
+ * commits answer IO until it is called again. MALFORMED also when the newest transaction that was committed here is not there. Only while no other thread uses it. */
+int msub__table_again(msub__table *t, const msub__os *os, const msub_mem *mem, const char *path, char *why, size_t why_n);
 
 /* ---- the owner's ---- */
 

@@ -234,20 +234,7 @@ static uint64_t next_deadline(const void *s) {
   return m->dated < m->queue.n ? 0 : ((const waiting *)msub__ring_front(&m->queue))->due;
 }
 
-static const msub_store_ops ops = { .abi = MSUB_ABI,
-                                    .size = sizeof(msub_store_ops),
-                                    .get = get,
-                                    .iterate = iterate,
-                                    .submit = submit,
-                                    .log_append = log_append,
-                                    .log_sync = log_sync,
-                                    .log_read = log_read,
-                                    .log_iterate = log_iterate,
-                                    .log_truncate = log_truncate,
-                                    .log_range = log_range,
-                                    .listen = listen,
-                                    .turn = turn,
-                                    .next_deadline = next_deadline };
+static const msub_store_ops ops = MSUB__STORE_OPS;
 
 /* ---- life ---- */
 

@@ -59,6 +59,12 @@ static int os_sync(void *ud, int fd) {
   return answer(fdatasync(fd)); /* the size is part of it */
 }
 
+/* After a failed sync the kernel may have marked pages clean that are not on the disk. */
+static int os_uncache(void *ud, int fd) {
+  (void)ud;
+  return -posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 static int os_sync_dir(void *ud, const char *dir) {
   (void)ud;
   int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -125,6 +131,7 @@ const msub__os msub__os_posix = { .open = os_open,
                                   .write = os_write,
                                   .truncate = os_truncate,
                                   .sync = os_sync,
+                                  .uncache = os_uncache,
                                   .sync_dir = os_sync_dir,
                                   .make_dir = os_make_dir,
                                   .remove = os_remove,

@@ -17,6 +17,7 @@ typedef struct msub__os {
   int64_t (*write)(void *ud, int fd, const void *from, size_t n, uint64_t at);
   int (*truncate)(void *ud, int fd, uint64_t size);
   int (*sync)(void *ud, int fd); /* what was written is on the disk */
+  int (*uncache)(void *ud, int fd); /* what was read or written of it is read from the disk the next time, as far as it can be had */
   int (*sync_dir)(void *ud, const char *dir); /* so are the names in it */
   int (*make_dir)(void *ud, const char *dir); /* 0700; EEXIST */
   int (*remove)(void *ud, const char *path);

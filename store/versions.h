@@ -58,4 +58,12 @@ void msub__batch_settle(msub__versions *v, msub__version *batch, bool ok);
 
 /* Nothing waits any more; what is kept goes. */
 void msub__versions_fini(msub__versions *v);
+
+/* The table of a store whose functions have the names of the members. */
+#define MSUB__STORE_OPS                                                                                                                          \
+  {                                                                                                                                              \
+    .abi = MSUB_ABI, .size = sizeof(msub_store_ops), .get = get, .iterate = iterate, .submit = submit, .log_append = log_append,                 \
+    .log_sync = log_sync, .log_read = log_read, .log_iterate = log_iterate, .log_truncate = log_truncate, .log_range = log_range,                \
+    .listen = listen, .turn = turn, .next_deadline = next_deadline                                                                               \
+  }
 #endif

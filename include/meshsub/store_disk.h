@@ -12,7 +12,7 @@
  *
  * Errors that on_durable tells: LIMIT: no room, on the disk or in max_bytes; what was stored before stands, and the next batch may
  * succeed. IO: the disk failed; from then on nothing is written, because nobody knows what a failed fdatasync() has left: every batch
- * fails, reads go on; close it and open it again. msub_store_disk_why() has the words for it.
+ * fails, reads go on; try again (msub_store_disk_retry), or close it and open it again. msub_store_disk_why() has the words for it.
  *
  * One process has it open at a time (or several, all read-only): opening is refused while another one has it. Local file systems
  * only: LMDB maps the file, and locks of NFS cannot be relied on.
@@ -61,11 +61,23 @@ MSUB_API int msub_store_disk_fd(msub_store_disk *d);
 /* The last failure that a turn told, in words, with what to do; "" if there was none. Valid until the next turn. */
 MSUB_API const char *msub_store_disk_why(const msub_store_disk *d);
 
+/* Nothing is written any more (IO, above). */
+MSUB_API bool msub_store_disk_broken(const msub_store_disk *d);
+/* Tries to go on after that, with the same object, listener and descriptor. After a failed fdatasync() the kernel may show pages that are not on the disk, so
+ * nothing of what it shows is believed: what is cached of the files is given up as far as the system lets go of it, and all of them are read, walked and
+ * compared with their checksums. They have to hold the newest transaction and every record that was told as durable here. Then writing goes on. What was told as
+ * failed may be there after all, batches whole; records that were not told as durable are there or not, without a gap: log_range() says where the
+ * log goes on. What fails is `why` (as open's), and it can be tried again: meanwhile reads of keys may answer IO, since what cannot be verified is not shown.
+ * Takes as long as reading the whole store. STATE: it is not broken, or something waits that was not told yet, or called from on_durable;
+ * MALFORMED, LIMIT, IO, NOMEM. */
+MSUB_API int msub_store_disk_retry(msub_store_disk *d, char *why);
+
 /* X(name): since it was opened.
  * batches, syncs: that became durable. commits: the transactions that it took. failed: batches and syncs that were told an error. refused: calls
  * answered with LIMIT because too much waits. damaged: reads that met a value or record that is not what was stored, or that cannot be
- * read: IO. grown: times that more of the keys' file was mapped. */
-#define MSUB_STORE_DISK_COUNTS(X) X(batches) X(syncs) X(commits) X(failed) X(refused) X(damaged) X(grown)
+ * read: IO. grown: times that more of the keys' file was mapped. retried: times that writing
+ * went on after a failure. */
+#define MSUB_STORE_DISK_COUNTS(X) X(batches) X(syncs) X(commits) X(failed) X(refused) X(damaged) X(grown) X(retried)
 typedef struct msub_store_disk_counts {
 #define MSUB_X(name) uint64_t name;
   MSUB_STORE_DISK_COUNTS(MSUB_X)

@@ -1,25 +1,32 @@
 #!/usr/bin/env python3
 """meshsub node --store and meshsub store: what is kept, and what stops them, word for word.
 
-usage: cli_store.py PATH OF meshsub
+usage: cli_store.py PATH OF meshsub [PATH OF fail_sync]
+Without fail_sync the case of a disk that fails is left out.
 """
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 from cli_words import WITHIN, expect, in_a_folder, run, small_disk
+
+
+FAIL_SYNC = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else None
 
 
 class Node:
     """A node that runs until it is stopped; its address is read."""
 
-    def __init__(self, binary, *arguments):
-        self.process = subprocess.Popen([binary, "node", "--quiet", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    def __init__(self, binary, *arguments, env=None):
+        self.process = subprocess.Popen([binary, "node", "--quiet", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        env={**os.environ, **(env or {})})
         self.address = self.process.stdout.readline().decode().strip()
 
     def stop(self, how=signal.SIGTERM):
@@ -28,8 +35,8 @@ class Node:
         return self.process.returncode, said.decode()
 
 
-def keys(binary):
-    code, said, out = run(binary, "store", "dump", "s", "--json")
+def keys(binary, store="s"):
+    code, said, out = run(binary, "store", "dump", store, "--json")
     expect("dump", (code, said), (0, ""))
     return [json.loads(line) for line in out.splitlines()]
 
@@ -69,6 +76,49 @@ def with_config(binary):
     node = Node(binary, "--config", "n.yaml")
     expect("a store of the file", node.stop(), (0, ""))
     expect("check", run(binary, "store", "check", "c")[0], 0)
+
+
+def failing_disk(binary):
+    """A sync that fails stops the writing, which is said, shown and counted; SIGHUP tries again, in vain and then not."""
+    if not FAIL_SYNC:
+        return
+    other = Node(binary)
+    node = Node(binary, "--store", "f", "--socket", "f.sock", "--metrics", "127.0.0.1:0", env={"LD_PRELOAD": FAIL_SYNC, "MESHSUB_FAIL_SYNC": os.path.abspath("fail")})
+    err = node.process.stderr
+    at = err.readline().decode().split()[-1]
+
+    def counts():
+        text = urllib.request.urlopen(at, timeout=WITHIN).read().decode()
+        return [int(re.search(rf"^{name} (\d+)$", text, re.M).group(1)) for name in ("store_broken", "store_retried_total")]
+
+    def state():
+        code, said, out = run(binary, "state", "--socket", "f.sock")
+        expect("state", (code, said), (0, ""))
+        return json.loads(out)["store"]
+    expect("whole", (counts(), state()), ([0, 0], {"broken": False, "why": ""}))
+    write_nothing("fail")
+    code, said, _ = run(binary, "connect", other.address, "--socket", "f.sock")
+    expect("connect", (code, said), (0, ""))
+    why = "f: Input/output error: nothing is written any more; look after the disk, then try again: what was told as durable is there"
+    expect("said", err.readline().decode(), f"meshsub node: --store {why}; SIGHUP tries again\n")
+    expect("broken", (counts(), state()), ([1, 0], {"broken": True, "why": why}))
+    os.remove("fail")
+    node.process.send_signal(signal.SIGHUP)
+    expect("again", err.readline().decode(), "meshsub node: --store: it is whole, and written again\n")
+    expect("whole again", (counts(), state()), ([0, 1], {"broken": False, "why": ""}))
+    another = Node(binary)
+    code, said, _ = run(binary, "connect", another.address, "--socket", "f.sock")
+    expect("connect again", (code, said), (0, ""))
+    expect("stopped", node.stop(), (0, ""))
+    expect("whole afterwards", run(binary, "store", "check", "f")[0], 0)
+    expect("the peer that was met then", keys(binary, "f") != [], True)
+    other.stop()
+    another.stop()
+
+
+def write_nothing(path):
+    with open(path, "w", encoding="utf-8"):
+        pass
 
 
 def damaged(binary):
@@ -126,4 +176,4 @@ def full_disk(binary):
 
 
 if __name__ == "__main__":
-    sys.exit(in_a_folder(sys.argv[1], kept, with_config, damaged, full_disk))
+    sys.exit(in_a_folder(sys.argv[1], kept, with_config, failing_disk, damaged, full_disk))

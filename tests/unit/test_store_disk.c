@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* usleep, kill, truncate */
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -668,6 +669,141 @@ Test(store_disk, flipped_bits, .init = fresh, .fini = gone, .timeout = 300) {
     unreadable += is == UNREADABLE;
   }
   cr_assert(refused_n > 20 && unreadable > 20, "%u refused, %u with unreadable values", refused_n, unreadable);
+}
+
+/* ---- again, after a failure ---- */
+
+static msub__os frail; /* the system's, but for what is told to fail */
+static bool fail_sync, fail_open, fail_uncache, fail_list;
+static unsigned uncached;
+static int frail_open(void *ud, const char *name, msub__os_mode mode) { return fail_open ? -EIO : msub__os_posix.open(ud, name, mode); }
+static int frail_sync(void *ud, int fd) { return fail_sync ? -EIO : msub__os_posix.sync(ud, fd); }
+static int frail_uncache(void *ud, int fd) {
+  uncached++;
+  return fail_uncache ? -EIO : msub__os_posix.uncache(ud, fd);
+}
+static int frail_list(void *ud, const char *dir, bool (*fn)(void *fud, const char *name), void *fud) {
+  return fail_list ? -EACCES : msub__os_posix.list(ud, dir, fn, fud);
+}
+static void open_frail(void) {
+  frail = msub__os_posix;
+  frail.open = frail_open;
+  frail.sync = frail_sync;
+  frail.uncache = frail_uncache;
+  frail.list = frail_list;
+  fail_sync = fail_open = fail_uncache = fail_list = false;
+  cr_assert_eq(msub__store_disk_open(&kit.o, &frail, &kit.disk, why), MSUB_OK, "%s", why);
+  kit.kit.store = msub_store_disk_store(kit.disk);
+  kit.kit.n_told = 0;
+  OPS->listen(S, on_durable, &kit.kit);
+}
+static int retried_inside;
+static void on_durable_retry(void *ud, msub_token token, int result) {
+  on_durable(ud, token, result);
+  retried_inside = msub_store_disk_retry(kit.disk, NULL);
+}
+/* A sync of the log fails. */
+static void break_it(void) {
+  size_t n = kit.kit.n_told;
+  fail_sync = true;
+  (void)add();
+  cr_assert_eq(OPS->log_sync(S, (msub_token){ 5 }), MSUB_OK);
+  store_settle(&kit.kit, n + 1);
+  cr_assert(kit.kit.told[n].result == MSUB_ERR_IO && msub_store_disk_broken(kit.disk));
+  fail_sync = false;
+}
+
+Test(store_disk, tried_again, .init = fresh, .fini = gone) {
+  uint64_t first, next;
+  msub_store_disk_counts c;
+  open_frail();
+  some_keys(30);
+  for (unsigned i = 0; i < 5; i++) (void)add();
+  sync_log();
+  cr_assert(!msub_store_disk_broken(kit.disk) && msub_store_disk_retry(kit.disk, why) == MSUB_ERR_STATE, "nothing is wrong");
+  break_it();
+  size_t n = kit.kit.n_told;
+  store_put(&kit.kit, "in vain", "x", 9);
+  cr_assert_eq(msub_store_disk_retry(kit.disk, why), MSUB_ERR_STATE, "something waits");
+  OPS->listen(S, on_durable_retry, &kit.kit);
+  store_settle(&kit.kit, n + 1);
+  cr_assert(kit.kit.told[n].result == MSUB_ERR_IO && retried_inside == MSUB_ERR_STATE, "from inside");
+  OPS->listen(S, on_durable, &kit.kit);
+  /* In vain: each time with words, and afterwards it can be tried again. */
+  bool *const fails[] = { &fail_open, &fail_uncache, &fail_list };
+  for (unsigned i = 0; i < 3; i++) {
+    msub_bytes v;
+    *fails[i] = true;
+    int err = msub_store_disk_retry(kit.disk, why);
+    cr_assert(err == MSUB_ERR_IO && strncmp(why, kit.dir, strlen(kit.dir)) == 0, "%u: %d %s", i, err, why);
+    cr_assert(msub_store_disk_broken(kit.disk));
+    cr_assert_eq(OPS->get(S, msub_str("key 1"), &v), i < 2 ? MSUB_ERR_IO : MSUB_OK, "what was not verified is not shown");
+    *fails[i] = false;
+  }
+  uncached = 0;
+  cr_assert_eq(msub_store_disk_retry(kit.disk, why), MSUB_OK, "%s", why);
+  cr_assert(!msub_store_disk_broken(kit.disk) && uncached >= 2 && *why == '\0');
+  cr_assert_eq(keys_are(30), RIGHT);
+  OPS->log_range(S, &first, &next);
+  cr_assert(first == 0 && next >= 5 && next <= 6, "the one that was not told is there, or not");
+  for (uint64_t i = 0; i < next; i++) record_is(i);
+  /* It goes on. */
+  n = kit.kit.n_told;
+  store_put(&kit.kit, "afterwards", "x", 10);
+  store_settle(&kit.kit, n + 1);
+  cr_assert_eq(kit.kit.told[n].result, MSUB_OK);
+  (void)add();
+  sync_log();
+  msub_store_disk_count(kit.disk, &c);
+  cr_assert(c.retried == 1 && c.failed == 2);
+  shut();
+  reopen();
+  cr_assert_eq(keys_are(30), RIGHT);
+  OPS->log_range(S, &first, &n);
+  for (uint64_t i = 0; i < n; i++) record_is(i);
+  cr_assert_eq(n, next + 1);
+  msub_bytes v;
+  cr_assert_eq(OPS->get(S, msub_str("afterwards"), &v), MSUB_OK);
+  shut();
+}
+
+/* What was told and is not there any more is never made do without. */
+Test(store_disk, tried_again_on_damage, .init = fresh, .fini = gone) {
+  enum { KEYS, TABLE, OLDER, LOG, CASES };
+  for (unsigned i = 0; i < CASES; i++) {
+    static char bytes[1 << 20];
+    char last[64];
+    remove_folder(kit.dir);
+    open_frail();
+    some_keys(30);
+    for (unsigned k = 0; k < 5; k++) (void)add();
+    sync_log();
+    size_t n = kit.kit.n_told;
+    size_t before = read_file(path("data.mdb"), bytes, sizeof bytes);
+    store_put(&kit.kit, "newest", "x", 11);
+    store_settle(&kit.kit, n + 1);
+    break_it();
+    if (i == KEYS) for (long at = 4096; at < size_of("data.mdb"); at += 512) flip("data.mdb", at + 200);
+    if (i == TABLE) cr_assert_eq(truncate(path("data.mdb"), 3 * 4096), 0);
+    if (i == OLDER) write_file(path("data.mdb"), bytes, before); /* whole, and from before the newest batch */
+    if (i == LOG) {
+      (void)segments(last);
+      char name[80];
+      (void)snprintf(name, sizeof name, "log/%s", last);
+      cr_assert_eq(truncate(path(name), 60), 0);
+    }
+    int err = msub_store_disk_retry(kit.disk, why);
+    cr_assert(err == MSUB_ERR_MALFORMED && *why, "%u: %d, %s", i, err, why);
+    cr_assert(i != OLDER || strstr(why, "was durable, and the newest is"), "%s", why);
+    cr_assert(msub_store_disk_broken(kit.disk));
+    msub_store_op op = { true, msub_str("k"), msub_str("v") };
+    n = kit.kit.n_told;
+    cr_assert_eq(OPS->submit(S, &op, 1, (msub_token){ 1 }), MSUB_OK);
+    store_settle(&kit.kit, n + 1);
+    cr_assert_eq(kit.kit.told[n].result, MSUB_ERR_IO);
+    cr_assert_neq(msub_store_disk_free(kit.disk), MSUB_OK);
+    cr_assert_eq(kit.heap.live_bytes, 0);
+  }
 }
 
 Test(store_disk, compact, .init = fresh, .fini = gone) {
