@@ -12,12 +12,15 @@
 #define RETRY_NS 1000000 /* after a refused publish, when nothing else happens first */
 
 /* The descriptors of one sleep, in this order. */
-enum { FD_STDIN, FD_TIMER, FD_LISTENER, FD_CREDIT_OUT, FD_CREDITS };
+enum { FD_STDIN, FD_TIMER, FD_LISTENER, FD_CREDIT_OUT, FD_STORE, FD_CREDITS };
 
 typedef struct pollset {
   struct pollfd *fds;
   size_t cap, hosts, n_hosts; /* hosts: where they begin */
 } pollset;
+
+/* While a dial is open, or a name is looked for, its reply is the next one: further requests wait. */
+static bool held(const peer *p) { return p->dial.running || p->ipns.waiting; }
 
 static size_t fill(pollset *s, peer *p) {
   size_t n = FD_CREDITS + p->credit.n + p->n_nodes;
@@ -26,13 +29,12 @@ static size_t fill(pollset *s, peer *p) {
     s->cap = n;
   }
   struct pollfd *f = s->fds;
-  /* While a dial is open its reply is the next one: further requests wait. */
-  f[FD_STDIN] =
-      (struct pollfd){ .fd = p->in.end ? -1 : STDIN_FILENO, .events = p->dial.running ? 0 : POLLIN };
+  f[FD_STDIN] = (struct pollfd){ .fd = p->in.end ? -1 : STDIN_FILENO, .events = held(p) ? 0 : POLLIN };
   f[FD_TIMER] = (struct pollfd){ .fd = p->publisher.timer, .events = POLLIN };
   f[FD_LISTENER] = (struct pollfd){ .fd = p->credit.listener, .events = POLLIN };
   f[FD_CREDIT_OUT] =
       (struct pollfd){ .fd = counter_wants_write(&p->counter) ? p->counter.fd : -1, .events = POLLOUT };
+  f[FD_STORE] = (struct pollfd){ .fd = ipns_fd(p->ipns.x), .events = POLLIN };
   for (size_t i = 0; i < p->credit.n; i++)
     f[FD_CREDITS + i] = (struct pollfd){ .fd = p->credit.conns[i].fd, .events = POLLIN };
   s->hosts = FD_CREDITS + p->credit.n;
@@ -44,7 +46,9 @@ static size_t fill(pollset *s, peer *p) {
 
 static uint64_t next_wake(peer *p) {
   uint64_t until = p->publisher.refused ? mono_ns() + RETRY_NS : MSUB_NEVER, meet = rendezvous_next(&p->rendezvous);
+  uint64_t names = ipns_next(p->ipns.x);
   if (meet < until) until = meet;
+  if (names < until) until = names;
   for (size_t i = 0; i < p->n_nodes; i++) {
     uint64_t at = p->nodes[i].busy ? 0 : msub_host_next_deadline(p->nodes[i].host);
     if (at < until) until = at;
@@ -76,7 +80,7 @@ static void wake_hosts(peer *p) {
 
 static void read_requests(peer *p) {
   msub_bytes line;
-  while (!p->quit && !p->dial.running && lines_next(&p->in, &line)) {
+  while (!p->quit && !held(p) && lines_next(&p->in, &line)) {
     if (line.n) request_line(p, line);
     wake_hosts(p);
   }
@@ -95,6 +99,15 @@ static void continue_dial(peer *p) {
     p->dial_id = NULL;
     read_requests(p); /* those that had to wait */
   }
+}
+
+/* After it a request may be answered, and then those that had to wait; the node may have something to say then, too. */
+static void turn_names(peer *p, bool stored) {
+  bool waited = p->ipns.waiting;
+  if (!stored && ipns_next(p->ipns.x) > mono_ns()) return;
+  ipns_turn(p->ipns.x);
+  p->nodes[0].busy = true;
+  if (waited && !p->ipns.waiting) read_requests(p);
 }
 
 static void clear_timer(const publisher *b) {
@@ -121,6 +134,7 @@ static void loop(peer *p) {
     if (p->publisher.i != before) p->nodes[0].busy = true; /* it leaves in this turn */
     turn_hosts(p, &s);
     rendezvous_turn(&p->rendezvous);
+    turn_names(p, s.fds[FD_STORE].revents != 0);
     continue_dial(p);
     if (!flush_out(PROGRAM, stdout)) break;
   }
@@ -132,7 +146,7 @@ static void hello(void) {
   json_object_set_new(j, "proto", json_integer(1));
   json_object_set_new(j, "impl", json_string("meshsub"));
   json_object_set_new(j, "version", json_string(MSUB_VERSION));
-  json_object_set_new(j, "caps", json_pack("[s,s,s,s,s]", "nodes", "interop", "trace", "partial", "score"));
+  json_object_set_new(j, "caps", json_pack("[s,s,s,s,s,s]", "nodes", "interop", "trace", "partial", "score", "ipns"));
   event("hello", j);
 }
 

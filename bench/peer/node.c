@@ -120,7 +120,7 @@ static void traced(void *ud, msub_host *h, const msub_event *ev) {
 static void happened(void *ud, msub_host *h, const msub_host_event *ev) {
   peer_node *n = ud;
   dial *d = &n->peer->dial;
-  (void)h;
+  if (n == &n->peer->nodes[0]) ipns_event(n->peer->ipns.x, h, ev);
   bool failed = ev->kind == MSUB_EV_DIAL_FAILED;
   if (!n->dialling || ev->cookie != d->cookie || (!failed && ev->kind != MSUB_EV_CONNECTED)) return;
   n->dialling = false;
@@ -224,6 +224,7 @@ const char *nodes_start(peer *p, const config *c) {
 void nodes_stop(peer *p) {
   if (p->n_nodes && p->nodes[0].host)
     inbox_clear(&p->inbox, msub_engine_shared(msub_host_engine(p->nodes[0].host)));
+  ipns_stop(p);
   for (size_t i = 0; i < p->n_nodes; i++) {
     peer_node *n = &p->nodes[i];
     if (i == 0 && n->host && p->discovery.ops) { /* in order: it takes its registrations back */

@@ -8,6 +8,7 @@
  *   publish.c   closed and open loop              inbox.c     messages kept until asked for
  *   partial.c   partial messages                score.c     parameters of scores, and what they come to
  *   rendezvous.c  peers found through a point, and being one
+ *   ipns.c      IPNS names over pubsub
  *
  * The protocol is described in docs/benchmarks.md. All of it runs on one thread, in one poll loop. */
 #ifndef BENCH_PEER_H
@@ -17,6 +18,7 @@
 #include "cli/text.h"
 #include <meshsub/crypto.h>
 #include <meshsub/gossipsub.h>
+#include <meshsub/names.h>
 #include <meshsub/partial.h>
 #include <meshsub/randomsub.h>
 #include <meshsub/rendezvous.h>
@@ -185,6 +187,29 @@ void rendezvous_turn(rendezvous *r);
 void rendezvous_clear(rendezvous *r); /* after the host */
 const char *rendezvous_counts(peer *p, const json_t *request, json_t *reply);
 
+/* ---- ipns.c: with cfg.ipns; the first node's ---- */
+typedef struct ipns ipns;
+typedef struct ipns_state {
+  ipns *x;      /* NULL: without */
+  bool waiting; /* the request `op` is answered later */
+  const char *op;
+  json_t *id;
+} ipns_state;
+const char *ipns_start(peer *p, const json_t *request); /* with the host; NULL, or why not */
+void ipns_stop(peer *p);                                /* before the host */
+int ipns_fd(const ipns *x);                             /* readable: a turn is due; -1. x may be NULL, as below */
+uint64_t ipns_next(const ipns *x);
+void ipns_turn(ipns *x);
+void ipns_event(ipns *x, msub_host *h, const msub_host_event *ev);
+const char *ipns_key(peer *p, const json_t *request, json_t *reply);
+const char *ipns_publish(peer *p, const json_t *request, json_t *reply);
+const char *ipns_resolve(peer *p, const json_t *request, json_t *reply);
+const char *ipns_record(peer *p, const json_t *request, json_t *reply);
+const char *ipns_follow(peer *p, const json_t *request, json_t *reply);
+const char *ipns_keep(peer *p, const json_t *request, json_t *reply);
+const char *ipns_put(peer *p, const json_t *request, json_t *reply);
+const char *ipns_names(peer *p, const json_t *request, json_t *reply);
+
 /* ---- router.c ---- */
 typedef struct router_config {
   const char *name;
@@ -263,6 +288,7 @@ struct peer {
   router_config router; /* outlives the nodes */
   rendezvous rendezvous;
   msub_discovery discovery; /* of cfg.rendezvous */
+  ipns_state ipns;
   trace trace;
   partials partials;
   msub_topic counted;  /* topics[0] of the first node, once joined */

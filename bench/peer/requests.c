@@ -77,6 +77,7 @@ static const char *start(peer *p, const json_t *q, json_t *out) {
   if (!why) why = rendezvous_read(&p->rendezvous, all, &p->discovery);
   if (!why && !credit_open(&p->credit)) why = "no listener for credit";
   if (!why) why = nodes_start(p, &c);
+  if (!why) why = ipns_start(p, all);
   free(c.protocols);
   if (why) { /* a static text */
     nodes_stop(p);
@@ -430,6 +431,14 @@ static const struct request {
   { "state", state_request, false },
   { "metrics", metrics_request, false },
   { "rendezvous", rendezvous_counts, false },
+  { "ipns_key", ipns_key, false },
+  { "ipns_publish", ipns_publish, false },
+  { "ipns_resolve", ipns_resolve, false },
+  { "ipns_record", ipns_record, false },
+  { "ipns_follow", ipns_follow, false },
+  { "ipns_keep", ipns_keep, false },
+  { "ipns_put", ipns_put, false },
+  { "ipns_names", ipns_names, false },
 };
 
 static const struct request *find_request(const char *op) {
@@ -457,6 +466,10 @@ void request_line(peer *p, msub_bytes line) {
     why = r->run(p, q, out);
   if (!why && p->dial.running && !p->dial_id) {
     p->dial_id = id ? json_incref(id) : json_null();
+    json_decref(out);
+  } else if (!why && p->ipns.waiting && !p->ipns.id) {
+    p->ipns.op = r->op;
+    p->ipns.id = id ? json_incref(id) : json_null();
     json_decref(out);
   } else {
     reply(op, id, out, why);
