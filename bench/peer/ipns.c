@@ -149,6 +149,7 @@ void ipns_event(ipns *x, msub_host *h, const msub_host_event *ev) {
   if (!x || !x->names) return;
   if (ev->kind == MSUB_EV_CONNECTED) msub_names_connected(x->names, ev->peer_id, ev->outbound);
   if (ev->kind == MSUB_EV_IDENTIFIED) msub_names_identified(x->names, ev->peer_id, speaks_fetch(h, ev->peer_id));
+  if (ev->kind == MSUB_EV_TOPIC_JOIN) msub_names_announced(x->names, ev->topic, ev->peer_id);
   if (ev->kind == MSUB_EV_DISCONNECTED && ev->last) msub_names_disconnected(x->names, ev->peer_id);
 }
 
@@ -348,10 +349,23 @@ static bool list_one(void *ud, const msub_names_view *v) {
   return true;
 }
 
+/* Who has announced the topic of a name. */
+static json_t *subscribers(msub_engine *e, msub_bytes name) {
+  char text[MSUB_IPNS_TOPIC_TEXT];
+  json_t *list = json_array();
+  msub_topic t = msub_topic_named(e, 0, msub_str(msub_ipns_topic(name, text)));
+  for (size_t i = 0; t.v && i < msub_topic_peers(e, t); i++)
+    json_array_append_new(list, json_peer(msub_peer_bytes(msub_engine_shared(e), msub_topic_peer(e, t, i))));
+  return list;
+}
+
 const char *ipns_names(peer *p, const json_t *q, json_t *out) {
+  msub_peer_id id;
   const char *why;
-  ipns *x = of(p, q, NULL, &why);
+  bool one = json_object_get(q, "name") != NULL;
+  ipns *x = of(p, q, one ? &id : NULL, &why);
   if (why) return why;
+  if (one) json_object_set_new(out, "subscribers", subscribers(msub_host_engine(p->nodes[0].host), msub_peer_id_bytes(&id)));
   static const char *const lists[] = { "follows", "kept", "kept_open", "owned" };
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) json_object_set_new(out, lists[i], json_array());
   msub_names_iterate(x->names, 0, now_of(x).wall_ns, list_one, out);

@@ -2,6 +2,7 @@
 
 Everything is on 127.0.0.1, on ports that the system chooses, without bootstrap peers, DHT or multicast; repositories live in a temporary folder."""
 
+import base64
 import contextlib
 import http.client
 import json
@@ -47,6 +48,14 @@ def value(number):
     bits = int.from_bytes(bytes_, "big") << (-8 * len(bytes_) % 5)
     count = -(-8 * len(bytes_) // 5)
     return "/ipfs/b" + "".join(alphabet[bits >> 5 * (count - 1 - i) & 31] for i in range(count))
+
+
+def topic(name):
+    """Of a name in base36."""
+    number, digits = int(name[1:], 36), "0123456789abcdefghijklmnopqrstuvwxyz"
+    assert name[0] == "k" and all(c in digits for c in name)
+    key = number.to_bytes(-(-number.bit_length() // 8), "big")[2:]  # behind the CID's version and codec
+    return "/record/" + base64.urlsafe_b64encode(b"/ipns/" + key).decode().rstrip("=")
 
 
 def eventually(what, condition, within=WITHIN, pause=0.02):
@@ -223,6 +232,10 @@ class Kubo(contextlib.ExitStack):
     def follows(self, name):
         return f"/ipns/{name}" in (self.rpc("name/pubsub/subs", ipns_base="base36")["Strings"] or [])
 
+    def knows(self, name, peer):
+        """Whether it has heard that this peer follows the name."""
+        return peer in (self.rpc("pubsub/peers", "u" + base64.urlsafe_b64encode(topic(name).encode()).decode().rstrip("="))["Strings"] or [])
+
     def record(self, name):
         """The bytes it holds of a name, or None."""
         with contextlib.suppress(NodeError):
@@ -230,6 +243,9 @@ class Kubo(contextlib.ExitStack):
 
     def put(self, name, record):
         self.rpc("name/put", name, body=record)
+
+    def settle(self, name):
+        """Until it is durable; what this one learns from others never is."""
 
 
 def merge(into, changes):
@@ -307,6 +323,9 @@ class Program(contextlib.ExitStack):
     def follows(self, name):
         return name in self.ask("ipns_names")["follows"]
 
+    def knows(self, name, peer):
+        return peer in self.ask("ipns_names", name=name)["subscribers"]
+
     def record(self, name):
         record = self.ask("ipns_record", name=name).get("record")
         return bytes.fromhex(record) if record else None
@@ -330,6 +349,9 @@ class Helia(Program):
     def begin(self):
         self.node.start(repo=str(self.repo), **self.cfg)
 
+    def settle(self, name):
+        """Its datastore writes files; a kill right after may cost the last one."""
+
 
 class Ours(Program):
     """meshsub-peer with its cap ipns."""
@@ -348,6 +370,10 @@ class Ours(Program):
 
     def keep(self, name):
         self.ask("ipns_keep", name=name)
+
+    def settle(self, name):
+        """What others said is shown before it is durable."""
+        eventually("durable", lambda: self.ask("ipns_record", name=name)["durable"])
 
     def begin(self):
         self.node.start(signed=True, ipns={"store": str(self.repo / "store"), **self.cfg.get("ipns", {})},

@@ -38,15 +38,23 @@ class Pool(contextlib.ExitStack):
         else:
             node = self.enter_context(make(self.binaries, kind))
             node.labels = {}
+        eventually("no connection of the case before", lambda: self.alone(node))
         return node
+
+    @staticmethod
+    def alone(node):
+        """Kubo sometimes dials again by itself."""
+        there = node.connected()
+        for other in there:
+            with contextlib.suppress(NodeError):
+                node.disconnect(other)
+        return not there
 
     def give(self, node):
         if not node.alive():
             node.close()
             return
-        for other in node.connected():
-            with contextlib.suppress(NodeError):
-                node.disconnect(other)
+        self.alone(node)
         self.free.append(node)
 
 
@@ -93,6 +101,11 @@ def write(node, name, times=1, **more):
     return path
 
 
+def heard(writer, name, reader):
+    """The writer knows that this one follows. Before, Helia publishes to nobody, and says it once."""
+    eventually(f"{writer.name} knows that {reader.name} follows", lambda: writer.knows(name, reader.peer))
+
+
 def shows(node, name, path, within=5):
     eventually(lambda: f"{node.name} shows {path}", lambda: node.resolve(name, within=0.5) == path, within)
 
@@ -120,6 +133,8 @@ def update(pool, a, b):
     with Rig(pool, writer=a, reader=b) as r:
         link(r.reader, r.writer)
         name = own(r.writer)
+        r.reader.follow(name)
+        heard(r.writer, name, r.reader)
         for _ in range(4):
             shows(r.reader, name, write(r.writer, name))
         check(r.reader.follows(name), "the reader does not follow")
@@ -138,6 +153,7 @@ def waiting(pool, a, b):
             asks.start()
             time.sleep(0.5)
             if connected:
+                heard(r.writer, name, r.reader)
                 path = write(r.writer, name)
             else:
                 r.writer.connect(addr)
@@ -179,15 +195,19 @@ def two_writers(pool, a, b):
             key = ed25519(bytes([next(keys)]) * 32)
             name = own(r.one, key)
             check(own(r.two, key) == name, "two names of one key")
-            write(r.one, name, 3)
-            last = write(r.two, name, 3)
             high, low = (r.one, r.two) if more else (r.two, r.one)
+            write(low, name, 3)
+            last = write(high, name, 4)
             while sequence(high, name) <= sequence(low, name):
                 last = write(high, name)
             link(r.one, r.two)
             for node in (r.one, r.two):
                 shows(node, name, last)
+            heard(low, name, high)
+            before = sequence(high, name)  # Kubo counts on from what it published itself, whatever it has heard since
             last = write(low, name)
+            while sequence(low, name) <= before:
+                last = write(low, name)
             for node in (r.one, r.two):
                 shows(node, name, last)
 
@@ -221,6 +241,8 @@ def expired(pool, a, b):
         late_one = r.add(b, "late")
         link(late_one, r.writer)
         refuses(late_one, name)
+        for node in (r.reader, late_one):
+            heard(r.writer, name, node)
         path = write(r.writer, name)
         shows(r.reader, name, path)
         shows(late_one, name, path)
@@ -231,8 +253,11 @@ def reader_restarts(pool, a, b):
         with Rig(pool, writer=a, reader=b) as r:
             link(r.reader, r.writer)
             name = own(r.writer)
+            r.reader.follow(name)
+            heard(r.writer, name, r.reader)
             path = write(r.writer, name)
             shows(r.reader, name, path)
+            r.reader.settle(name)
             r.reader.restart(hard)
             if r.reader.keeps_names:
                 check(r.reader.follows(name), "no longer followed")
@@ -240,6 +265,7 @@ def reader_restarts(pool, a, b):
             path = write(r.writer, name)
             link(r.reader, r.writer)
             shows(r.reader, name, path)
+            heard(r.writer, name, r.reader)
             shows(r.reader, name, write(r.writer, name))
 
 
@@ -260,6 +286,8 @@ def writer_restarts(pool, a, b):
             link(r.writer, r.reader)
             if r.writer.kind == "helia":
                 r.writer.follow(name)
+            if r.writer.follows(name):
+                heard(r.writer, name, r.reader)
             path = write(r.writer, name)
             check(sequence(r.writer, name) == before + 1, f"sequence {sequence(r.writer, name)} after {before}")
             shows(r.reader, name, path)
@@ -272,8 +300,11 @@ def keeper(pool, a, b):
         name = own(r.writer)
         r.keeper.keep(name)
         link(r.keeper, r.writer)
+        if r.writer.follows(name):
+            heard(r.writer, name, r.keeper)
         path = write(r.writer, name, 2)
         shows(r.keeper, name, path)
+        r.keeper.settle(name)
         r.writer.kill()
         for again in (False, True):
             reader = r.add(b, "reader")

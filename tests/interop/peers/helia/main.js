@@ -29,7 +29,7 @@ const operations = {
   ipns_publish: async q => await names.publish(q),
   ipns_resolve: async q => await names.resolve(q),
   ipns_follow: async q => await names.follow(q.name),
-  ipns_names: () => ({ follows: names.follows() }),
+  ipns_names: q => ({ follows: names.follows(), subscribers: q.name === undefined ? [] : names.subscribers(q.name) }),
   ipns_record: async q => ({ record: await names.record(q.name) }),
   stop: async () => await names?.stop()
 }

@@ -115,6 +115,13 @@ export class Names {
     })
   }
 
+  // Those in the topic that something can be sent to.
+  subscribers (name) {
+    const pubsub = this.host.services.pubsub
+    const topic = `/record/${Buffer.from(multihashToIPNSRoutingKey(digestOf(name))).toString('base64url')}`
+    return pubsub.getSubscribers(topic).map(String).filter(id => pubsub.streamsOutbound.has(id))
+  }
+
   async record (name) {
     try {
       return Buffer.from((await this.ipns.localStore.get(multihashToIPNSRoutingKey(digestOf(name)))).record).toString('hex')
