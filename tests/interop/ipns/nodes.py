@@ -23,6 +23,7 @@ from control import Node, NodeError  # noqa: E402
 from transfer import CheckFailed, check  # noqa: E402
 
 WITHIN = 20  # seconds, for what does not depend on the names
+STARTS = 120  # of a program; node reads hundreds of files first
 
 
 class NotResolved(Exception):
@@ -131,7 +132,7 @@ class Kubo(contextlib.ExitStack):
         self.process = subprocess.Popen([self.program, "daemon", "--migrate=false"], env=self.env, stdin=subprocess.DEVNULL, stdout=self.log,
                                         stderr=subprocess.STDOUT)
         self.api = None
-        end = time.monotonic() + 60
+        end = time.monotonic() + STARTS
         while True:
             if self.process.poll() is not None or time.monotonic() > end:
                 raise NodeError(f"{self.name}: the daemon does not start\n{(self.repo / 'daemon.log').read_text(errors='replace')[-2000:]}")
@@ -271,8 +272,9 @@ class Program(contextlib.ExitStack):
             raise
 
     def start(self):
-        self.node = Node(self.name, self.program, timeout=WITHIN)
+        self.node = Node(self.name, self.program, timeout=STARTS)
         self.begin()
+        self.node.timeout = WITHIN
         self.peer = self.node.peer
 
     def stop(self):
