@@ -56,6 +56,13 @@
   X(TEXT, listen, "metrics.listen", "--metrics")                                                                   \
   X(LIST, hosts, "metrics.hosts", "--metrics-host")                                                                \
   X(BOOL, open_to_network, "metrics.open_to_network", "--metrics-open-to-network")
+#define NAMES(X)                                                                                                   \
+  X(BOOL, on, "ipns.on", "--ipns")                                                                                 \
+  X(LIST, follow, "ipns.follow", "--follow")                                                                       \
+  X(LIST, keep, "ipns.keep", "--keep")                                                                             \
+  X(BOOL, keep_open, "ipns.keep_open", "--keep-open")                                                              \
+  X(TEXT, routing, "ipns.routing", "--routing")                                                                    \
+  X(BOOL, routing_open, "ipns.routing_open_to_network", "--routing-open-to-network")
 #define LOG(X)                                                                                                     \
   X(TEXT, level, "log.level", "--log")                                                                             \
   X(TEXT, format, "log.format", "--log-format")
@@ -73,6 +80,9 @@ typedef struct file_connections {
 typedef struct file_metrics {
   METRICS(X)
 } file_metrics;
+typedef struct file_names {
+  NAMES(X)
+} file_names;
 typedef struct file_modules {
 #define M(m) char *m;
   LOG_MODULES(M)
@@ -87,6 +97,7 @@ typedef struct file_config {
   file_mesh *mesh;
   file_connections *connections;
   file_metrics *metrics;
+  file_names *ipns;
   file_log *log;
 } file_config;
 #undef X
@@ -107,6 +118,9 @@ static const cyaml_schema_field_t connection_fields[] = { CONNECTIONS(X) CYAML_F
 #define X(kind, m, k, o) FIELD_##kind(file_metrics, m, &k[sizeof "metrics." - 1])
 static const cyaml_schema_field_t metrics_fields[] = { METRICS(X) CYAML_FIELD_END };
 #undef X
+#define X(kind, m, k, o) FIELD_##kind(file_names, m, &k[sizeof "ipns." - 1])
+static const cyaml_schema_field_t names_fields[] = { NAMES(X) CYAML_FIELD_END };
+#undef X
 #define X(m) CYAML_FIELD_STRING_PTR(#m, MAYBE, file_modules, m, 0, VALUE_BYTES),
 static const cyaml_schema_field_t module_fields[] = { LOG_MODULES(X) CYAML_FIELD_END };
 #undef X
@@ -117,6 +131,7 @@ static const cyaml_schema_field_t log_fields[] = { LOG(X) CYAML_FIELD_MAPPING_PT
 static const cyaml_schema_field_t top_fields[] = { TOP(X) CYAML_FIELD_MAPPING_PTR("mesh", MAYBE, file_config, mesh, mesh_fields),
                                                    CYAML_FIELD_MAPPING_PTR("connections", MAYBE, file_config, connections, connection_fields),
                                                    CYAML_FIELD_MAPPING_PTR("metrics", MAYBE, file_config, metrics, metrics_fields),
+                                                   CYAML_FIELD_MAPPING_PTR("ipns", MAYBE, file_config, ipns, names_fields),
                                                    CYAML_FIELD_MAPPING_PTR("log", MAYBE, file_config, log, log_fields), CYAML_FIELD_END };
 #undef X
 static const cyaml_schema_value_t schema = { CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, file_config, top_fields) };
@@ -135,7 +150,7 @@ struct config {
   msub_bytes text;
   file_config *data;
   char *modules[N_LOG_MODULES]; /* "host=debug" */
-  entry entries[64];
+  entry entries[80];
   size_t n;
 };
 
@@ -171,6 +186,9 @@ static void collect(config *k) {
 #undef X
 #define X(kind, m, key, option) ENTRY_##kind(f->metrics, m, key, option)
   METRICS(X)
+#undef X
+#define X(kind, m, key, option) ENTRY_##kind(f->ipns, m, key, option)
+  NAMES(X)
 #undef X
 #define X(kind, m, key, option) ENTRY_##kind(f->log, m, key, option)
   LOG(X)
@@ -336,7 +354,7 @@ static void print_log(shown *s, const option_row *rows) {
 void config_print(const option_row *rows) {
   shown s = { 0 };
 #define X(kind, m, key, option) if (strcmp(option, "--log") != 0) print_entry(&s, rows, key, option);
-  TOP(X) MESH(X) CONNECTIONS(X) METRICS(X) LOG(X)
+  TOP(X) MESH(X) CONNECTIONS(X) METRICS(X) NAMES(X) LOG(X)
 #undef X
   print_log(&s, rows);
 }

@@ -1,27 +1,19 @@
 #include "cli/http.h"
+#include "cli/ipns_node.h"
 #include "cli/local.h"
 #include "cli/rendezvous.h"
 #include "cli/store.h"
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#define BACKLOG 16
 
 struct http {
   node *n;
   const http_options *o;
   server server;
-  char address[INET6_ADDRSTRLEN + 2]; /* as a URL has it */
-  unsigned port;
+  http_bind bind;
   struct {
 #define X(name) uint64_t name;
     HTTP_COUNTS(X)
@@ -29,54 +21,11 @@ struct http {
   } counts;
 };
 
-/* ---- the address ---- */
-
-typedef struct bound {
-  union {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-  } at;
-  socklen_t n;
-  bool loopback;
-} bound;
-
-static bool read_address(const char *text, bound *b) {
-  char host[INET6_ADDRSTRLEN + 2];
-  const char *colon = strrchr(text, ':');
-  uint64_t port;
-  size_t len = colon ? (size_t)(colon - text) : 0;
-  *b = (bound){ .n = 0 };
-  if (!colon || len == 0 || len >= sizeof host || !read_number(colon + 1, &port) || port > 65535) return false;
-  bool six = text[0] == '[' && text[len - 1] == ']';
-  memcpy(host, text + six, len - 2 * six);
-  host[len - 2 * six] = 0;
-  if (six) {
-    b->at.v6.sin6_family = AF_INET6;
-    b->at.v6.sin6_port = htons((uint16_t)port);
-    b->n = sizeof b->at.v6;
-    bool good = inet_pton(AF_INET6, host, &b->at.v6.sin6_addr) == 1;
-    b->loopback = IN6_IS_ADDR_LOOPBACK(&b->at.v6.sin6_addr);
-    return good;
-  }
-  b->at.v4.sin_family = AF_INET;
-  b->at.v4.sin_port = htons((uint16_t)port);
-  b->n = sizeof b->at.v4;
-  bool good = inet_pton(AF_INET, host, &b->at.v4.sin_addr) == 1;
-  b->loopback = ntohl(b->at.v4.sin_addr.s_addr) >> 24 == 127;
-  return good;
-}
-
 int http_check(const command *c, const http_options *o) {
-  bound b;
+  http_bind b;
   if (!o->listen && (o->hosts.n || o->open_to_network))
     return usage_error(c, "%s is for --metrics IP:PORT; give that as well", o->hosts.n ? "--metrics-host" : "--metrics-open-to-network");
-  if (!o->listen) return -1;
-  if (!read_address(o->listen, &b)) return usage_error(c, "--metrics %s: not an address; write 127.0.0.1:9090 or [::1]:9090", quoted(o->listen));
-  if (!b.loopback && !o->open_to_network)
-    return usage_error(c, "--metrics %s: can be reached from the network, by anybody; write 127.0.0.1:PORT, or --metrics-open-to-network if that is meant",
-                       quoted(o->listen));
-  return -1;
+  return o->listen ? http_address(c, "--metrics", o->listen, "--metrics-open-to-network", o->open_to_network, &b) : -1;
 }
 
 /* ---- answers ---- */
@@ -107,10 +56,10 @@ static bool host_is_ours(const http *h, const char *host, size_t n) {
     if (digits == 0 || digits >= sizeof port) return false;
     memcpy(port, colon + 1, digits);
     port[digits] = 0;
-    if (!read_number(port, &number) || number != h->port) return false;
+    if (!read_number(port, &number) || number != h->bind.port) return false;
     n = (size_t)(colon - host);
   }
-  const char *const known[] = { "localhost", "127.0.0.1", "[::1]", h->address };
+  const char *const known[] = { "localhost", "127.0.0.1", "[::1]", h->bind.address };
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (strlen(known[i]) == n && strncasecmp(known[i], host, n) == 0) return true;
   for (size_t i = 0; i < h->o->hosts.n; i++)
@@ -118,50 +67,26 @@ static bool host_is_ours(const http *h, const char *host, size_t n) {
   return false;
 }
 
-/* The one Host header; NULL: there is none, or more than one. */
-static const char *host_of(const char *line, const char *end, size_t *n) {
-  const char *found = NULL;
-  while (line < end) {
-    const char *eol = memchr(line, '\n', (size_t)(end - line));
-    if (!eol) eol = end;
-    if (eol - line > 5 && strncasecmp(line, "Host:", 5) == 0) {
-      if (found) return NULL;
-      found = line + 5;
-      const char *stop = eol;
-      while (found < stop && (*found == ' ' || *found == '\t')) found++;
-      while (stop > found && (stop[-1] == '\r' || stop[-1] == ' ' || stop[-1] == '\t')) stop--;
-      *n = (size_t)(stop - found);
-    }
-    line = eol + 1;
-  }
-  return found;
-}
-
-static void request(http *h, client *c, const char *text, size_t n) {
-  const char *end = text + n, *eol = memchr(text, '\n', n);
-  const char *method_end = eol ? memchr(text, ' ', (size_t)(eol - text)) : NULL;
-  const char *target = method_end ? method_end + 1 : NULL, *target_end = target ? memchr(target, ' ', (size_t)(eol - target)) : NULL;
-  size_t host_n, target_n = target_end ? (size_t)(target_end - target) : 0;
-  if (!target_end || target[0] != '/' || eol - target_end < 9 || strncmp(target_end + 1, "HTTP/1.", 7) != 0 || memchr(text, 0, n)) {
+static void request(http *h, client *c, const uint8_t *text, size_t n) {
+  http_request q;
+  msub_bytes host;
+  if (!http_parse(text, n, &q)) {
     h->counts.requests_malformed++;
     refuse(c, "400 Bad Request", "not a request of HTTP/1\n");
     return;
   }
-  const char *host = host_of(eol + 1, end, &host_n);
-  if (!host || !host_is_ours(h, host, host_n)) {
+  if (http_header(&q, "Host", &host) != 1 || !host_is_ours(h, (const char *)host.p, host.n)) {
     h->counts.hosts_refused++;
     refuse(c, "421 Misdirected Request", "the Host is not one of this endpoint's; --metrics-host NAME adds one\n");
     return;
   }
-  bool head = method_end - text == 4 && strncmp(text, "HEAD", 4) == 0;
-  if (!head && !(method_end - text == 3 && strncmp(text, "GET", 3) == 0)) {
+  bool head = http_method_is(&q, "HEAD");
+  if (!head && !http_method_is(&q, "GET")) {
     h->counts.requests_malformed++;
     refuse(c, "405 Method Not Allowed", "GET and HEAD only\n");
     return;
   }
-  const char *query = memchr(target, '?', target_n);
-  if (query) target_n = (size_t)(query - target);
-  if (target_n != 8 || strncmp(target, "/metrics", 8) != 0) {
+  if (!msub_bytes_eq(q.path, msub_str("/metrics"))) {
     h->counts.not_found++;
     refuse(c, "404 Not Found", "there is /metrics\n");
     return;
@@ -175,48 +100,34 @@ static void request(http *h, client *c, const char *text, size_t n) {
 
 static size_t came(client *c) {
   http *h = c->server->ud;
-  const char *text = (const char *)c->in;
-  for (size_t i = 0; i < c->in_n && i < HTTP_REQUEST_BYTES; i++) { /* an empty line ends the headers */
-    if (text[i] != '\n' || i + 1 >= c->in_n) continue;
-    if (text[i + 1] != '\n' && !(text[i + 1] == '\r' && i + 2 < c->in_n && text[i + 2] == '\n')) continue;
-    if (i + 2 >= HTTP_REQUEST_BYTES) break;
-    request(h, c, text, i + 1);
-    return c->in_n;
+  size_t n = http_head(c->in, c->in_n);
+  if (n == 0) return 0;
+  if (n != SIZE_MAX) {
+    request(h, c, c->in, n);
+  } else {
+    h->counts.requests_too_long++;
+    refuse(c, "431 Request Header Fields Too Large", "a request has at most 8192 bytes\n");
   }
-  if (c->in_n <= HTTP_REQUEST_BYTES) return 0;
-  h->counts.requests_too_long++;
-  refuse(c, "431 Request Header Fields Too Large", "a request has at most 8192 bytes\n");
   return c->in_n;
 }
 
 /* ---- opening ---- */
 
 int http_open(node *n, const http_options *o, http **out) {
-  bound b;
-  if (!read_address(o->listen, &b)) return EXIT_FAILED; /* http_check() has said so */
-  int fd = socket(b.at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-  if (fd >= 0) (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  if (fd < 0 || bind(fd, &b.at.any, b.n) != 0 || listen(fd, BACKLOG) != 0 || getsockname(fd, &b.at.any, &b.n) != 0) {
-    say_error(n->cmd->program, "--metrics %s: %s", quoted(o->listen), strerror(errno));
-    if (fd >= 0) close(fd);
-    return EXIT_FAILED;
-  }
   http *h = take(sizeof *h);
+  int fd = -1, code = http_address(n->cmd, "--metrics", o->listen, "--metrics-open-to-network", o->open_to_network, &h->bind);
+  if (code < 0) code = http_listen(n->cmd->program, "--metrics", o->listen, &h->bind, &fd);
+  if (code >= 0) {
+    free(h);
+    return code;
+  }
   h->n = n;
   h->o = o;
-  char text[INET6_ADDRSTRLEN];
-  if (b.at.any.sa_family == AF_INET6) {
-    snprintf(h->address, sizeof h->address, "[%s]", inet_ntop(AF_INET6, &b.at.v6.sin6_addr, text, sizeof text));
-    h->port = ntohs(b.at.v6.sin6_port);
-  } else {
-    snprintf(h->address, sizeof h->address, "%s", inet_ntop(AF_INET, &b.at.v4.sin_addr, text, sizeof text));
-    h->port = ntohs(b.at.v4.sin_port);
-  }
   server_init(&h->server, fd, h);
   h->server.in_max = HTTP_REQUEST_BYTES + 3;
   h->server.whole_ns = HTTP_SECONDS * UINT64_C(1000000000);
   h->server.came = came;
-  say_error(n->cmd->program, "metrics at http://%s:%u/metrics", h->address, h->port);
+  say_error(n->cmd->program, "metrics at http://%s:%u/metrics", h->bind.address, h->bind.port);
   *out = h;
   return -1;
 }
@@ -293,6 +204,7 @@ char *metrics_text(node *n, const http *h, size_t *len) {
   if (h) http_metrics(h, &o);
   rendezvous_metrics(n->meeting, &o);
   store_metrics(n->store, &o);
+  ipns_metrics(n->ipns, &o);
   *len = w.n;
   return w.text;
 }

@@ -3,11 +3,11 @@
  * connection carries one. */
 #ifndef CLI_HTTP_H
 #define CLI_HTTP_H
+#include "cli/http_wire.h"
 #include "cli/node.h"
 #include "cli/serve.h"
 #include <meshsub/metrics.h>
 
-#define HTTP_REQUEST_BYTES 8192u /* with all headers */
 #define HTTP_SECONDS 10u         /* from accept to the last byte of the answer */
 
 typedef struct http_options {

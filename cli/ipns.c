@@ -1,6 +1,7 @@
-/* meshsub ipns: names and records in files. */
+/* meshsub ipns: its subcommands, and of them inspect and verify: names and records in files. */
 #include "cli/commands.h"
 #include "cli/files.h"
+#include "cli/ipns_cmd.h"
 #include <inttypes.h>
 #include <meshsub/ipns.h>
 #include <stdlib.h>
@@ -151,16 +152,21 @@ static int verify(int argc, char **argv) {
 }
 
 int cmd_ipns(int argc, char **argv) {
-  static const command c = { "meshsub ipns", "inspect FILE | inspect NAME | verify FILE --name NAME",
-                             "IPNS names and records. \"meshsub ipns inspect --help\" and so on say more.",
-                             "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not valid." };
+  static const command c = { "meshsub ipns", "publish KEY PATH | resolve NAME | follow NAME... | keep NAME... | serve | key ... | inspect FILE | verify FILE",
+                             "IPNS names and records. \"meshsub ipns publish --help\" and so on say more.",
+                             "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing found, or not valid." };
+  static const struct { const char *name; int (*run)(int argc, char **argv); } all[] = {
+    { "publish", ipns_cmd_publish }, { "resolve", ipns_cmd_resolve }, { "follow", ipns_cmd_follow }, { "keep", ipns_cmd_keep },
+    { "serve", cmd_ipns_serve },     { "key", ipns_cmd_key },         { "inspect", inspect },        { "verify", verify },
+  };
   const option_row none[] = { { 0 } };
-  if (argc > 1 && strcmp(argv[1], "inspect") == 0) return inspect(argc - 1, argv + 1);
-  if (argc > 1 && strcmp(argv[1], "verify") == 0) return verify(argc - 1, argv + 1);
+  for (size_t i = 0; argc > 1 && i < sizeof all / sizeof *all; i++)
+    if (strcmp(argv[1], all[i].name) == 0) return all[i].run(argc - 1, argv + 1);
   text_list args = { 0 };
   int code = options_read(&c, none, argc, argv, &args);
-  if (code < 0 && args.n) code = usage_error(&c, "unknown command %s; there are inspect and verify", quoted(args.v[0]));
-  else if (code < 0) code = usage_error(&c, "what to do is missing; say inspect or verify");
+  if (code < 0 && args.n)
+    code = usage_error(&c, "unknown command %s; there are publish, resolve, follow, keep, serve, key, inspect and verify", quoted(args.v[0]));
+  else if (code < 0) code = usage_error(&c, "what to do is missing; say publish, resolve, follow, keep, serve, key, inspect or verify");
   free(args.v);
   return code;
 }

@@ -1,21 +1,16 @@
 /* meshsub key: identities. */
 #include "cli/commands.h"
 #include "cli/files.h"
+#include "cli/key_file.h"
 #include "cli/node.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-#define PEM_MAX 16384
-
-static const char *const type_names[] = { "rsa", "ed25519", "secp256k1", "ecdsa" };
 
 static void print_key(const msub_key *key, const char *file, bool json) {
   msub_bytes public = msub_key_public(key);
-  const char *type = type_names[msub_key_type_of(key)];
+  const char *type = key_type_name(msub_key_type_of(key));
   if (json) {
     json_t *j = json_object();
     if (file) json_object_set_new(j, "file", json_string(file));
@@ -29,70 +24,6 @@ static void print_key(const msub_key *key, const char *file, bool json) {
   put_hex(hex, public);
   printf("peer        %s\ntype        %s\npublic key  %s\n", peer_text(msub_key_peer_id(key)), type, hex);
   free(hex);
-}
-
-static bool write_all(int fd, const uint8_t *p, size_t n) {
-  while (n) {
-    ssize_t written = write(fd, p, n);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return false;
-    p += written;
-    n -= (size_t)written;
-  }
-  return true;
-}
-
-/* A new file, never an old one, readable for its owner only; all of it on the disk or no file at all. */
-static int write_key(const command *c, const char *file, const uint8_t *bytes, size_t n) {
-  int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd < 0 && errno == EEXIST) {
-    say_error(c->program, "%s: exists, and a key is never overwritten; choose another name", quoted(file));
-    return EXIT_FAILED;
-  }
-  if (fd < 0) {
-    say_error(c->program, "%s: cannot be made: %s", quoted(file), strerror(errno));
-    return EXIT_FAILED;
-  }
-  bool good = fchmod(fd, 0600) == 0 && write_all(fd, bytes, n) && fsync(fd) == 0;
-  int error = errno;
-  if (close(fd) != 0 && good) {
-    good = false;
-    error = errno;
-  }
-  if (good) return EXIT_OK;
-  unlink(file);
-  say_error(c->program, "%s: cannot be written: %s", quoted(file), strerror(error));
-  return EXIT_FAILED;
-}
-
-static const char *type_at(const void *ud, size_t i) {
-  (void)ud;
-  return i < sizeof type_names / sizeof *type_names ? type_names[i] : NULL;
-}
-
-static int find_type(const command *c, const char *name, msub_key_type *out) {
-  for (size_t i = 0; type_at(NULL, i); i++) {
-    *out = (msub_key_type)i;
-    if (strcmp(name, type_names[i]) == 0) return -1;
-  }
-  const char *meant = nearest(name, type_at, NULL);
-  return usage_error(c, "--type %s: there are ed25519, secp256k1, ecdsa and rsa%s%s%s", quoted(name), meant ? "; did you mean " : "",
-                     meant ? meant : "", meant ? "?" : "");
-}
-
-/* The first line. */
-static int read_passphrase(const command *c, const char *file, uint8_t *out, size_t cap, size_t *n) {
-  *n = 0;
-  if (!file) return -1;
-  int code = read_file(c, "--passphrase ", file, out, cap, n);
-  for (size_t i = 0; code < 0 && i < *n; i++) {
-    if (out[i] == '\n') *n = i;
-  }
-  if (code < 0 && *n == 0) {
-    say_error(c->program, "--passphrase %s: its first line is empty; the passphrase stands there", quoted(file));
-    code = EXIT_FAILED;
-  }
-  return code;
 }
 
 static int key_import(int argc, char **argv) {
@@ -117,25 +48,15 @@ static int key_import(int argc, char **argv) {
   const char *pem = args.n ? args.v[0] : NULL, *file = args.n > 1 ? args.v[1] : NULL;
   free(args.v);
   if (code >= 0) return code;
-  uint8_t bytes[PEM_MAX], secret[1024];
+  uint8_t bytes[KEY_BYTES_MAX], secret[1024];
   size_t n = 0, secret_n = 0;
   msub_key *key = NULL;
-  code = read_passphrase(&c, secret_file, secret, sizeof secret, &secret_n);
+  code = key_passphrase(&c, secret_file, secret, sizeof secret, &secret_n);
   if (code < 0) code = read_file(&c, "", pem, bytes, sizeof bytes, &n);
-  if (code < 0) {
-    int err = msub_key_from_pem((msub_bytes){ bytes, n }, (msub_bytes){ secret, secret_n }, &key);
-    const char *why = err == MSUB_ERR_NOTFOUND      ? "is encrypted; name the file of its passphrase with --passphrase FILE"
-                      : err == MSUB_ERR_CRYPTO      ? "does not open with this passphrase"
-                      : err == MSUB_ERR_UNSUPPORTED ? "is a key of another kind than ed25519, secp256k1, ecdsa (P-256, P-384, P-521) and rsa (2048 to 8192 bits)"
-                                                    : "is no private key in PEM; \"meshsub key show FILE\" shows those that are no PEM";
-    if (err != MSUB_OK) {
-      say_error(c.program, "%s: %s", quoted(pem), why);
-      code = EXIT_FAILED;
-    }
-  }
+  if (code < 0) code = key_of_pem(&c, pem, (msub_bytes){ bytes, n }, (msub_bytes){ secret, secret_n }, &key);
   if (code < 0) {
     n = msub_key_export(key, bytes, sizeof bytes);
-    code = write_key(&c, file, bytes, n);
+    code = key_write(&c, file, bytes, n);
     if (code == EXIT_OK && json) print_key(key, file, true);
     else if (code == EXIT_OK) puts(peer_text(msub_key_peer_id(key)));
   }
@@ -166,10 +87,10 @@ static int key_export(int argc, char **argv) {
   free(args.v);
   if (code >= 0) return code;
   uint8_t secret[1024];
-  char text[PEM_MAX];
+  char text[KEY_BYTES_MAX];
   size_t secret_n = 0;
   msub_key *key = NULL;
-  code = read_passphrase(&c, secret_file, secret, sizeof secret, &secret_n);
+  code = key_passphrase(&c, secret_file, secret, sizeof secret, &secret_n);
   if (code < 0) code = key_read(c.program, "", file, &key);
   if (code < 0) {
     size_t n = msub_key_to_pem(key, (msub_bytes){ secret, secret_n }, text, sizeof text);
@@ -177,9 +98,9 @@ static int key_export(int argc, char **argv) {
       say_error(c.program, "out of memory");
       code = EXIT_FAILED;
     } else if (strcmp(pem, "-") != 0) {
-      code = write_key(&c, pem, (const uint8_t *)text, n);
+      code = key_write(&c, pem, (const uint8_t *)text, n);
     } else {
-      code = write_all(STDOUT_FILENO, (const uint8_t *)text, n) ? EXIT_OK : EXIT_FAILED;
+      code = key_write_fd(STDOUT_FILENO, (const uint8_t *)text, n) ? EXIT_OK : EXIT_FAILED;
       if (code) say_error(c.program, "standard output cannot be written: %s", strerror(errno));
     }
   }
@@ -198,11 +119,9 @@ static int key_new(int argc, char **argv) {
   };
   bool json = false, to_stdout = false;
   const char *type_name = NULL;
-  uint64_t bits = 3072;
+  uint64_t bits = KEY_BITS;
   const option_row rows[] = {
-    { "--type", 0, OPT_TEXT, "TYPE", "ed25519 (default), secp256k1, ecdsa (P-256) or rsa.", &type_name, 0, 0, NULL },
-    { "--bits", 0, OPT_NUMBER, "N", "Of an RSA key, 2048 to 8192. Default 3072; peers that know\nno better take 4096 at most.", &bits,
-      MSUB_RSA_BITS_MIN, MSUB_RSA_BITS_MAX, NULL },
+    KEY_TYPE_OPTIONS(&type_name, &bits),
     { "--stdout", 0, OPT_FLAG, NULL, "Write the key to standard output instead of a file.", &to_stdout, 0, 0,
       NULL },
     { "--json", 0, OPT_FLAG, NULL, "Print one JSON object.", &json, 0, 0, NULL },
@@ -217,21 +136,17 @@ static int key_new(int argc, char **argv) {
   const char *file = args.n ? args.v[0] : NULL;
   free(args.v);
   msub_key_type type = MSUB_KEY_ED25519;
-  if (code < 0 && type_name) code = find_type(&c, type_name, &type);
-  if (code >= 0) return code;
   msub_key *key = NULL;
-  int err = msub_key_generate_type(type, (unsigned)bits, &key);
-  if (err != MSUB_OK) {
-    say_error(c.program, "no key can be made: %s", msub_err_text(err));
-    return EXIT_FAILED;
-  }
-  uint8_t bytes[PEM_MAX];
+  if (code < 0) code = key_type_option(&c, type_name, &type);
+  if (code < 0) code = key_make(c.program, type, (unsigned)bits, &key);
+  if (code >= 0) return code;
+  uint8_t bytes[KEY_BYTES_MAX];
   size_t n = msub_key_export(key, bytes, sizeof bytes);
   if (to_stdout) {
-    code = write_all(STDOUT_FILENO, bytes, n) ? EXIT_OK : EXIT_FAILED;
+    code = key_write_fd(STDOUT_FILENO, bytes, n) ? EXIT_OK : EXIT_FAILED;
     if (code) say_error(c.program, "standard output cannot be written: %s", strerror(errno));
   } else {
-    code = write_key(&c, file, bytes, n);
+    code = key_write(&c, file, bytes, n);
     if (code == EXIT_OK && json)
       print_key(key, file, true);
     else if (code == EXIT_OK)

@@ -1,6 +1,7 @@
 #include "cli/local.h"
 #include "cli/events.h"
 #include "cli/hold.h"
+#include "cli/ipns_node.h"
 #include "cli/state.h"
 #include "cli/store.h"
 #include <inttypes.h>
@@ -27,13 +28,16 @@ typedef struct user {
   size_t n_uses;
   dial dials[LOCAL_DIALS];
   unsigned asked; /* requests in this turn */
+  struct { uint64_t ticket; json_t *id; } later[LOCAL_LATER]; /* ticket 0: free */
+  msub_peer_id *names; /* followed */
+  size_t n_names;
 } user;
 
 struct local {
   node *n;
   hold hold;
   server server;
-  uint64_t cookie, asked_at;
+  uint64_t cookie, asked_at, ticket;
   uint32_t recipients; /* of the publish that is running */
   struct {
 #define X(name) uint64_t name;
@@ -54,6 +58,7 @@ static void put_frame(client *c, const char *text, size_t n) {
 static void put_object(client *c, json_t *object) {
   char *text = json_text(object);
   put_frame(c, text, strlen(text));
+  if (c->secret) explicit_bzero(text, strlen(text));
   free(text);
 }
 
@@ -104,7 +109,7 @@ static const char *data_in(const json_t *q, uint8_t **bytes, size_t *n) {
   return "data is missing: \"data\", a string, or \"data_base64\"";
 }
 
-static bool number_in(const json_t *q, const char *key, uint64_t most, uint64_t *out) {
+bool local_number(const json_t *q, const char *key, uint64_t most, uint64_t *out) {
   const json_t *v = json_object_get(q, key);
   if (!json_is_integer(v) || json_integer_value(v) < 0 || (uint64_t)json_integer_value(v) > most) return false;
   *out = (uint64_t)json_integer_value(v);
@@ -184,7 +189,7 @@ static void set_number(asked *a, const char *key, uint64_t n) { json_object_set_
 
 static const char *ask_hello(asked *a) {
   uint64_t version;
-  if (!number_in(a->q, "version", UINT32_MAX, &version)) return wrong(a, "inval", "\"version\" is missing: the one of \"versions\" that the client speaks");
+  if (!local_number(a->q, "version", UINT32_MAX, &version)) return wrong(a, "inval", "\"version\" is missing: the one of \"versions\" that the client speaks");
   if (version != LOCAL_VERSION) return wrong(a, "unsupported", "this version is not spoken here; \"versions\" of the greeting has those that are");
   a->u->greeted = true;
   return NULL;
@@ -198,7 +203,7 @@ static const char *ask_publish(asked *a) {
   const char *why = topic_in(a->q, &topic, &topic_n);
   if (why) return wrong(a, "inval", why);
   why = data_in(a->q, &data, &data_n);
-  if (!why && json_object_get(a->q, "wait") && !number_in(a->q, "wait", 1000000, &wait)) why = "\"wait\": a number of peers, up to 1000000";
+  if (!why && json_object_get(a->q, "wait") && !local_number(a->q, "wait", 1000000, &wait)) why = "\"wait\": a number of peers, up to 1000000";
   if (why) wrong(a, "inval", why);
   else {
     int err = begin_use(a->l, a->u, (msub_bytes){ topic, topic_n }, false, &of);
@@ -240,7 +245,7 @@ static const char *ask_unsubscribe(asked *a) {
 
 static const char *ask_credit(asked *a) {
   uint64_t more;
-  if (!number_in(a->q, "n", LOCAL_CREDIT, &more)) return wrong(a, "inval", "\"n\" is missing: how many more messages may come, up to 65536");
+  if (!local_number(a->q, "n", LOCAL_CREDIT, &more)) return wrong(a, "inval", "\"n\" is missing: how many more messages may come, up to 65536");
   a->u->credit = a->u->credit + more < LOCAL_CREDIT ? a->u->credit + more : LOCAL_CREDIT;
   set_number(a, "credit", a->u->credit);
   set_number(a, "dropped", a->u->dropped);
@@ -399,6 +404,75 @@ static void answer(local *l, client *c, json_t *id, json_t *out, const char *why
   put_object(c, out);
 }
 
+void local_answer(local *l, uint64_t ticket, json_t *out, const char *why, const char *code) {
+  for (size_t i = 0; l && i < l->server.n; i++) {
+    client *c = l->server.clients[i];
+    user *u = c->ud;
+    for (size_t k = 0; k < LOCAL_LATER && !c->gone; k++) {
+      if (u->later[k].ticket != ticket) continue;
+      answer(l, c, u->later[k].id, out, why, code);
+      json_decref(u->later[k].id);
+      u->later[k].ticket = 0;
+      return;
+    }
+  }
+  json_decref(out);
+}
+
+int local_follow(const local_question *a, msub_bytes name, bool on) {
+  if (!a->client) return MSUB_OK;
+  user *u = ((client *)a->client)->ud;
+  size_t i = 0;
+  while (i < u->n_names && !msub_bytes_eq(msub_peer_id_bytes(&u->names[i]), name)) i++;
+  if (!on && i < u->n_names) u->names[i] = u->names[--u->n_names];
+  if (!on || i < u->n_names) return MSUB_OK;
+  if (u->n_names == LOCAL_NAMES) return MSUB_ERR_LIMIT;
+  if (!u->names) u->names = take(LOCAL_NAMES * sizeof *u->names);
+  u->names[u->n_names++] = msub_peer_id_of(name);
+  return MSUB_OK;
+}
+
+void local_name(local *l, msub_bytes name, const json_t *record) {
+  char *text = NULL;
+  for (size_t i = 0; i < l->server.n; i++) {
+    client *c = l->server.clients[i];
+    const user *u = c->ud;
+    size_t k = 0;
+    while (k < u->n_names && !msub_bytes_eq(msub_peer_id_bytes(&u->names[k]), name)) k++;
+    if (c->gone || c->ending || k == u->n_names) continue;
+    if (!text) {
+      json_t *ev = json_object();
+      json_object_set_new(ev, "ev", json_string("ipns"));
+      json_object_update(ev, (json_t *)(uintptr_t)record);
+      text = json_text(ev);
+    }
+    put_event(l, c, text, strlen(text));
+  }
+  free(text);
+}
+
+void local_secret(const local_question *a) {
+  if (a->client) ((client *)a->client)->secret = true;
+}
+
+/* What is left for later gets a place before it is asked, so that it cannot be without one afterwards. */
+static const char *ask_names(asked *a, const char *op) {
+  local_question q = { .op = op, .q = a->q, .out = a->out, .client = a->c };
+  size_t k = 0;
+  while (k < LOCAL_LATER && a->u->later[k].ticket) k++;
+  if (k == LOCAL_LATER) return wrong(a, "limit", "64 requests of this client wait for their answers");
+  q.ticket = a->u->later[k].ticket = ++a->l->ticket;
+  a->u->later[k].id = json_incref(json_object_get(a->q, "id"));
+  const char *why = ipns_ask(a->l->n, &q);
+  a->code = q.code;
+  a->later = q.later && !why;
+  if (!a->later) {
+    json_decref(a->u->later[k].id);
+    a->u->later[k].ticket = 0;
+  }
+  return why;
+}
+
 static void request(local *l, client *c, const json_t *q) {
   const char *op = json_string_value(json_object_get(q, "op")), *why = NULL;
   asked a = { .l = l, .c = c, .u = c->ud, .q = q, .out = json_object() };
@@ -407,6 +481,7 @@ static void request(local *l, client *c, const json_t *q) {
   while (op && i < n && strcmp(requests[i].op, op) != 0) i++;
   if (!op) why = wrong(&a, "inval", "\"op\" is missing");
   else if (!a.u->greeted && strcmp(op, "hello") != 0) why = wrong(&a, "state", "\"hello\" comes first, with the version that the client speaks");
+  else if (strncmp(op, "ipns_", 5) == 0) why = ask_names(&a, op);
   else if (i == n) why = wrong(&a, "unsupported", "there is no such \"op\"");
   else why = requests[i].answer(&a);
   if (a.later) json_decref(a.out);
@@ -474,6 +549,9 @@ static void closed(client *c) {
   user *u = c->ud;
   for (size_t i = u->n_uses; i-- > 0;) end_use(l, u, &u->uses[i], true, true);
   for (size_t i = 0; i < LOCAL_DIALS; i++) json_decref(u->dials[i].id);
+  for (size_t i = 0; i < LOCAL_LATER; i++)
+    if (u->later[i].ticket) json_decref(u->later[i].id);
+  free(u->names);
   free(u);
 }
 
@@ -485,6 +563,7 @@ int local_open(node *n, const char *path, local **out) {
     return code;
   }
   l->n = n;
+  if (n->keys) json_wipe(); /* keys may come and go as JSON */
   server_init(&l->server, fd, l);
   l->server.in_max = 4 + LOCAL_FRAME_BYTES;
   l->server.out_high = LOCAL_EVENT_BYTES;

@@ -1,5 +1,7 @@
 #include "cli/node.h"
 #include "cli/events.h"
+#include "cli/ipns_node.h"
+#include "cli/keyring.h"
 #include "cli/local.h"
 #include "cli/rendezvous.h"
 #include "cli/store.h"
@@ -72,6 +74,12 @@ static int check_topic(const node *n, const char *topic) {
 
 static bool allowed(void *ud, msub_bytes topic, msub_peer p) {
   const node *n = ud;
+  msub_peer_id name;
+  if (n->ipns && msub_ipns_topic_parse(topic, &name) == MSUB_OK) {
+    ipns_heard(n->ipns, topic, p);
+    return true;
+  }
+  if (!n->allow.n && !n->pattern) return true;
   for (size_t i = 0; i < n->allow.n; i++)
     if (msub_bytes_eq(msub_str(n->allow.v[i]), topic)) return true;
   return n->pattern && msub_topic_pattern_allows(n->pattern, topic, p);
@@ -150,6 +158,7 @@ int node_check(node *n, const text_list *topics) {
   for (size_t i = 0; i < topics->n && code < 0; i++) code = check_topic(n, topics->v[i]);
   for (size_t i = 0; i < n->relay.n && code < 0; i++) code = check_topic(n, n->relay.v[i]);
   if (code < 0) code = check_filter(n, topics);
+  if (code < 0) code = ipns_check(n);
   if (code < 0) code = check_limits(n);
   return code < 0 ? router_make(&n->router, n->cmd) : code;
 }
@@ -180,6 +189,7 @@ static void happened(void *ud, msub_host *h, const msub_host_event *ev) {
   node *n = ud;
   (void)h;
   if (ev->kind == MSUB_EV_DIAL_FAILED) n->dials_failed++;
+  ipns_event(n->ipns, ev);
   if (n->local) local_event(n->local, ev);
   if (n->on_event) n->on_event(n, ev);
 }
@@ -303,7 +313,7 @@ void node_retopic(node *n, const text_list *topics, const text_list *relay) {
 
 static int set_filter(node *n) {
   const msub_topic_filter f = { .abi = MSUB_ABI, .size = sizeof f, .name = "command line", .allows = allowed };
-  if (!n->allow.n && !n->pattern) return -1;
+  if (!n->allow.n && !n->pattern && !n->names_on.keep_open) return -1;
   int err = msub_filter_topics(msub_host_engine(n->host), &f, n);
   if (err == MSUB_OK) return -1;
   say_error(n->cmd->program, "the topics cannot be filtered: %s", msub_err_text(err));
@@ -321,22 +331,35 @@ static int listen_all(node *n) {
   return -1;
 }
 
+static bool durable(void *ud, msub_token token, int result) {
+  node *n = ud;
+  return keyring_durable(n->keys, token, result) || ipns_durable(n->ipns, token, result);
+}
+
+/* The identity: of a file, of the store, or a fresh one. */
+static int open_keys(node *n) {
+  int code = n->key_file ? key_read(n->cmd->program, "--key ", n->key_file, &n->key) : -1;
+  if (code < 0 && n->store) {
+    n->keys = keyring_open(n->cmd->program, store_of(n->store));
+    store_listen(n->store, durable, n);
+    if (n->key) keyring_be(n->keys, n->key);
+    else code = keyring_identity(n->keys, n->cmd->program, &n->key);
+  } else if (code < 0 && !n->key) {
+    code = key_make(n->cmd->program, MSUB_KEY_ED25519, 0, &n->key);
+  }
+  return code;
+}
+
 int node_open(node *n, const text_list *topics, bool publish_only) {
   n->stop_fd = stop_signals();
   if (n->stop_fd < 0) {
     say_error(n->cmd->program, "no pipe: %s", strerror(errno));
     return EXIT_FAILED;
   }
-  int code = -1, err;
-  if (n->key_file) {
-    code = key_read(n->cmd->program, "--key ", n->key_file, &n->key);
-  } else if ((err = msub_key_generate(&n->key)) != MSUB_OK) {
-    say_error(n->cmd->program, "no key can be made: %s", msub_err_text(err));
-    code = EXIT_FAILED;
-  }
-  if (code >= 0) return code;
+  int code, err;
   msub_host_opts o;
   msub_host_opts_init(&o);
+  if ((code = store_open(n, &o)) >= 0 || (code = open_keys(n)) >= 0) return code;
   o.key = n->key;
   o.transport = n->transport;
   o.dns.server = n->dns_server;
@@ -357,7 +380,6 @@ int node_open(node *n, const text_list *topics, bool publish_only) {
   if (n->verbose || !n->log_given) n->log.level = n->verbose < 4 ? (int)n->verbose : 4;
   /* Lines are few; where the levels may change they are all formatted, and chosen in log_line(). */
   o.log = (msub_log){ .fn = log_line, .ud = n, .level = n->log_changes ? MSUB_LOG_TRACE : (msub_log_level)n->log.level };
-  if ((code = store_open(n, &o)) >= 0) return code;
   if ((code = rendezvous_new(n, &o)) >= 0) return code;
   const char *why = NULL;
   err = msub_host_new(&o, &n->host, &why);
@@ -367,6 +389,7 @@ int node_open(node *n, const text_list *topics, bool publish_only) {
   }
   code = n->on_host ? n->on_host(n) : -1;
   if (code < 0) code = rendezvous_start(n);
+  if (code < 0) code = ipns_open(n);
   if (code < 0) code = set_rules(n);
   if (code < 0) code = set_filter(n);
   if (code < 0) code = listen_all(n);
@@ -400,22 +423,27 @@ int node_connect(node *n, bool keep) {
 bool node_has_way(const node *n) { return n->connect.n || n->listen.n || n->router.direct.n || n->discover.n || n->rendezvous.n || n->mdns; }
 
 void node_wait(node *n, struct pollfd *fds, size_t n_fds, uint64_t until) {
-  uint64_t at = rendezvous_next(n->meeting), of_store = store_next(n->store);
+  uint64_t at = rendezvous_next(n->meeting), of_store = store_next(n->store), of_names = ipns_next(n->ipns);
   if (of_store < at) at = of_store;
+  if (of_names < at) at = of_names;
   wait_and_turn(n->host, fds, n_fds, at < until ? at : until);
   rendezvous_turn(n->meeting);
   store_turn(n->store);
+  ipns_turn(n->ipns);
 }
 
 void node_close(node *n) {
   local_close(n->local);
   n->local = NULL;
+  ipns_close(n->ipns);
   close_host(n->host);
   n->host = NULL;
   rendezvous_free(n->meeting);
   n->meeting = NULL;
   store_close(n->store); /* what the host has submitted last is written */
   n->store = NULL;
+  keyring_close(n->keys);
+  n->keys = NULL;
   msub_key_free(n->key);
   n->key = NULL;
   free(n->names);
@@ -428,6 +456,8 @@ void node_close(node *n) {
   free(n->filter.v);
   free(n->discover.v);
   free(n->rendezvous.v);
+  free(n->names_on.follow.v);
+  free(n->names_on.keep.v);
   msub_topic_pattern_free(n->pattern);
   router_free(&n->router);
 }

@@ -2,6 +2,7 @@
 #ifndef CLI_NODE_H
 #define CLI_NODE_H
 #include "cli/log.h"
+#include "cli/http_routing.h"
 #include "cli/loop.h"
 #include "cli/options.h"
 #include "cli/router.h"
@@ -20,6 +21,13 @@ typedef struct node_limits {
   NODE_LIMITS(X)
 #undef X
 } node_limits;
+
+/* Names (ipns_node.h). */
+typedef struct names_options {
+  bool on, keep_open;
+  text_list follow, keep;
+  routing_options http;
+} names_options;
 
 typedef struct node node;
 struct node {
@@ -57,13 +65,18 @@ struct node {
   const char *store_path;
   bool store_or_memory;
   struct node_store *store;   /* store.h; NULL: none */
+  struct keyring *keys;       /* keyring.h: those of the store; NULL: none */
   struct rendezvous *meeting; /* rendezvous.h; NULL: none */
+  names_options names_on;
+  struct ipns *ipns;          /* ipns_node.h; NULL: no names */
   void *ud;
   /* what the subcommand hears; may be NULL */
   bool (*on_message)(node *n, size_t topic, const msub_msg *m, msub_bytes from);
   void (*on_event)(node *n, const msub_host_event *ev);
   void (*on_result)(node *n, int err, uint32_t recipients);
   void (*on_trace)(node *n, const msub_event *ev);
+  void (*on_name)(node *n, json_t *j); /* a better record is there, as ipns_json() has it; lent */
+  void (*on_answer)(node *n, json_t *out, const char *why, const char *code); /* of a question without a socket; takes the reference */
   int (*on_host)(node *n); /* it is there, and has done nothing yet: -1, or an exit code */
 };
 
@@ -96,6 +109,21 @@ struct node {
     "strict_no_sign_author, lax_sign or lax_no_sign.", &(n)->sign_name, 0, 0, NULL },                        \
   { "--json", 0, OPT_FLAG, NULL, "One JSON object a line.", &(n)->json, 0, 0, NULL },                        \
   { "--verbose", 'v', OPT_COUNT, NULL, "Log on stderr; repeat for more (-vvv).", &(n)->verbose, 0, 0, NULL }
+/* clang-format on */
+
+/* Of the subcommands that run a node. */
+/* clang-format off */
+#define NAMES_OPTIONS(n)                                                                                     \
+  { "--follow", 0, OPT_LIST, "NAME", "Follow this IPNS name, from now on and after each start.\n"           \
+    "Repeatable.", &(n)->names_on.follow, 0, 0, NULL },                                                      \
+  { "--keep", 0, OPT_LIST, "NAME", "Keep this IPNS name alive: serve what is known of it, whoever is\n"     \
+    "gone. From now on and after each start. Repeatable.", &(n)->names_on.keep, 0, 0, NULL },                \
+  { "--keep-open", 0, OPT_FLAG, NULL, "Keep any IPNS name that a peer has a valid record of, within\n"      \
+    "quotas for each peer.", &(n)->names_on.keep_open, 0, 0, NULL },                                         \
+  { "--routing", 0, OPT_TEXT, "IP:PORT", "Serve IPNS names over HTTP there: GET and PUT of\n"               \
+    "/routing/v1/ipns/NAME. On loopback, unless\n--routing-open-to-network.", &(n)->names_on.http.listen, 0, 0, NULL }, \
+  { "--routing-open-to-network", 0, OPT_FLAG, NULL, "Let --routing be reached from other machines, by anybody.", \
+    &(n)->names_on.http.open_to_network, 0, 0, NULL }
 /* clang-format on */
 
 /* Reads a key file. -1 and *out, or an exit code with the error said. `option`: "--key " or "". */

@@ -94,6 +94,7 @@ int remote_open(remote *r, const command *c, const char *path) {
 void remote_close(remote *r) {
   if (r->fd >= 0) close(r->fd);
   json_decref(r->greeting);
+  if (r->in) explicit_bzero(r->in, r->cap);
   free(r->in);
   *r = (remote){ .fd = -1, .stop_fd = -1 };
 }
@@ -104,7 +105,7 @@ static void told(remote *r, json_t *j) {
 }
 
 int remote_ask(remote *r, json_t *q, const char *what, const char *quiet_code, json_t **reply) {
-  uint64_t id = ++r->id, until = mono_ns() + ANSWER_NS;
+  uint64_t id = ++r->id, until = mono_ns() + (r->answer_ns ? r->answer_ns : ANSWER_NS);
   *reply = NULL;
   json_object_set_new(q, "id", json_integer((json_int_t)id));
   char *text = json_dumps(q, JSON_COMPACT);
@@ -112,6 +113,7 @@ int remote_ask(remote *r, json_t *q, const char *what, const char *quiet_code, j
   json_decref(q);
   const uint8_t head[4] = { (uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n };
   bool sent = text && put_all(r, head, sizeof head) && put_all(r, text, n);
+  if (text) explicit_bzero(text, n); /* it may have been a key */
   free(text);
   if (!sent) return lost(r, "the node closed the connection");
   for (;;) {

@@ -11,6 +11,7 @@ typedef struct remote {
   const char *program, *path;
   int fd, stop_fd; /* stop_fd: readable when the program was asked to stop; -1: not looked at */
   bool stopped;
+  uint64_t answer_ns; /* how long an answer may take; 0: a minute */
   uint64_t id;
   uint8_t *in;
   size_t n, cap;

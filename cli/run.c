@@ -3,6 +3,8 @@
 #include "cli/config.h"
 #include "cli/events.h"
 #include "cli/http.h"
+#include "cli/ipns_cmd.h"
+#include "cli/ipns_node.h"
 #include "cli/local.h"
 #include "cli/node.h"
 #include "cli/store.h"
@@ -19,6 +21,7 @@
 #define BATCH 64
 
 typedef struct run_state {
+  const command *cmd;
   const char *publish;
   text_list topics;
   uint64_t seconds;
@@ -54,7 +57,14 @@ static const char *topic_name(const node *n, msub_topic t) {
   if (i < n->n_topics) return n->names[i];
   for (i = 0; i < n->relay.n; i++)
     if (n->relayed && n->relayed[i].v == t.v) return n->relay.v[i];
-  return "";
+  /* One that names use, or a client of the socket. */
+  static char text[257];
+  msub_engine *e = msub_host_engine(n->host);
+  msub_bytes name = msub_name_bytes(msub_engine_shared(e), msub_topic_name(e, t));
+  size_t len = name.n < sizeof text ? name.n : sizeof text - 1;
+  if (len) memcpy(text, name.p, len);
+  text[len] = 0;
+  return text;
 }
 
 static void print_event_text(const node *n, const msub_host_event *ev) {
@@ -200,13 +210,37 @@ static void print_start(const node *n) {
 
 /* ---- options ---- */
 
+/* Of a better record of a name. */
+static void named(node *n, json_t *j) {
+  const run_state *r = n->ud;
+  if (r->quiet || n->broken) return;
+  if (!n->json) {
+    printf("name %s %s %s\n", json_string_value(json_object_get(j, "name")), ipns_value(j), ipns_story(j));
+    return;
+  }
+  json_t *ev = json_object();
+  json_object_set_new(ev, "ev", json_string("ipns"));
+  json_object_update(ev, j);
+  put_json(stdout, ev);
+}
+
+static const command serve_command = {
+  "meshsub ipns serve", "[options]",
+  "Runs a node for IPNS names until SIGTERM or SIGINT: it publishes those whose keys it has,\n"
+  "follows and keeps others, answers who asks for them, and forgets none of it when it\n"
+  "is stopped or killed (--store). Prints its addresses first, one a line, then what happens.\n"
+  "The same as \"meshsub node --ipns\". Without --listen and --connect it listens on loopback.",
+  "JSON: as \"meshsub node\"; {\"ev\":\"ipns\",\"name\",\"value\",\"sequence\",\"source\",…} for a new record.\n\n"
+  "Exit codes: 0 stopped by a signal or by --seconds, 1 failed, 2 wrong usage."
+};
+
 static const command node_command = {
   "meshsub node", "[options]",
   "Runs a node until SIGTERM or SIGINT. Prints its addresses first, one a line, then what\n"
   "happens: connections, subscriptions of peers, messages. It forwards the messages of the\n"
   "topics that it subscribes to. Without --listen and --connect it listens on loopback.",
   "JSON: {\"ev\":…} with ev listening, connected, disconnected, dial_failed, identified, pubsub,\n"
-  "topic_join, topic_leave, message (as \"meshsub sub\" prints it); with --trace graft, prune\n(docs/tracing.md has what --trace=FILE writes).\n\n"
+  "topic_join, topic_leave, message (as \"meshsub sub\" prints it), ipns; with --trace graft, prune\n(docs/tracing.md has what --trace=FILE writes).\n\n"
   "Exit codes: 0 stopped by a signal or by --seconds, 1 failed, 2 wrong usage."
 };
 
@@ -246,7 +280,7 @@ static option_row *make_rows(node *n, run_state *r) {
       &r->trace_path, 0, 0, &r->trace },
     { "--socket", 0, OPT_TEXT, "PATH",
       "Serve programs on this machine there (mode 0600): meshsub pub,\n"
-      "sub, peers, topics, mesh, connect, disconnect, log, state.",
+      "sub, ipns, peers, topics, mesh, connect, disconnect, log, state.",
       &r->socket_path, 0, 0, NULL },
     { "--metrics", 0, OPT_TEXT, "IP:PORT", "Serve metrics for Prometheus there: GET /metrics. On loopback,\n"
       "unless --metrics-open-to-network.", &r->metrics.listen, 0, 0, NULL },
@@ -259,13 +293,16 @@ static option_row *make_rows(node *n, run_state *r) {
       "go-libp2p-pubsub's remote tracer does.",
       &r->collector, 0, 0, NULL },
     { "--store", 0, OPT_TEXT, "DIR",
-      "Keep there what outlives a restart: neighbours to begin with,\n"
-      "known peers. Made if it is not there.", &n->store_path, 0, 0, NULL },
+      "Keep there what outlives a restart: the identity (unless --key),\n"
+      "neighbours to begin with, known peers, IPNS names and their keys.\n"
+      "Made if it is not there.", &n->store_path, 0, 0, NULL },
     { "--store-or-memory", 0, OPT_FLAG, NULL, "When --store cannot be opened, say why and go on without it.", &n->store_or_memory, 0, 0, NULL },
     { "--rendezvous", 0, OPT_LIST, "ADDR",
       "Meet the peers of a topic through this rendezvous point, with\n"
       "/p2p/ID: stay connected to it, register there while subscribed,\n"
       "and ask it when the topic has too few. Repeatable, 8 points.", &n->rendezvous, 0, 0, NULL },
+    { "--ipns", 0, OPT_FLAG, NULL, "Publish, follow and serve IPNS names (meshsub ipns).", &n->names_on.on, 0, 0, NULL },
+    NAMES_OPTIONS(n),
     { "--rendezvous-point", 0, OPT_FLAG, NULL, "Be such a point for others.", &n->rendezvous_point, 0, 0, NULL },
     MESH_OPTIONS(&n->router),
 #define X(member, option, help) { option, 0, OPT_NUMBER, "N", help, &n->limits.member, 0, 100000, &n->limits.member##_given },
@@ -337,8 +374,9 @@ static const char *const reloadable[] = { "--topic", "--relay", "--connect", "--
 
 static void needs_restart(void *ud, const char *key, unsigned line) {
   const run_state *r = ud;
-  if (line) say_error(node_command.program, "%s, line %u: %s has changed; that takes a restart", quoted(r->config_path), line, key);
-  else say_error(node_command.program, "%s: %s is gone; that takes a restart", quoted(r->config_path), key);
+  const char *program = r->cmd->program;
+  if (line) say_error(program, "%s, line %u: %s has changed; that takes a restart", quoted(r->config_path), line, key);
+  else say_error(program, "%s: %s is gone; that takes a restart", quoted(r->config_path), key);
 }
 
 static bool contains(const text_list *l, const char *text) {
@@ -367,7 +405,7 @@ static void reload(node *n, run_state *r) {
   store_retry(n->store);
   if (!r->base) return;
   node next = { .cmd = n->cmd };
-  run_state wanted = { .argc = r->argc, .argv = r->argv };
+  run_state wanted = { .cmd = r->cmd, .argc = r->argc, .argv = r->argv };
   option_row *rows = make_rows(&next, &wanted);
   config *k = config_read(n->cmd, r->config_path);
   bool good = k && read_all(&next, &wanted, rows, k) < 0;
@@ -426,7 +464,7 @@ static uint64_t next_time(const node *n, const run_state *r, uint64_t until) {
 }
 
 static int run(node *n, run_state *r) {
-  struct pollfd fds[4 + 2 * SERVER_FDS] = { { 0 }, { .fd = n->stop_fd, .events = POLLIN }, { .fd = -1, .events = POLLIN },
+  struct pollfd fds[4 + 3 * SERVER_FDS] = { { 0 }, { .fd = n->stop_fd, .events = POLLIN }, { .fd = -1, .events = POLLIN },
                                          { .fd = r->reload_fd, .events = POLLIN } };
   uint64_t until = r->limited ? mono_ns() + r->seconds * 1000000000 : MSUB_NEVER;
   for (;;) {
@@ -443,9 +481,12 @@ static int run(node *n, run_state *r) {
     }
     size_t n_local = n->local ? server_fds(local_server(n->local), fds + 4) : 0;
     size_t n_http = r->http ? server_fds(http_server(r->http), fds + 4 + n_local) : 0;
-    node_wait(n, fds, 4 + n_local + n_http, !all_out && node_queued(n) < QUEUED_MAX ? 0 : next_time(n, r, until));
+    server *names = ipns_http(n->ipns);
+    size_t before = 4 + n_local + n_http, n_names = names ? server_fds(names, fds + before) : 0;
+    node_wait(n, fds, before + n_names, !all_out && node_queued(n) < QUEUED_MAX ? 0 : next_time(n, r, until));
     if (n->local) server_turn(local_server(n->local), fds + 4, n_local);
     if (r->http) server_turn(http_server(r->http), fds + 4 + n_local, n_http);
+    if (names) server_turn(names, fds + before, n_names);
     if (r->trace_peer) msub_trace_peer_turn(r->trace_peer);
     if (fds[3].revents && took_byte(r->reload_fd)) reload(n, r);
     if (!flush_out(n->cmd->program, stdout)) {
@@ -479,9 +520,9 @@ static int open_and_run(node *n, run_state *r) {
   return code;
 }
 
-int cmd_node(int argc, char **argv) {
-  run_state r = { .argc = argc, .argv = argv, .reload_fd = -1 };
-  node n = { .cmd = &node_command, .ud = &r, .on_message = heard, .on_event = happened };
+static int run_as(const command *c, bool names, int argc, char **argv) {
+  run_state r = { .cmd = c, .argc = argc, .argv = argv, .reload_fd = -1 };
+  node n = { .cmd = c, .ud = &r, .on_message = heard, .on_event = happened, .on_name = named, .names_on.on = names };
   option_row *rows = make_rows(&n, &r);
   const char *file = option_value(rows, argc, argv, "--config");
   int code = -1;
@@ -512,3 +553,6 @@ int cmd_node(int argc, char **argv) {
   free(rows);
   return code;
 }
+
+int cmd_node(int argc, char **argv) { return run_as(&node_command, false, argc, argv); }
+int cmd_ipns_serve(int argc, char **argv) { return run_as(&serve_command, true, argc, argv); }

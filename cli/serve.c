@@ -15,11 +15,18 @@ void server_init(server *s, int fd, void *ud) {
   fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 }
 
+static void wipe(const client *c) {
+  if (!c->secret) return;
+  if (c->in) explicit_bzero(c->in, c->in_cap);
+  if (c->out) explicit_bzero(c->out, c->out_cap);
+}
+
 static void drop(server *s, size_t i) {
   client *c = s->clients[i];
   s->clients[i] = s->clients[--s->n];
   if (s->closed) s->closed(c);
   close(c->fd);
+  wipe(c);
   free(c->in);
   free(c->out);
   free(c);
@@ -33,7 +40,10 @@ void server_close(server *s) {
 
 size_t client_waiting(const client *c) { return c->out_n - c->out_at; }
 void client_end(client *c) { c->ending = true; }
-static bool reads(const client *c) { return !c->ending && !c->input_ended && client_waiting(c) < c->server->out_high && c->in_n < c->server->in_max; }
+static bool reads(const client *c) {
+  if (c->shut) return !c->input_ended;
+  return !c->ending && !c->input_ended && client_waiting(c) < c->server->out_high && c->in_n < c->server->in_max;
+}
 
 void client_send(client *c, const void *bytes, size_t n) {
   if (c->gone || n == 0) return;
@@ -47,8 +57,15 @@ void client_send(client *c, const void *bytes, size_t n) {
     c->out_at = 0;
   }
   if (c->out_cap - c->out_n < n) {
-    c->out_cap = c->out_n + n + 4096;
-    c->out = grow(c->out, c->out_cap, 1);
+    uint8_t *old = c->out;
+    size_t cap = c->out_n + n + 4096;
+    c->out = c->secret ? take(cap) : grow(old, cap, 1);
+    if (c->secret && old) { /* realloc() would leave a copy */
+      memcpy(c->out, old, c->out_n);
+      explicit_bzero(old, c->out_cap);
+      free(old);
+    }
+    c->out_cap = cap;
   }
   memcpy(c->out + c->out_n, bytes, n);
   c->out_n += n;
@@ -71,7 +88,9 @@ size_t server_fds(const server *s, struct pollfd *fds) {
 static uint64_t deadline(const server *s, const client *c) {
   uint64_t at = s->whole_ns ? c->since_ns + s->whole_ns : MSUB_NEVER;
   if (s->write_ns && client_waiting(c) && c->moved_ns + s->write_ns < at) at = c->moved_ns + s->write_ns;
-  return c->gone || c->again || (c->ending && !client_waiting(c)) ? 0 : at;
+  if (c->shut && c->moved_ns + s->linger_ns < at) at = c->moved_ns + s->linger_ns;
+  bool done = c->ending && !client_waiting(c) && (!c->shut || c->input_ended);
+  return c->gone || c->again || done ? 0 : at;
 }
 
 uint64_t server_deadline(const server *s) {
@@ -83,8 +102,18 @@ uint64_t server_deadline(const server *s) {
   return at;
 }
 
+static void throw_away(client *c) {
+  uint8_t bytes[16384];
+  ssize_t got = read(c->fd, bytes, sizeof bytes);
+  if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) c->input_ended = true;
+}
+
 static void take_input(client *c) {
   server *s = c->server;
+  if (c->shut) {
+    throw_away(c);
+    return;
+  }
   size_t room = s->in_max - c->in_n;
   if (room > READ_BYTES) room = READ_BYTES;
   if (c->in_cap < c->in_n + room) {
@@ -114,6 +143,7 @@ static void use_input(client *c) {
   }
   if (at) memmove(c->in, c->in + at, c->in_n - at);
   c->in_n -= at;
+  if (c->secret && c->in) explicit_bzero(c->in + c->in_n, c->in_cap - c->in_n);
   if (c->in_n == 0 && c->in_cap > KEPT_BYTES) {
     free(c->in);
     c->in = NULL;
@@ -124,7 +154,7 @@ static void use_input(client *c) {
     c->gone = true;
   }
   /* Half-closed: what it asked is answered, then it is done. */
-  if (c->input_ended && !c->again && client_waiting(c) < s->out_high) client_end(c);
+  if (c->input_ended && !c->again && !c->owed && client_waiting(c) < s->out_high) client_end(c);
 }
 
 static void put_output(client *c) {
@@ -141,11 +171,17 @@ static void put_output(client *c) {
   }
   if (client_waiting(c) == 0) {
     c->out_at = c->out_n = 0;
+    if (c->secret && c->out) explicit_bzero(c->out, c->out_cap);
     if (c->out_cap > KEPT_BYTES) {
       free(c->out);
       c->out = NULL;
       c->out_cap = 0;
     }
+  }
+  if (c->ending && client_waiting(c) == 0 && c->server->linger_ns && !c->shut && !c->gone) {
+    c->shut = true;
+    c->moved_ns = mono_ns();
+    (void)shutdown(c->fd, SHUT_WR);
   }
 }
 
@@ -202,7 +238,7 @@ void server_turn(server *s, const struct pollfd *fds, size_t n) {
     client *c = s->clients[i];
     uint64_t at = deadline(s, c);
     if (at > now || (c->again && !c->gone)) continue;
-    if (at) s->late++;
+    if (at && !c->shut) s->late++;
     drop(s, i);
   }
 }

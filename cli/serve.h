@@ -21,6 +21,9 @@ typedef struct client {
   uint64_t since_ns, moved_ns; /* it came; bytes went out last, or began to wait */
   bool ending, gone;           /* closed when `out` is empty; now */
   bool input_ended;
+  bool owed;                   /* set by the owner: an answer comes later, so the client stays though it has sent its last */
+  bool shut;                   /* all is out; what still comes is thrown away (linger_ns) */
+  bool secret;                 /* set by the owner: what came and what goes out is wiped */
   bool again;                  /* set by came(): enough for this turn, there may be more to use */
   void *ud;
 } client;
@@ -33,6 +36,7 @@ struct server {
   size_t out_high;      /* not read while so much waits for it */
   uint64_t whole_ns;    /* a client's life; 0: as long as it likes */
   uint64_t write_ns;    /* bytes that wait so long without one going out end the client; 0: never */
+  uint64_t linger_ns;   /* after the last byte: a client that still sends is heard so long, since closing would take the answer away from it; 0: not */
   uint64_t accept_at;   /* after an error of accept() */
   uint64_t accepted, refused, late, overlong; /* clients: in all; too many; over whole_ns or write_ns; over in_max */
   void *ud;

@@ -1,6 +1,7 @@
 /* meshsub store: the store of a node that does not run; and --store, of one that does. */
 #include "cli/store.h"
 #include "cli/commands.h"
+#include "cli/keyring.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,34 +17,67 @@ struct node_store {
   const command *cmd;
   msub_store_disk *disk;
   bool failed; /* it was said */
+  bool (*durable)(void *ud, msub_token token, int result);
+  void *ud;
 };
 
 /* Once, until something succeeds again. */
 static void on_durable(void *ud, msub_token token, int result) {
   node_store *s = ud;
-  (void)token;
+  if (s->durable) (void)s->durable(s->ud, token, result);
   if (result != MSUB_OK && !s->failed)
     say_error(s->cmd->program, "--store %s%s", msub_store_disk_why(s->disk), msub_store_disk_broken(s->disk) ? "; SIGHUP tries again" : "");
   s->failed = result != MSUB_OK;
 }
 
-int store_open(node *n, msub_host_opts *o) {
+static int open_disk(const command *c, const msub_store_disk_opts *d, const char *then, node_store **out) {
   char why[MSUB_STORE_WHY];
+  node_store *s = take(sizeof *s);
+  *s = (node_store){ .cmd = c };
+  if (msub_store_disk_open(d, &s->disk, why) != MSUB_OK) {
+    free(s);
+    say_error(c->program, "--store %s%s", why, then);
+    return EXIT_FAILED;
+  }
+  msub_store store = store_of(s);
+  store.ops->listen(store.s, on_durable, s);
+  *out = s;
+  return -1;
+}
+
+int store_open(node *n, msub_host_opts *o) {
   msub_store_disk_opts d;
   if (!n->store_path) return -1;
   msub_store_disk_opts_init(&d);
   d.dir = n->store_path;
-  node_store *s = take(sizeof *s);
-  *s = (node_store){ .cmd = n->cmd };
-  if (msub_store_disk_open(&d, &s->disk, why) != MSUB_OK) {
-    free(s);
-    say_error(n->cmd->program, "--store %s%s", why, n->store_or_memory ? "; going on without it" : "");
-    return n->store_or_memory ? -1 : EXIT_FAILED;
-  }
-  n->store = s;
-  o->store = msub_store_disk_store(s->disk);
-  o->store.ops->listen(o->store.s, on_durable, s);
+  int code = open_disk(n->cmd, &d, n->store_or_memory ? "; going on without it" : "", &n->store);
+  if (code >= 0) return n->store_or_memory ? -1 : code;
+  o->store = store_of(n->store);
   return -1;
+}
+
+int store_take(const command *c, const char *dir, bool make, node_store **out) {
+  msub_store_disk_opts d;
+  msub_store_disk_opts_init(&d);
+  d.dir = dir;
+  d.must_exist = !make;
+  return open_disk(c, &d, "", out);
+}
+
+void store_listen(node_store *s, bool (*durable)(void *ud, msub_token token, int result), void *ud) {
+  s->durable = durable;
+  s->ud = ud;
+}
+
+msub_store store_of(const node_store *s) { return msub_store_disk_store(s->disk); }
+
+void store_settle(node_store *s) {
+  struct pollfd fd = { .fd = msub_store_disk_fd(s->disk), .events = POLLIN };
+  msub_store_disk_counts c;
+  for (msub_store_disk_count(s->disk, &c); c.waiting; msub_store_disk_count(s->disk, &c)) {
+    wait_fds(&fd, 1, mono_ns() + 100000000);
+    store_turn(s);
+  }
 }
 
 uint64_t store_next(const node_store *s) {
@@ -174,14 +208,17 @@ typedef struct dumper {
 
 static bool dump_key(void *ud, msub_bytes key, msub_bytes value) {
   const dumper *d = ud;
+  bool secret = key.n >= strlen(KEYRING_PREFIX) && memcmp(key.p, KEYRING_PREFIX, strlen(KEYRING_PREFIX)) == 0;
   if (d->json) {
     json_t *j = json_object();
     set_name(j, "key", key);
-    set_data(j, value);
+    if (secret) json_object_set_new(j, "secret_bytes", json_integer((json_int_t)value.n));
+    else set_data(j, value);
     put_json(stdout, j);
   } else {
     fputs(quoted_bytes(key), stdout);
-    printf(" %zu bytes: %s\n", value.n, quoted_bytes(value));
+    if (secret) printf(" %zu bytes of a private key\n", value.n);
+    else printf(" %zu bytes: %s\n", value.n, quoted_bytes(value));
   }
   return flush_out(d->c->program, stdout);
 }
@@ -202,7 +239,7 @@ static bool dump_record(void *ud, uint64_t offset, msub_bytes record) {
 static int dump(int argc, char **argv) {
   static const command c = { "meshsub store dump", "DIR [options]",
                              "Prints the keys of a store in order, then the records of its log. Long and unprintable\n"
-                             "ones are cut and escaped; with --json they are whole.",
+                             "ones are cut and escaped; with --json they are whole. Private keys are never printed.",
                              "Exit codes: 0 done, 1 it cannot be opened, 2 wrong usage, 3 some of it could not be read." };
   const char *dir, *prefix = NULL;
   dumper d = { .c = &c };
@@ -271,6 +308,10 @@ int store_open(node *n, msub_host_opts *o) {
   (void)o;
   return n->store_path ? no_store(n->cmd->program) : -1;
 }
+int store_take(const command *c, const char *dir, bool make, node_store **out) { return (void)dir, (void)make, (void)out, no_store(c->program); }
+void store_listen(node_store *s, bool (*durable)(void *ud, msub_token token, int result), void *ud) { (void)s, (void)durable, (void)ud; }
+msub_store store_of(const node_store *s) { return (void)s, (msub_store){ NULL, NULL }; }
+void store_settle(node_store *s) { (void)s; }
 uint64_t store_next(const node_store *s) { return (void)s, MSUB_NEVER; }
 void store_turn(node_store *s) { (void)s; }
 void store_retry(node_store *s) { (void)s; }

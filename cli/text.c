@@ -4,6 +4,7 @@
 #include <meshsub/log.h>
 #include <meshsub/peer_id.h>
 #include <stdarg.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -88,6 +89,12 @@ void put_json(FILE *out, json_t *object) {
   json_decref(object);
   fputc('\n', out);
 }
+
+static void free_wiped(void *p) {
+  if (p) explicit_bzero(p, malloc_usable_size(p));
+  free(p);
+}
+void json_wipe(void) { json_set_alloc_funcs(malloc, free_wiped); }
 
 char *json_text(json_t *object) {
   char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;

@@ -28,6 +28,8 @@ const char *duration_text(uint64_t ns);
 
 /* One object on a line of its own; takes the reference. */
 void put_json(FILE *out, json_t *object);
+/* From now on the memory of JSON is wiped when it is freed: for programs that have secrets in it. */
+void json_wipe(void);
 /* The same as text, for free(); takes the reference. */
 char *json_text(json_t *object);
 /* SIGTERM or SIGINT came (loop.h). */

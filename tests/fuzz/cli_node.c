@@ -95,8 +95,11 @@ static bool hear(talk *t) {
   return any;
 }
 
+void (*talk_turn)(void);
+
 static void turn(server *s) {
   struct pollfd fds[SERVER_FDS];
+  if (talk_turn) talk_turn();
   size_t n = server_fds(s, fds);
   FUZZ_CHECK(n <= SERVER_FDS && poll(fds, n, 0) >= 0);
   server_turn(s, fds, n);

@@ -22,4 +22,6 @@ void talk_begin(talk *t, server *s, const uint8_t *in, size_t n, size_t piece);
 /* Turns server and node until nothing moves any more; then the clients say that they are done, and leave. */
 void talk_all(talk *all, size_t n, server *s);
 void talk_end(talk *t);
+/* Called in each turn before the server's, when it is set. */
+extern void (*talk_turn)(void);
 #endif

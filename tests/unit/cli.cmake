@@ -42,6 +42,15 @@ if(MSUB_BUILD_TESTS AND MSUB_PYTHON3 AND TARGET meshsub-cli)
   add_test(NAME unit.cli-ipns
     COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_ipns.py" $<TARGET_FILE:meshsub-cli> "${CMAKE_SOURCE_DIR}/tests/vectors/ipns.json")
   set_tests_properties(unit.cli-ipns PROPERTIES LABELS "quick;unit" TIMEOUT 120 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+  if(TARGET meshsub-store)
+    add_test(NAME unit.cli-ipns-nodes COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_ipns_nodes.py" $<TARGET_FILE:meshsub-cli>)
+    set(routing_test ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_routing.py" $<TARGET_FILE:meshsub-cli> "${CMAKE_SOURCE_DIR}/tests/vectors/ipns.json"
+      "${CMAKE_SOURCE_DIR}/docs/operations.md")
+    add_test(NAME unit.cli-routing COMMAND ${routing_test})
+    set_tests_properties(unit.cli-ipns-nodes unit.cli-routing PROPERTIES LABELS "quick;unit" TIMEOUT 240 RESOURCE_LOCK net ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+    add_test(NAME unit.cli-routing-slow COMMAND ${routing_test} slow)
+    set_tests_properties(unit.cli-routing-slow PROPERTIES LABELS "normal;unit" TIMEOUT 120 RESOURCE_LOCK net ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+  endif()
   add_test(NAME unit.cli-params
     COMMAND ${MSUB_PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/cli_params.py" $<TARGET_FILE:meshsub-cli> "${CMAKE_SOURCE_DIR}/examples/profiles")
   set_tests_properties(unit.cli-params PROPERTIES LABELS "quick;unit" TIMEOUT 120 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)

@@ -67,8 +67,8 @@ def refuses(binary):
     def usage(what, sentence, *arguments):
         code, said, out = run(binary, "ipns", *arguments)
         expect(what, (code, said.split("\n")[0], out), (2, sentence, ""))
-    usage("nothing", "meshsub ipns: what to do is missing; say inspect or verify")
-    usage("a word", 'meshsub ipns: unknown command "resolve"; there are inspect and verify', "resolve")
+    usage("nothing", "meshsub ipns: what to do is missing; say publish, resolve, follow, keep, serve, key, inspect or verify")
+    usage("a word", 'meshsub ipns: unknown command "get"; there are publish, resolve, follow, keep, serve, key, inspect and verify', "get")
     usage("no file", "meshsub ipns verify: FILE is missing", "verify")
     usage("two files", "meshsub ipns verify: one FILE at a time", "verify", "a", "b", "--name", NAME)
     usage("no name", "meshsub ipns verify: --name is missing: whose record should it be?", "verify", "v")

@@ -38,7 +38,9 @@ def main():
     assert len(commands) >= 12 and "node" in commands, commands
     pages = {"meshsub": ["--help"]}
     pages.update({f"meshsub-key-{c}": ["key", c, "--help"] for c in ("new", "show", "import", "export")})
-    pages.update({f"meshsub-ipns-{c}": ["ipns", c, "--help"] for c in ("inspect", "verify")})
+    pages.update({f"meshsub-ipns-{c}": ["ipns", c, "--help"] for c in ("follow", "inspect", "keep", "publish", "resolve", "serve", "verify")})
+    pages["meshsub-ipns-key"] = ["ipns", "key", "--help"]
+    pages.update({f"meshsub-ipns-key-{c}": ["ipns", "key", c, "--help"] for c in ("new", "import", "export", "list")})
     if subprocess.run([binary, "store", "check", "--help"], capture_output=True, check=False, timeout=60).returncode == 0:  # else built without it
         pages.update({f"meshsub-store-{c}": ["store", c, "--help"] for c in ("check", "compact", "dump")})
     pages.update({f"meshsub-{c}": [c, "--help"] for c in commands})
