@@ -113,6 +113,58 @@ static uint64_t one_life(disk_kit *k, uint64_t n, int err, bool all, bool again)
   return counted;
 }
 
+/* What an error has to say for itself. */
+static void with_words(const disk_kit *k, const char *why, const char *where) {
+  if (!*why || strncmp(why, k->dir, strlen(k->dir)) != 0) work_broken(where, "an error without words: %s", why);
+}
+
+/* The folder is made: what was not made to the end is made anew. */
+static uint64_t one_making(disk_kit *k, uint64_t n, int err, bool all) {
+  char why[MSUB_STORE_WHY], where[80];
+  (void)snprintf(where, sizeof where, "making, operation %u%s: %s", (unsigned)n, all ? " and all behind it" : "", err ? strerror(err) : "half a write");
+  remove_folder(k->dir);
+  told = 0;
+  sys_watch(k->dir);
+  sys_fail(n, err, all);
+  int opened = disk_kit_open(k, why);
+  uint64_t counted = sys_counted();
+  sys_fail(0, 0, false);
+  sys_watch(NULL);
+  if (opened == MSUB_OK) (void)msub_store_disk_free(k->disk);
+  else with_words(k, why, where);
+  if (k->heap.live_bytes) work_broken(where, "%zu bytes were not given back", k->heap.live_bytes);
+  if (disk_kit_open(k, why) != MSUB_OK) work_broken(where, "afterwards: %s", why);
+  live(k, 1, 3, false, where);
+  if (told != 3 || msub_store_disk_free(k->disk) != MSUB_OK) work_broken(where, "afterwards");
+  return counted;
+}
+
+/* It is opened to be read, and all of it is read; then it is written anew. Whatever fails, what is in it stays. */
+static uint64_t one_look(disk_kit *k, uint64_t n, int err, bool all) {
+  char why[MSUB_STORE_WHY], where[80];
+  uint64_t before, after;
+  msub_store_disk *disk;
+  msub_store_disk_opts o = k->o;
+  (void)snprintf(where, sizeof where, "looking, operation %u%s: %s", (unsigned)n, all ? " and all behind it" : "", err ? strerror(err) : "half a write");
+  sys_watch(k->dir);
+  sys_fail(n, err, all);
+  o.read_only = o.must_exist = o.verify = true;
+  int opened = msub_store_disk_open(&o, &disk, why);
+  if (opened == MSUB_OK) (void)msub_store_disk_free(disk);
+  else with_words(k, why, where);
+  int compacted = msub_store_disk_compact(&k->o, &before, &after, why);
+  if (compacted != MSUB_OK) with_words(k, why, where);
+  uint64_t counted = sys_counted();
+  if (sys_failed() == 0 && (opened != MSUB_OK || compacted != MSUB_OK)) work_broken(where, "nothing failed, and %d, %d: %s", opened, compacted, why);
+  sys_fail(0, 0, false);
+  sys_watch(NULL);
+  if (k->heap.live_bytes) work_broken(where, "%zu bytes were not given back", k->heap.live_bytes);
+  if (disk_kit_open(k, why) != MSUB_OK) work_broken(where, "afterwards: %s", why);
+  (void)work_check(k->kit.store, told, told, where);
+  if (msub_store_disk_free(k->disk) != MSUB_OK) work_broken(where, "afterwards it cannot be closed");
+  return counted;
+}
+
 int main(int argc, char **argv) {
   static disk_kit kit;
   static const struct { int err; bool all; } ways[] = { { EIO, false }, { EIO, true }, { ENOSPC, false }, { ENOSPC, true }, { EINTR, false }, { 0, false }, { EROFS, true } };
@@ -124,6 +176,22 @@ int main(int argc, char **argv) {
     for (uint64_t n = 1 + w % step; n <= counted + 10; n += step, lives++) (void)one_life(&kit, n, ways[w].err, ways[w].all, lives % 2);
     printf("%s%s: about %u operations\n", ways[w].err ? strerror(ways[w].err) : "half a write", ways[w].all ? ", for ever" : "", (unsigned)counted);
   }
+  uint64_t makings = 0, looks = 0;
+  for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
+    uint64_t counted = one_making(&kit, 0, 0, false);
+    for (uint64_t n = 1 + w % step; n <= counted + 1; n += step, makings++) (void)one_making(&kit, n, ways[w].err, ways[w].all);
+  }
+  remove_folder(kit.dir);
+  char why[MSUB_STORE_WHY];
+  told = 0;
+  if (disk_kit_open(&kit, why) != MSUB_OK) work_broken("looking", "%s", why);
+  live(&kit, 1, BEFORE, false, "looking");
+  if (told != BEFORE || msub_store_disk_free(kit.disk) != MSUB_OK) work_broken("looking", "at first");
+  for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
+    uint64_t counted = one_look(&kit, 0, 0, false);
+    for (uint64_t n = 1 + w % step; n <= counted + 1; n += step, looks++) (void)one_look(&kit, n, ways[w].err, ways[w].all);
+  }
+  printf("%u makings, %u looks\n", (unsigned)makings, (unsigned)looks);
   printf("%u lives, %u tried again\n", (unsigned)lives, (unsigned)retries);
   if (step == 1 && retries == 0) work_broken("at the end", "none was tried again");
   disk_kit_remove(&kit);

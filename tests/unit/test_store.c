@@ -366,3 +366,50 @@ Test(store, tree) {
   }
   cr_assert_null(root);
 }
+
+/* ---- at the edges of each call ---- */
+
+static msub_store edge;
+static unsigned edge_told;
+static void told_inside(void *ud, msub_token token, int result) {
+  const msub_now then = { 5, 0 };
+  (void)ud, (void)token;
+  cr_assert_eq(result, MSUB_OK);
+  edge_told++;
+  edge.ops->turn(edge.s, &then); /* nothing: it is under way */
+}
+static bool first_record(void *ud, uint64_t offset, msub_bytes record) {
+  (void)ud, (void)record;
+  return offset == 0;
+}
+
+Test(store, edges) {
+  static uint8_t large[MSUB_STORE_VALUE_MAX + 1];
+  msub_store_memory_opts o;
+  msub_store_memory *m;
+  const msub_now then = { 1, 0 };
+  msub_bytes v;
+  uint64_t at;
+  msub_store_memory_opts_init(&o);
+  o.mem = NULL; /* malloc */
+  cr_assert_eq(msub_store_memory_new(&o, &then, &m), MSUB_OK);
+  edge = msub_store_memory_store(m);
+  msub_store_op both[] = { { true, msub_str("a"), msub_str("1") }, { false, msub_str("a"), { NULL, 0 } } };
+  cr_assert_eq(edge.ops->submit(edge.s, &both[0], 1, (msub_token){ 1 }), MSUB_OK);
+  edge.ops->turn(edge.s, &then); /* nobody listens */
+  cr_assert_eq(edge.ops->get(edge.s, msub_str("a"), &v), MSUB_OK);
+  edge.ops->listen(edge.s, told_inside, NULL);
+  cr_assert_eq(edge.ops->submit(edge.s, &both[1], 1, (msub_token){ 2 }), MSUB_OK);
+  cr_assert_eq(edge.ops->get(edge.s, msub_str("a"), &v), MSUB_ERR_NOTFOUND, "taken away, and not durably yet");
+  cr_assert_eq(edge.ops->log_append(edge.s, (msub_bytes){ large, sizeof large }, &at), MSUB_ERR_LIMIT);
+  for (unsigned i = 0; i < 3; i++) cr_assert_eq(edge.ops->log_append(edge.s, msub_str("r"), &at), MSUB_OK);
+  cr_assert_eq(edge.ops->log_iterate(edge.s, 0, first_record, NULL), MSUB_OK);
+  edge.ops->turn(edge.s, &then);
+  cr_assert_eq(edge_told, 1);
+  msub_store_memory_free(m);
+  o.max_bytes = 10; /* less than a record takes */
+  cr_assert_eq(msub_store_memory_new(&o, &then, &m), MSUB_OK);
+  edge = msub_store_memory_store(m);
+  cr_assert_eq(edge.ops->log_append(edge.s, (msub_bytes){ large, 11 }, &at), MSUB_ERR_LIMIT);
+  msub_store_memory_free(m);
+}

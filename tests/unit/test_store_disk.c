@@ -883,3 +883,86 @@ Test(store_disk, every_allocation_fails_once, .init = fresh, .fini = gone) {
   while (!one_life(n)) n++;
   cr_assert_gt(n, 12);
 }
+
+/* ---- at the edges of each call ---- */
+
+static void turn_inside(void *ud, msub_token token, int result) {
+  const msub_now now = { 5, 0 };
+  on_durable(ud, token, result);
+  OPS->turn(S, &now); /* nothing: it is under way */
+}
+
+static unsigned seen_keys;
+static bool one_only(void *ud, msub_bytes key, msub_bytes value) {
+  (void)ud, (void)key, (void)value;
+  return ++seen_keys == 0;
+}
+static bool one_record(void *ud, uint64_t offset, msub_bytes record) {
+  (void)ud, (void)record;
+  return offset == 0; /* and the second one, which ends it */
+}
+
+Test(store_disk, edges, .init = fresh, .fini = gone) {
+  static uint8_t key[MSUB_STORE_KEY_MAX + 1], large[MSUB_STORE_VALUE_MAX + 1];
+  msub_bytes v;
+  uint64_t at;
+  memset(key, 'k', sizeof key);
+  kit.o.max_waiting_bytes = (size_t)64 << 20;
+  reopen();
+  for (size_t n = MSUB_STORE_KEY_MAX - 1; n <= MSUB_STORE_KEY_MAX + 1; n++) {
+    msub_store_op op = { true, { key, n }, msub_str("x") };
+    cr_assert_eq(OPS->submit(S, &op, 1, (msub_token){ n }), n > MSUB_STORE_KEY_MAX ? MSUB_ERR_LIMIT : MSUB_OK);
+  }
+  store_settle(&kit.kit, 2);
+  for (size_t n = MSUB_STORE_KEY_MAX - 1; n <= MSUB_STORE_KEY_MAX + 1; n++) {
+    cr_assert_eq(OPS->get(S, (msub_bytes){ key, n }, &v), n > MSUB_STORE_KEY_MAX ? MSUB_ERR_NOTFOUND : MSUB_OK);
+    seen_keys = 0;
+    cr_assert_eq(OPS->iterate(S, (msub_bytes){ key, n }, one_only, NULL), MSUB_OK);
+    cr_assert_eq(seen_keys, n <= MSUB_STORE_KEY_MAX, "until it answers false, or nothing begins so");
+  }
+  cr_assert_eq(OPS->get(S, (msub_bytes){ NULL, 0 }, &v), MSUB_ERR_NOTFOUND);
+  cr_assert_eq(OPS->log_append(S, (msub_bytes){ large, sizeof large }, &at), MSUB_ERR_LIMIT);
+  cr_assert_eq(OPS->log_append(S, (msub_bytes){ large, sizeof large - 1 }, &at), MSUB_OK);
+  (void)add();
+  (void)add();
+  OPS->listen(S, turn_inside, &kit.kit);
+  sync_log();
+  cr_assert_eq(OPS->log_iterate(S, 0, one_record, NULL), MSUB_OK);
+  OPS->listen(S, NULL, NULL);
+  store_put(&kit.kit, "unheard", "x", 1);
+  msub_store_disk_counts c;
+  do {
+    const msub_now now = { 7, 0 };
+    OPS->turn(S, &now);
+    msub_store_disk_count(kit.disk, &c);
+  } while (c.waiting > 0);
+  shut();
+  /* A folder of the log has what it has; none of these is a segment, or makes the log one of other numbers. */
+  static const char *const names[] = { "0000000000000000.sex", "000000000000000g.seg", "000000000000000A.seg", "00000000000000.seg", "8000000000000000.seg", "x", "000000000000000:.seg",
+                                       "0000000000000000seg" };
+  char name[80];
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    (void)snprintf(name, sizeof name, "log/%s", names[i]);
+    write_file(path(name), "x", 1);
+  }
+  /* Whose lock it was: no process, or one that there cannot be. */
+  static const char *const pids[] = { "0\n", "-1\n", "99999999999\n", "no number", "1\n" };
+  for (size_t i = 0; i < sizeof pids / sizeof *pids; i++) {
+    write_file(path("lock"), pids[i], strlen(pids[i]));
+    reopen();
+    msub_store_disk *second;
+    cr_assert_eq(msub_store_disk_open(&kit.o, &second, NULL), MSUB_ERR_CLAIMED);
+    write_file(path("lock"), pids[i], strlen(pids[i]));
+    cr_assert_eq(msub_store_disk_open(&kit.o, &second, why), MSUB_ERR_CLAIMED);
+    cr_assert_eq(strstr(why, "process 1 ") != NULL, i == 4, "%s", why);
+    cr_assert(i == 4 || strstr(why, "another process"), "%s", why);
+    shut();
+  }
+  uint64_t before, after;
+  cr_assert_eq(msub_store_disk_compact(&kit.o, &before, &after, NULL), MSUB_OK);
+  cr_assert_eq(remove(path("lock")), 0); /* to be read it takes none */
+  kit.o.read_only = kit.o.must_exist = true;
+  reopen();
+  cr_assert_eq(OPS->get(S, msub_str("unheard"), &v), MSUB_OK);
+  shut();
+}
