@@ -145,9 +145,7 @@ def their_point_and_the_end(binaries):
     with Net(binaries, rust={"rendezvous": {"point": True, "min_ttl_s": 1, "max_ttl_s": 7200}}, ours=ours) as net:
         net.link("ours", "rust")
         kept, others = [], [f"more {i}" for i in range(9)]
-        net["ours"].request("subscribe")
-        for topic in others:
-            net["ours"].request("subscribe", topic=topic)
+        net["ours"].request("subscribe", topics=[TOPIC, *others])
         namespaces = {NS} | {"floodsub:" + t for t in others}
 
         def all_of(event, of):
