@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "disk_kit.h"
 #include "store/disk.h"
+#include "store/lmdb.h"
 
 static disk_kit kit;
 #define S kit.kit.store.s
@@ -965,4 +966,114 @@ Test(store_disk, edges, .init = fresh, .fini = gone) {
   reopen();
   cr_assert_eq(OPS->get(S, msub_str("unheard"), &v), MSUB_OK);
   shut();
+}
+
+/* ---- each word of data.mdb, and each read of the log ---- */
+
+/* Every second byte of every page is made another number: it is refused with words, or what can be read of it is right or IO (flipped_bits). */
+Test(store_disk, other_words, .init = fresh, .fini = gone, .timeout = 300) {
+  static uint8_t whole[1 << 20];
+  static const uint16_t other[] = { 0, 1, 3, 0x00ff, 0x7fff, 0xffff };
+  msub_mem mem = count_mem_of(&kit.heap);
+  reopen();
+  some_keys(12);
+  shut();
+  reopen(); /* so that there are free pages, and lists of them */
+  for (unsigned i = 0; i < 6; i++) store_put(&kit.kit, "key 7", i % 2 ? "x" : NULL, 100 + i), store_settle(&kit.kit, i + 1);
+  shut();
+  size_t n = read_file(path("data.mdb"), whole, sizeof whole);
+  int fd = msub__os_posix.open(NULL, path("data.mdb"), MSUB__OS_WRITE);
+  cr_assert(fd >= 0 && n % 4096 == 0 && n >= 8 * 4096);
+  unsigned refused_n = 0, passed = 0;
+  char file[160];
+  (void)snprintf(file, sizeof file, "%s", path("data.mdb"));
+  for (size_t at = 0; at < n; at += 2) {
+    bool head = at % 4096 < 160 || at < 2 * 4096;
+    if (!head && at % 4096 < 3700 && at % 34) continue; /* of values not every word */
+    for (size_t k = 0; k < sizeof other / sizeof *other; k++) {
+      uint8_t bytes[2] = { (uint8_t)other[k], (uint8_t)(other[k] >> 8) };
+      cr_assert_eq(msub__os_write_all(&msub__os_posix, fd, bytes, 2, at), 0);
+      *why = '\0';
+      int err = msub__lmdb_check(&msub__os_posix, &mem, file, why, sizeof why);
+      cr_assert(err == MSUB_OK || (err == MSUB_ERR_MALFORMED && *why), "byte %zu, %u: %d", at, other[k], err);
+      refused_n += err != MSUB_OK;
+      passed += err == MSUB_OK;
+    }
+    cr_assert_eq(msub__os_write_all(&msub__os_posix, fd, whole + at, 2, at), 0);
+  }
+  cr_assert(refused_n > 500 && passed > 500, "%u, %u", refused_n, passed);
+  for (size_t fail = 1;; fail++) { /* and without memory */
+    kit.heap.fail_after = fail;
+    int err = msub__lmdb_check(&msub__os_posix, &mem, file, why, sizeof why);
+    bool failed = kit.heap.fail_after == 0;
+    kit.heap.fail_after = 0;
+    cr_assert_eq(err, failed ? MSUB_ERR_NOMEM : MSUB_OK);
+    if (!failed) break;
+  }
+  cr_assert_eq(msub__os_posix.close(NULL, fd), 0);
+  cr_assert_eq(kit.heap.live_bytes, 0);
+}
+
+static size_t fail_at; /* the how-manieth file operation from now on fails; 0: none */
+static bool is_failing(void) { return fail_at > 0 && --fail_at == 0; }
+static int nth_open(void *ud, const char *name, msub__os_mode mode) { return is_failing() ? -EMFILE : msub__os_posix.open(ud, name, mode); }
+static int64_t nth_size(void *ud, int fd) { return is_failing() ? -EIO : msub__os_posix.size(ud, fd); }
+static int64_t nth_read(void *ud, int fd, void *to, size_t n, uint64_t at) {
+  if (is_failing()) return n % 2 ? 0 : -EIO; /* or the file is shorter than it was */
+  return msub__os_posix.read(ud, fd, to, n, at);
+}
+static int nth_remove(void *ud, const char *name) { return is_failing() ? -EACCES : msub__os_posix.remove(ud, name); }
+static int nth_list(void *ud, const char *dir, bool (*fn)(void *fud, const char *name), void *fud) {
+  return is_failing() ? -EIO : msub__os_posix.list(ud, dir, fn, fud);
+}
+
+/* A log of many segments is opened and read, while a file operation or an allocation fails: no record is another one, and the next look is right. */
+Test(store_disk, log_reads_fail, .init = fresh, .fini = gone, .timeout = 300) {
+  static uint8_t want[20000];
+  uint64_t first, next;
+  reopen();
+  for (unsigned i = 0; i < 60; i++) {
+    (void)add();
+    if (i % 5 == 4) sync_log();
+  }
+  shut();
+  for (unsigned of_memory = 0; of_memory < 2; of_memory++) {
+    bool failed = true;
+    size_t lives = 0;
+    for (size_t n = 1; failed; n++, lives++) {
+      frail = msub__os_posix;
+      frail.open = nth_open;
+      frail.size = nth_size;
+      frail.read = nth_read;
+      frail.remove = nth_remove;
+      frail.list = nth_list;
+      fail_at = of_memory ? 0 : n;
+      kit.heap.fail_after = of_memory ? n : 0;
+      int err = msub__store_disk_open(&kit.o, &frail, &kit.disk, why);
+      cr_assert(err == MSUB_OK || *why, "%zu: %d", n, err);
+      if (err == MSUB_OK) {
+        kit.kit.store = msub_store_disk_store(kit.disk);
+        OPS->log_range(S, &first, &next);
+        for (unsigned round = 0; round < 2; round++) {
+          for (uint64_t i = next; i-- > first;) { /* backwards: each segment is looked through anew */
+            msub_bytes r;
+            int got = OPS->log_read(S, i, &r);
+            cr_assert(got == MSUB_OK || got == MSUB_ERR_IO || got == MSUB_ERR_NOMEM, "%zu: %d", n, got);
+            cr_assert(got != MSUB_OK || msub_bytes_eq(r, (msub_bytes){ want, fill(want, i) }), "%zu: record %u", n, (unsigned)i);
+            cr_assert(got == MSUB_OK || (fail_at == 0 && kit.heap.fail_after == 0), "%zu: nothing failed", n);
+          }
+        }
+        (void)OPS->log_truncate(S, next / 2);
+        failed = of_memory ? kit.heap.fail_after == 0 : fail_at == 0;
+        fail_at = kit.heap.fail_after = 0;
+        cr_assert_eq(next, 60);
+        for (uint64_t i = next / 2; i < next; i++) record_is(i);
+        msub__store_disk_abandon(kit.disk); /* what was truncated comes again */
+      }
+      fail_at = kit.heap.fail_after = 0;
+      cr_assert_eq(kit.heap.live_bytes, 0, "%zu", n);
+      cr_assert_lt(n, 3000);
+    }
+    cr_assert_gt(lives, 10, "%zu", lives);
+  }
 }
