@@ -1,6 +1,7 @@
 // A Helia node with the pubsub router of @helia/ipns and libp2p's fetch, as an application would set it up; no DHT, nothing is discovered.
 import { join } from 'node:path'
-import { ipns, multihashToIPNSRoutingKey, pubSubIPNSRouting } from '@helia/ipns'
+import { delegatedRoutingV1HttpApiClient } from '@helia/delegated-routing-v1-http-api-client'
+import { ipns, multihashFromIPNSRoutingKey, multihashToIPNSRoutingKey, pubSubIPNSRouting } from '@helia/ipns'
 import { withLibp2pLight } from '@helia/libp2p'
 import { ed25519Crypto } from '@ipshipyard/crypto'
 import { fetch } from '@libp2p/fetch'
@@ -42,6 +43,20 @@ function libp2pOptions (q) {
   }
 }
 
+// Names over HTTP alone: the client as a router of @helia/ipns.
+function overHttp (helia, url) {
+  const client = delegatedRoutingV1HttpApiClient({ url, cacheTTL: 0 })(helia)
+  const cid = key => CID.createV1(0x72, multihashFromIPNSRoutingKey(key))
+  return {
+    get: async (key, options) => await client.getIPNS(cid(key), options),
+    put: async (key, record, options) => await client.putIPNS(cid(key), record, options),
+    start: async () => await client.start?.(),
+    stop: async () => await client.stop?.(),
+    getSubscriptions: () => [],
+    toString: () => 'DelegatedRouting()'
+  }
+}
+
 export class Names {
   static async start (q) {
     const names = new Names()
@@ -50,7 +65,7 @@ export class Names {
     names.helia = withLibp2pLight(createHeliaLight({ datastore: names.datastore, cryptos: [ed25519Crypto()] }), libp2pOptions(q))
     await names.helia.start()
     names.host = names.helia.libp2p
-    names.router = pubSubIPNSRouting(names.helia)
+    names.router = q.delegated === undefined ? pubSubIPNSRouting(names.helia) : overHttp(names.helia, q.delegated)
     // Nothing in @helia/ipns starts its routers; without it, it would not fetch from those who come into a topic.
     await names.router.start()
     names.ipns = ipns(names.helia, { routers: [names.router] })
@@ -64,7 +79,7 @@ export class Names {
   peers () { return this.host.getConnections().map(c => ({ peer: c.remotePeer.toString() })) }
 
   async stop () {
-    this.router.stop()
+    await this.router.stop()
     await this.helia.stop()
     await this.datastore.close()
   }
