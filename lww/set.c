@@ -18,7 +18,7 @@ void msub_lww_how_init(msub_lww_how *h) { *h = (msub_lww_how){ .size = sizeof *h
 
 /* ---- records ---- */
 
-static size_t block(const msub__lww_record *r) { return sizeof *r + r->n + r->from_n; }
+static size_t block(const msub__lww_record *r) { return sizeof *r + r->n + r->from_n + r->id_n; }
 
 int64_t msub__lww_expires(const msub_lww *l, msub_bytes topic, msub_bytes record, int64_t received) {
   int64_t at = l->ops.expires ? l->ops.expires(l->o.type, topic, record) : INT64_MAX;
@@ -27,14 +27,27 @@ int64_t msub__lww_expires(const msub_lww *l, msub_bytes topic, msub_bytes record
   return at < bound ? at : bound;
 }
 
+static size_t id_of(const msub_lww *l, msub_bytes record, uint8_t out[MSUB_MAX_ID]) {
+  if (!l->with_router) return 0;
+  if (!l->ops.message_id) {
+    msub_sha256(record, out);
+    return 32;
+  }
+  const msub_msg_borrowed b = { { .wire_n = (uint32_t)record.n, .data_n = (uint32_t)record.n & 0xffffff, .present = 0, .borrowed = 1 }, record.p };
+  size_t n = l->ops.message_id(&b.m, out);
+  return n <= MSUB_MAX_ID ? n : 0;
+}
+
 msub__lww_record *msub__lww_record_new(msub_lww *l, msub_bytes topic, msub_bytes bytes, const msub__lww_origin *o) {
-  size_t from_n = o->from.n <= MSUB_PEER_ID_MAX ? o->from.n : 0;
-  msub__lww_record *r = msub__alloc(&l->mem, sizeof *r + bytes.n + from_n);
+  uint8_t id[MSUB_MAX_ID];
+  size_t id_n = id_of(l, bytes, id), from_n = o->from.n <= MSUB_PEER_ID_MAX ? o->from.n : 0;
+  msub__lww_record *r = msub__alloc(&l->mem, sizeof *r + bytes.n + from_n + id_n);
   if (!r) return NULL;
   *r = (msub__lww_record){ .refs = 1, .n = (uint32_t)bytes.n, .received = o->received, .source = (uint8_t)o->source, .from_n = (uint8_t)from_n,
-                           .restored = o->restored, .expires = msub__lww_expires(l, topic, bytes, o->received) };
+                           .id_n = (uint8_t)id_n, .restored = o->restored, .expires = msub__lww_expires(l, topic, bytes, o->received) };
   if (bytes.n) memcpy(r->bytes, bytes.p, bytes.n);
   if (from_n) memcpy(r->bytes + bytes.n, o->from.p, from_n);
+  if (id_n) memcpy(r->bytes + bytes.n + from_n, id, id_n);
   l->counts.bytes += bytes.n;
   return r;
 }
@@ -175,8 +188,11 @@ static msub__lww_entry *entry_new(msub_lww *l, msub_bytes topic) {
 
 static void entry_free(msub_lww *l, msub__lww_entry *e) {
   msub__lww_entry *last = l->entries[l->n - 1];
+  e->joined = false;
+  msub__lww_index(l, e);
   msub__table_remove(&l->table, e->hash, e->index);
   if (last != e) {
+    if (last->by_id) msub__table_update(&l->ids, msub__hash(&l->key, msub__lww_id(last->winner)), last->index, e->index);
     msub__table_update(&l->table, last->hash, last->index, e->index);
     last->index = e->index;
     l->entries[e->index] = last;
@@ -223,9 +239,38 @@ void msub__lww_recount(msub_lww *l, msub__lww_entry *e) {
   e->counted = is;
 }
 
+static void unindex(msub_lww *l, msub__lww_entry *e) {
+  if (e->by_id) msub__table_remove(&l->ids, msub__hash(&l->key, msub__lww_id(e->winner)), e->index);
+  e->by_id = false;
+}
+void msub__lww_index(msub_lww *l, msub__lww_entry *e) {
+  unindex(l, e);
+  if (!l->with_router || !e->joined || !e->winner || e->winner->id_n == 0) return;
+  /* Without memory the winner can still be had by the topic's name. */
+  e->by_id = msub__table_insert(&l->ids, &l->mem, msub__hash(&l->key, msub__lww_id(e->winner)), e->index) == MSUB_OK;
+}
+
+typedef struct id_lookup {
+  msub_bytes id;
+  bool (*fits)(void *ud, const msub__lww_entry *e);
+  void *ud;
+} id_lookup;
+static bool same_id(const void *ctx, uint32_t i, const void *key) {
+  const msub__lww_entry *e = ((const msub_lww *)ctx)->entries[i];
+  const id_lookup *k = key;
+  return msub_bytes_eq(msub__lww_id(e->winner), k->id) && k->fits(k->ud, e);
+}
+msub__lww_entry *msub__lww_by_id(const msub_lww *l, msub_bytes id, bool (*fits)(void *ud, const msub__lww_entry *e), void *ud) {
+  const id_lookup k = { id, fits, ud };
+  uint32_t i = msub__table_find(&l->ids, msub__hash(&l->key, id), same_id, l, &k);
+  return i == MSUB__NONE ? NULL : l->entries[i];
+}
+
 void msub__lww_set_winner(msub_lww *l, msub__lww_entry *e, msub__lww_record *r) {
+  unindex(l, e);
   msub__lww_drop(l, e->winner);
   e->winner = r;
+  msub__lww_index(l, e);
   msub__lww_recount(l, e);
 }
 
@@ -249,6 +294,16 @@ static bool fine(const msub_lww_opts *o) {
          m->bytes >= m->record && m->waiting && o->max_life_ns >= 0;
 }
 
+/* A router that is not ours knows nothing of it. */
+static int attach(msub_lww *l) {
+  const msub_lww *self = l;
+  int rc = msub_command(l->o.engine, l->o.router, MSUB__LWW_ATTACH, &self, sizeof self, msub_engine_now(l->o.engine));
+  l->with_router = rc == MSUB_OK;
+  if (l->with_router && l->ops.message_id)
+    l->own = (msub_channel_policy){ .abi = MSUB_ABI, .size = sizeof l->own, .name = l->ops.name, .message_id = l->ops.message_id };
+  return rc == MSUB_ERR_UNSUPPORTED ? MSUB_OK : rc;
+}
+
 int msub_lww_new(const msub_lww_opts *o, msub_lww **out) {
   if (!fine(o)) return MSUB_ERR_INVAL;
   msub_mem mem = o->mem ? *o->mem : msub__mem_default();
@@ -265,6 +320,7 @@ int msub_lww_new(const msub_lww_opts *o, msub_lww **out) {
   /* The longest that a value can be, so that a stored one that is sound is never taken for damaged for want of memory. */
   int rc = msub__lww_stored(l) && !scratch(l, MSUB__LWW_TOPIC + HEAD + l->o.limits.record + CHECK) ? MSUB_ERR_NOMEM : MSUB_OK;
   scan s = { l };
+  if (rc == MSUB_OK && o->engine) rc = attach(l);
   if (rc == MSUB_OK && msub__lww_stored(l)) rc = l->o.store.ops->iterate(l->o.store.s, l->o.prefix, count_stored, &s);
   if (rc != MSUB_OK) {
     msub_lww_free(l);
@@ -277,6 +333,8 @@ int msub_lww_new(const msub_lww_opts *o, msub_lww **out) {
 void msub_lww_free(msub_lww *l) {
   if (!l) return;
   msub__lww_leave_all(l);
+  const msub_lww *self = l;
+  if (l->with_router) (void)msub_command(l->o.engine, l->o.router, MSUB__LWW_DETACH, &self, sizeof self, msub_engine_now(l->o.engine));
   while (l->waiting.n) {
     const msub__lww_waiting *w = msub__ring_front(&l->waiting);
     msub__lww_drop(l, w->r);
@@ -285,6 +343,7 @@ void msub_lww_free(msub_lww *l) {
   while (l->n) entry_free(l, l->entries[l->n - 1]);
   msub__ring_fini(&l->waiting, &l->mem);
   msub__table_fini(&l->table, &l->mem);
+  msub__table_fini(&l->ids, &l->mem);
   msub__free(&l->mem, l->entries, l->cap * sizeof *l->entries);
   msub__free(&l->mem, l->scratch, l->scratch_cap);
   msub_mem mem = l->mem;

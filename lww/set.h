@@ -14,14 +14,15 @@
 #define MSUB__LWW_TOPIC 256u     /* bytes of a topic's name */
 #define MSUB__LWW_RESEND_NS UINT64_C(1000000000)
 #define MSUB__LWW_JUMP (UINT64_C(1) << 32)
+#define MSUB__LWW_ROUTER_TOPIC 127u /* bytes of a name with the router: behind a 0 it is an id */
 
 typedef struct msub__lww_record {
   uint32_t refs;
   uint32_t n;
   int64_t received, expires;
-  uint8_t source, from_n;
+  uint8_t source, from_n, id_n; /* id_n 0: no id; the set is not with the router */
   bool restored;
-  uint8_t bytes[]; /* the record, then from */
+  uint8_t bytes[]; /* the record, then from, then the id */
 } msub__lww_record;
 
 typedef struct msub__lww_entry {
@@ -34,6 +35,7 @@ typedef struct msub__lww_entry {
   bool joined, pool;          /* pool: its records were verified before admit */
   bool durable;               /* the winner is */
   bool counted;               /* among the set's topics */
+  bool by_id;                 /* the winner is in the set's ids */
   uint16_t name_n;
   uint8_t name[];
 } msub__lww_entry;
@@ -60,12 +62,16 @@ struct msub_lww {
   uint64_t last_token;
   uint8_t *scratch;           /* topic, then a stored value */
   size_t scratch_cap;
+  bool with_router;           /* the engine's router is msub_lww_router */
+  msub__table ids;            /* with it: of the winners of joined topics */
+  msub_channel_policy own;    /* with it and a message_id of the type: says that, and leaves the rest to the router */
   msub_lww_counts counts;
 };
 
 static inline msub_bytes msub__lww_name(const msub__lww_entry *e) { return (msub_bytes){ e->name, e->name_n }; }
 static inline msub_bytes msub__lww_bytes(const msub__lww_record *r) { return (msub_bytes){ r->bytes, r->n }; }
 static inline msub_bytes msub__lww_from(const msub__lww_record *r) { return (msub_bytes){ r->bytes + r->n, r->from_n }; }
+static inline msub_bytes msub__lww_id(const msub__lww_record *r) { return (msub_bytes){ r->bytes + r->n + r->from_n, r->id_n }; }
 static inline bool msub__lww_stored(const msub_lww *l) { return l->o.store.ops != NULL; }
 
 /* ---- set.c ---- */
@@ -90,6 +96,13 @@ msub_lww_view msub__lww_view_of(const msub__lww_entry *e);
 /* ---- put.c ---- */
 /* A put, but that nothing is published. */
 int msub__lww_take(msub_lww *l, msub_bytes topic, msub_bytes record, const msub_lww_how *how, int64_t wall, msub_token user);
+
+/* The next entry, joined and with this id as its winner's, that `fits`; NULL. */
+msub__lww_entry *msub__lww_by_id(const msub_lww *l, msub_bytes id, bool (*fits)(void *ud, const msub__lww_entry *e), void *ud);
+void msub__lww_index(msub_lww *l, msub__lww_entry *e); /* after the winner, or `joined`, became another one */
+
+/* ---- router.c ---- */
+enum { MSUB__LWW_ATTACH = 0x6c777701, MSUB__LWW_DETACH, MSUB__LWW_GREET, MSUB__LWW_RETELL }; /* msub_command(): arg is a msub_lww *, a msub_session, a msub_topic */
 
 /* ---- share.c ---- */
 void msub__lww_publish(msub_lww *l, msub__lww_entry *e, const msub_now *now); /* the winner, if the topic is joined */

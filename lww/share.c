@@ -80,6 +80,10 @@ int msub_lww_rebroadcast(msub_lww *l, msub_bytes topic, const msub_now *now) {
   if (!e || !e->joined || !e->winner) return MSUB_ERR_NOTFOUND;
   if (e->winner->expires <= now->wall_ns) return MSUB_ERR_TIMEOUT;
   if (e->resent && now->mono_ns - e->resent < MSUB__LWW_RESEND_NS) return MSUB_ERR_LIMIT;
+  if (l->with_router) {
+    int told = msub_command(l->o.engine, l->o.router, MSUB__LWW_RETELL, &e->topic, sizeof e->topic, now);
+    return told == MSUB_ERR_STATE ? msub_command(l->o.engine, l->o.router, MSUB__LWW_RETELL, &e->topic, sizeof e->topic, NULL) : told;
+  }
   e->resent = now->mono_ns ? now->mono_ns : 1;
   e->pins++;
   int rc = publish(l, e, now);
@@ -110,6 +114,7 @@ static int leave(msub_lww *l, msub__lww_entry *e, const msub_now *now) {
   rc = msub_leave(l->o.engine, e->topic, now);
   if (rc == MSUB_ERR_STATE) return rc;
   e->joined = e->pool = false;
+  msub__lww_index(l, e);
   e->topic = (msub_topic){ 0 };
   l->counts.joined--;
   return MSUB_OK;
@@ -117,7 +122,7 @@ static int leave(msub_lww *l, msub__lww_entry *e, const msub_now *now) {
 
 int msub_lww_join(msub_lww *l, msub_bytes topic, const msub_now *now, msub_topic *out) {
   if (!l->o.engine) return MSUB_ERR_STATE;
-  if (topic.n == 0 || topic.n > MSUB__LWW_TOPIC) return MSUB_ERR_INVAL;
+  if (topic.n == 0 || topic.n > (l->with_router ? MSUB__LWW_ROUTER_TOPIC : MSUB__LWW_TOPIC)) return MSUB_ERR_INVAL;
   msub__lww_entry *e = msub__lww_find(l, topic);
   if (e && e->joined) {
     *out = e->topic;
@@ -127,9 +132,12 @@ int msub_lww_join(msub_lww *l, msub_bytes topic, const msub_now *now, msub_topic
   if (!(e = msub__lww_entry_get(l, topic))) return MSUB_ERR_NOMEM;
   e->joined = true; /* what the join calls finds it so */
   l->counts.joined++;
-  int rc = msub_join(l->o.engine, l->o.router, topic, &stock, l, now, &e->topic);
+  msub__lww_index(l, e);
+  const msub_channel_policy *policy = !l->with_router ? &stock : l->own.abi ? &l->own : NULL;
+  int rc = msub_join(l->o.engine, l->o.router, topic, policy, l, now, &e->topic);
   if (rc != MSUB_OK) {
     e->joined = false;
+    msub__lww_index(l, e);
     l->counts.joined--;
   } else if ((rc = pool(l, e)) != MSUB_OK) (void)leave(l, e, now);
   if (rc == MSUB_OK) *out = e->topic;

@@ -1,5 +1,6 @@
 /* pubsub/serve.c: answers to IWANT: out of the sliding window, or of a policy's cache, now or later. IWANT names no topic, so ids
  * that are in a policy's cache are remembered with their topic; topics with open_ids are asked besides. */
+#include "meshsub/serve.h"
 #include "pubsub/engine.h"
 #include <string.h>
 
@@ -217,6 +218,13 @@ int msub__serve(msub_router *h, uint32_t slot, msub_bytes id, msub_serving *how)
     if (rc != MSUB_ERR_NOTFOUND) return rc;
   }
   return MSUB_ERR_NOTFOUND;
+}
+
+int msub_r_serve_topic(msub_router *r, msub_session s, msub_topic h, msub_bytes id) {
+  bool own = msub__handle_router(s.v) == r->index && msub__handle_router(h.v) == r->index;
+  msub__topic *t = own ? msub__topic_of(r->engine, h) : NULL;
+  if (!t || !msub__session_of(r->engine, s)) return MSUB_ERR_STALE;
+  return id.n == 0 || id.n > MSUB_MAX_ID ? MSUB_ERR_NOTFOUND : ask_policy(r->engine, t, msub__handle_slot(s.v), id, NULL);
 }
 
 int msub__supply(msub_engine *e, msub_token token, const msub_cached *c) {

@@ -1,4 +1,4 @@
-/* meshsub/lww.h (libmeshsub-lww): persistent topics on which the last writer wins: a register set that is shared with peers.
+/* meshsub/lww.h (libmeshsub-lww): persistent topics on which the last writer wins: a register set, and two ways to share it with peers.
  *
  *   A topic has at most one record, its *winner*. What a record is says msub_lww_ops: which are valid, and which of two wins. All who have the same
  *   records have the same winner, whatever the order in which they came; so nobody has to keep more than one, and a newcomer needs only that.
@@ -14,8 +14,10 @@
  *
  * Winners of topics that are not joined live in the store only, so a hundred thousand of them take no memory.
  *
- * Sharing, on a topic of any router, with peers that know nothing of this: ids are the network's, an equal or a worse record is ignored, newcomers are for
- * other means (fetch.h), and a record that is served again is a new message of ours.
+ * Sharing. With the *policy*, on a topic of any router, for peers that know nothing of this: ids are the network's, an equal or a worse record is ignored,
+ * newcomers are for other means (fetch.h), and a record that is served again is a new message of ours. With the *router*, on a protocol of its own: the id of
+ * a message is its record's hash, peers tell each other their winner when they meet and when they come into each other's mesh, and who sends a loser is
+ * answered with the winner. docs/lww.md has the rules and what tests them.
  *
  *   msub_lww_new(&opts) → msub_lww_join(topic) … msub_lww_put() … msub_lww_leave() → msub_lww_free()
  *
@@ -25,6 +27,7 @@
 #define MESHSUB_LWW_H
 #include "crypto.h"
 #include "engine.h"
+#include "gossipsub.h"
 #include "store.h"
 
 #ifdef __cplusplus
@@ -50,7 +53,9 @@ typedef struct msub_lww_ops {
   /* validate() for an encoded pubsub Message, which names its topic; run in the world's pool (msub_job). msub_lww_validate_message() does it with a constant
    * type. [validate() runs on the engine's thread] */
   msub_verdict (*validate_message)(const void *wire, size_t n);
-  uint32_t cost_ns;   /* of one; a hint for simulated nodes: 100,000 */
+  uint32_t cost_ns;   /* of one; a hint for simulated nodes [100,000] */
+  /* The id of a record on the router's own protocol, 1 … MSUB_MAX_ID bytes; reads msub_data() and nothing else. [SHA-256 of the record] */
+  size_t (*message_id)(const msub_msg *m, uint8_t out[MSUB_MAX_ID]);
 } msub_lww_ops;
 /* For a validate_message of one line. */
 MSUB_API msub_verdict msub_lww_validate_message(const msub_lww_ops *ops, const void *type, const void *wire, size_t n);
@@ -95,7 +100,7 @@ typedef struct msub_lww_opts {
   const msub_lww_ops *ops;  /* required; outlives the set */
   const void *type;         /* handed to ops */
   msub_engine *engine;      /* outlives the set. NULL: nothing is shared, join answers STATE */
-  unsigned router;          /* its index in the engine */
+  unsigned router;          /* its index in the engine. One that is msub_lww_router belongs to one set (CLAIMED) */
   msub_store store;         /* outlives the set. ops NULL: in memory only */
   msub_bytes prefix;        /* of its keys: 1 … 128 bytes, copied; "lww/". Every other user of the store keeps away from keys that begin so */
   /* Of its submits, with the low 40 bits 0: no other user of the store has such a token; "lww" in the high bytes. A set that follows another one whose submits
@@ -118,7 +123,8 @@ typedef struct msub_lww_opts {
   void (*alarm)(void *ud, msub_bytes topic, msub_lww_alarm what, msub_bytes winner, msub_bytes other);
 } msub_lww_opts;
 MSUB_API void msub_lww_opts_init(msub_lww_opts *o);
-/* Looks through what is stored under the prefix: counts it, passes over and counts what is damaged. INVAL: a required option is missing or out of range; IO, NOMEM. */
+/* Looks through what is stored under the prefix: counts it, passes over and counts what is damaged. INVAL: a required option is missing or out of range;
+ * CLAIMED; STATE: from a callback of the engine; IO, NOMEM. */
 MSUB_API int msub_lww_new(const msub_lww_opts *o, msub_lww **out);
 /* Leaves its topics. What waits for the store is not told any more. Before the engine and the store. NULL is fine. */
 MSUB_API void msub_lww_free(msub_lww *l);
@@ -158,9 +164,12 @@ MSUB_API size_t msub_lww_sweep(msub_lww *l, size_t max, const msub_now *now);
 
 /* X(name): since it began. What came is: taken, same, worse, expired, invalid (validate), full (limits), waits.
  * stored: told durable; store_failed: refused by the store or told an error; damaged: stored values that are none, passed over. jumps, equivocal: alarms.
- * resent: published again; unsent: publishes that the engine refused. */
+ * resent: published again; unsent: publishes that the engine refused. The rest is of the router: announced: IHAVE sent, but those of the heartbeat; asked: IWANT
+ * sent; answered: winners sent to who asked; corrected: winners sent to who had brought a loser; unknown: IHAVE and IWANT of what is not shared here, or not with that
+ * peer; over_limit: those beyond what a peer gets in a second. */
 #define MSUB_LWW_COUNTS(X)                                                                                          \
-  X(taken) X(same) X(worse) X(expired) X(invalid) X(full) X(waits) X(stored) X(store_failed) X(damaged) X(jumps) X(equivocal) X(resent) X(unsent)
+  X(taken) X(same) X(worse) X(expired) X(invalid) X(full) X(waits) X(stored) X(store_failed) X(damaged) X(jumps) X(equivocal) X(resent) X(unsent) \
+  X(announced) X(asked) X(answered) X(corrected) X(unknown) X(over_limit)
 typedef struct msub_lww_counts {
 #define MSUB_X(name) uint64_t name;
   MSUB_LWW_COUNTS(MSUB_X)
@@ -172,15 +181,37 @@ MSUB_API const msub_lww_counts *msub_lww_count(const msub_lww *l); /* live */
 /* ---- topics that are shared ---- */
 
 /* Joins the topic on the set's router with the policy that belongs there, has its records verified in the world's pool, and brings its winner from the store into memory. Joining
- * again is OK and counts once. INVAL: a name longer than 256 bytes; LIMIT: limits.joined; STATE: no engine, or from a callback; else as msub_join(). */
+ * again is OK and counts once. INVAL: a name longer than 256 bytes, with msub_lww_router 127; LIMIT: limits.joined; STATE: no engine, or from a callback; else as msub_join(). */
 MSUB_API int msub_lww_join(msub_lww *l, msub_bytes topic, const msub_now *now, msub_topic *out);
 /* keep: without a store the winner stays; else it goes with the membership (with a store it stays stored either way). NOTFOUND: not joined by msub_lww_join(). */
 MSUB_API int msub_lww_leave(msub_lww *l, msub_bytes topic, bool keep, const msub_now *now);
 /* The policy of a stock topic. msub_lww_join() uses it; a program that joins by itself hands it to msub_join() with the set as ctx, and has records verified
  * on the engine's thread. Records are published by msub_lww_put(): what msub_publish() brings is refused unless it is the winner. */
 MSUB_API const msub_channel_policy *msub_lww_policy(void);
-/* Publishes the winner again, as a new message: at most one a second a topic goes out again, else LIMIT. NOTFOUND: no winner, or not joined; TIMEOUT: it is expired. [as put] */
+/* Publishes the winner again, as a new message: at most one a second a topic goes out again, else LIMIT. With
+ * msub_lww_router nothing needs to be repeated: OK, and all the topic's peers hear of it anew in the next heartbeats. NOTFOUND: no winner, or not joined; TIMEOUT: it is expired. [as put] */
 MSUB_API int msub_lww_rebroadcast(msub_lww *l, msub_bytes topic, const msub_now *now);
+
+/* ---- the router ---- */
+
+/* Shares a set's topics on a protocol of its own. Nests gossipsub, whose meshes carry the records; what gossip means is its own:
+ *
+ *   hello, GRAFT ───▶ IHAVE(topic, id of the winner), both ways          heartbeat ──▶ the same, to peers that are not known to have it, mesh members too
+ *   IHAVE of another record ───▶ IWANT(id), and our IHAVE                IHAVE of a record that lost ──▶ our IHAVE
+ *   join, GRAFT without a winner ───▶ IWANT(00 ‖ topic)                  "your winner, unless it is the one that you know me to have"
+ *   a loser ───▶ not forwarded; the winner to its sender                 the winner again ──▶ nothing
+ *
+ * A topic's name has at most 127 bytes, so that 00 ‖ topic is an id; that it might be a record's, too, does not matter: it is looked up as a topic first. Messages
+ * are anonymous. What a peer gets and may ask is bounded by the second. A topic is joined by msub_lww_join(); msub_join() alone answers NOTFOUND.
+ * One router of a plan serves one set in each engine: the set that names it. */
+typedef struct msub_lww_router_opts {
+  uint32_t size;                         /* set by msub_lww_router_opts_init */
+  const char *protocol;                  /* "/meshsub-lww/1.0.0". Only who speaks it is a peer */
+  const msub_gossipsub_opts *gossipsub;  /* of the router inside: but protocols, floodsub and iwant.advertised_only. NULL: the defaults, without mesh_probe_penalty: who has
+                                          * a better record does not forward, and must not be punished for it */
+} msub_lww_router_opts;
+MSUB_API void msub_lww_router_opts_init(msub_lww_router_opts *o);
+MSUB_API extern const msub_router_ops msub_lww_router; /* options: a msub_lww_router_opts, or NULL */
 
 /* ---- the signed register ---- */
 

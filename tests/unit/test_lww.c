@@ -683,3 +683,137 @@ Test(lww_stock, membership) {
     stop();
   }
 }
+
+/* ---- the router: no memory ---- */
+
+static void hears(msub_session s, uint8_t kind, const char *t, msub_bytes id) {
+  uint8_t frame[256];
+  msub_ctl_entry e = { .kind = kind, .n_ids = id.n != 0, .ids = &id };
+  msub_bytes name = t ? msub_str(t) : (msub_bytes){ NULL, 0 };
+  size_t n = msub_ctl_encode(&e, &name, 1, frame, sizeof frame);
+  if (msub_session_peer(w.e, s).v) (void)world_receive(&w, s, (msub_bytes){ frame, n });
+}
+static void brings_plain(msub_session s, const char *record) {
+  uint8_t frame[256];
+  size_t n = world_plain_rpc(frame, sizeof frame, "t", msub_str(record));
+  if (msub_session_peer(w.e, s).v) (void)world_receive(&w, s, (msub_bytes){ frame, n });
+  while (w.n_jobs) (void)world_run_job(&w, 0);
+}
+
+/* A life with everything in it; whether it came to its end. */
+static bool router_life(void) {
+  msub_mem mem = world_mem(&w);
+  set = NULL;
+  if (world_try_start(&w, &msub_lww_router, &mem) != MSUB_OK) return false;
+  w.now.wall_ns = T0 * S;
+  msub_lww_opts o;
+  msub_lww_opts_init(&o);
+  o.mem = &mem;
+  o.ops = &lww_pooled;
+  o.engine = w.e;
+  if (msub_lww_new(&o, &set) != MSUB_OK) return false;
+  (void)msub_lww_join(set, msub_str("t"), &w.now, &topic);
+  msub_session s[3] = { { 0 } };
+  for (uint8_t i = 0; i < 3; i++) {
+    msub_peer_id id = world_peer_id((uint8_t)(i + 1));
+    msub_session_opts so = { .peer_id = msub_peer_id_bytes(&id), .protocol = "/meshsub-lww/1.0.0", .link = i, .agreed = true };
+    (void)msub_session_up(w.e, &so, &w.now, &s[i]);
+    if (msub_session_peer(w.e, s[i]).v) (void)world_subscribe(&w, s[i], "t", true);
+  }
+  hears(s[0], MSUB_C_GRAFT, "t", (msub_bytes){ NULL, 0 });
+  hears(s[1], MSUB_C_IHAVE, "t", msub_str("12345678901234567890123456789012"));
+  brings_plain(s[0], "g5 winner");
+  brings_plain(s[1], "g4 loser");
+  hears(s[2], MSUB_C_IWANT, NULL, (msub_bytes){ (const uint8_t *)"\0t", 2 });
+  hears(s[2], MSUB_C_IHAVE, "t", msub_str("another one that is not a record"));
+  msub_lww_how h;
+  msub_lww_how_init(&h);
+  h.publish = true;
+  int rc = msub_lww_put(set, msub_str("t"), msub_str("g7 mine"), &h, &w.now, (msub_token){ 0 });
+  msub_lww_view v;
+  if (rc == MSUB_LWW_TAKEN) cr_assert(msub_lww_get(set, msub_str("t"), &v) == MSUB_OK && msub_bytes_eq(v.record, msub_str("g7 mine")));
+  for (unsigned i = 0; i < 3; i++) {
+    w.now.mono_ns += (uint64_t)S;
+    w.now.wall_ns += S;
+    (void)msub_advance(w.e, &w.now);
+  }
+  (void)msub_lww_rebroadcast(set, msub_str("t"), &w.now);
+  (void)msub_session_down(w.e, s[0], &w.now);
+  (void)msub_lww_leave(set, msub_str("t"), false, &w.now);
+  return true;
+}
+
+Test(lww_router, every_allocation_fails_once, .timeout = 120) {
+  unsigned failures = 0, whole = 0;
+  for (size_t at = 1;; at++) {
+    world_init(&w, 9);
+    w.opts.sign = MSUB_STRICT_NO_SIGN;
+    w.mem.fail_after = at;
+    whole += router_life();
+    bool failed = w.mem.fail_after == 0;
+    failures += failed;
+    w.mem.fail_after = 0;
+    msub_lww_free(set);
+    set = NULL;
+    if (w.e == NULL && w.sh == NULL) {
+      msub_key_free(w.key);
+      cr_assert(w.mem.live_blocks == 0, "allocation %zu: %zu blocks left", at, w.mem.live_blocks);
+    } else world_stop(&w); /* checks that nothing is left */
+    if (!failed) break;
+  }
+  cr_assert(failures > 60 && whole > 40, "%u failures, %u whole", failures, whole);
+}
+
+/* Options, and ids of a type's own. */
+static size_t short_id(const msub_msg *m, uint8_t out[MSUB_MAX_ID]) {
+  msub_bytes d = msub_data(m);
+  if (d.n < 2) return 0;
+  memcpy(out, "id:", 3);
+  memcpy(out + 3, d.p, 2);
+  return 5;
+}
+Test(lww_router, options) {
+  msub_lww_router_opts o;
+  const msub_plan *plan;
+  world_init(&w, 1);
+  world_start(&w, NULL);
+  msub_lww_router_opts_init(&o);
+  o.size--;
+  cr_assert_eq(msub_plan_new(w.sh, &msub_lww_router, &o, &plan), MSUB_ERR_INVAL);
+  o.size++;
+  o.protocol = "";
+  cr_assert_eq(msub_plan_new(w.sh, &msub_lww_router, &o, &plan), MSUB_ERR_INVAL);
+  o.protocol = "/mine/2.0.0";
+  msub_gossipsub_opts gs;
+  msub_gossipsub_opts_init(&gs);
+  o.gossipsub = &gs;
+  cr_assert_eq(msub_plan_new(w.sh, &msub_lww_router, &o, &plan), MSUB_OK);
+  cr_assert(strcmp(msub_plan_protocol(plan, 0), "/mine/2.0.0") == 0 && msub_plan_protocol(plan, 1) == NULL);
+  world_stop(&w);
+  world_init(&w, 1);
+  world_start_plain(&w, &msub_lww_router);
+  msub_lww_ops ops = lww_type;
+  ops.message_id = short_id;
+  msub_lww_opts lo;
+  msub_lww_opts_init(&lo);
+  lo.ops = &ops;
+  lo.engine = w.e;
+  cr_assert_eq(msub_lww_new(&lo, &set), MSUB_OK);
+  cr_assert_eq(msub_lww_join(set, msub_str("t"), &w.now, &topic), MSUB_OK);
+  msub_peer_id id = world_peer_id(7);
+  msub_session s;
+  msub_session_opts so = { .peer_id = msub_peer_id_bytes(&id), .protocol = "/meshsub-lww/1.0.0", .link = 7, .agreed = true };
+  cr_assert_eq(msub_session_up(w.e, &so, &w.now, &s), MSUB_OK);
+  world_subscribe(&w, s, "t", true);
+  msub_lww_how h;
+  msub_lww_how_init(&h);
+  cr_assert_eq(msub_lww_put(set, msub_str("t"), msub_str("g7 mine"), &h, &w.now, (msub_token){ 0 }), MSUB_LWW_TAKEN);
+  world_clear(&w);
+  hears(s, MSUB_C_IWANT, NULL, msub_str("id:g7"));
+  cr_assert_eq(sent("g7 mine"), 1);
+  hears(s, MSUB_C_IWANT, NULL, msub_str("id:g8"));
+  cr_assert_eq(sent("g7 mine"), 0);
+  msub_lww_free(set);
+  set = NULL;
+  world_stop(&w);
+}
