@@ -190,6 +190,7 @@ int ipns_cmd_resolve(int argc, char **argv) {
   if (code < 0) code = check_name(&c, args.v[0]);
   if (code < 0 && t.timeout > IPNS_RESOLVE_MOST_NS) code = usage_error(&c, "--timeout: at most 10m");
   if (code < 0) code = check(&t);
+  if (own_node(&t) && !node_has_way(&t.n)) t.timeout = 0; /* what the store has, and nobody to ask */
   if (code < 0) code = begin(&t);
   if (code < 0) {
     json_t *q = remote_request("ipns_resolve");

@@ -7,6 +7,7 @@
 #include "cli/store.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <meshsub/author.h>
 #include <meshsub/guard.h>
 #include <meshsub/log.h>
 #include <stdlib.h>
@@ -333,7 +334,35 @@ static int listen_all(node *n) {
 
 static bool durable(void *ud, msub_token token, int result) {
   node *n = ud;
-  return keyring_durable(n->keys, token, result) || ipns_durable(n->ipns, token, result);
+  return (n->numbers && msub_numbers_durable(n->numbers, token, result)) || keyring_durable(n->keys, token, result) || ipns_durable(n->ipns, token, result);
+}
+
+/* A disk that is slow or broken must not keep the node from publishing: then it counts on by itself. */
+static int next_number(void *ud, uint64_t *number) {
+  node *n = ud;
+  uint64_t now = wall_ns();
+  if (msub_numbers_next(n->numbers, number) != MSUB_OK) *number = now > n->number ? now : n->number + 1;
+  n->number = *number;
+  return MSUB_OK;
+}
+
+/* A node that comes back under its identity, maybe with a clock that went back, must not begin below where it was: its messages would not be taken. */
+static int open_numbers(node *n, msub_host_opts *o) {
+  const msub_now now = { mono_ns(), (int64_t)wall_ns() };
+  msub_numbers_opts no;
+  if (!n->store) return -1;
+  msub_numbers_opts_init(&no);
+  no.store = store_of(n->store);
+  no.block = 65536;
+  int err = msub_numbers_new(&no, &now, &n->numbers);
+  if (err != MSUB_OK) {
+    say_error(n->cmd->program, "--store: the sequence numbers in it: %s", msub_err_text(err));
+    return EXIT_FAILED;
+  }
+  o->engine.signing.next_seqno = next_number;
+  o->engine.signing.seqno_ud = n;
+  store_settle(n->store); /* with them the identity, before anybody sees it */
+  return -1;
 }
 
 /* The identity: of a file, of the store, or a fresh one. */
@@ -359,7 +388,7 @@ int node_open(node *n, const text_list *topics, bool publish_only) {
   int code, err;
   msub_host_opts o;
   msub_host_opts_init(&o);
-  if ((code = store_open(n, &o)) >= 0 || (code = open_keys(n)) >= 0) return code;
+  if ((code = store_open(n, &o)) >= 0 || (code = open_keys(n)) >= 0 || (code = open_numbers(n, &o)) >= 0) return code;
   o.key = n->key;
   o.transport = n->transport;
   o.dns.server = n->dns_server;
@@ -440,6 +469,8 @@ void node_close(node *n) {
   n->host = NULL;
   rendezvous_free(n->meeting);
   n->meeting = NULL;
+  msub_numbers_free(n->numbers);
+  n->numbers = NULL;
   store_close(n->store); /* what the host has submitted last is written */
   n->store = NULL;
   keyring_close(n->keys);

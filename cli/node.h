@@ -66,6 +66,8 @@ struct node {
   bool store_or_memory;
   struct node_store *store;   /* store.h; NULL: none */
   struct keyring *keys;       /* keyring.h: those of the store; NULL: none */
+  struct msub_numbers *numbers; /* author.h: sequence numbers of messages, in the store; NULL: none */
+  uint64_t number;              /* the last one */
   struct rendezvous *meeting; /* rendezvous.h; NULL: none */
   names_options names_on;
   struct ipns *ipns;          /* ipns_node.h; NULL: no names */

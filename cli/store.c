@@ -72,10 +72,9 @@ void store_listen(node_store *s, bool (*durable)(void *ud, msub_token token, int
 msub_store store_of(const node_store *s) { return msub_store_disk_store(s->disk); }
 
 void store_settle(node_store *s) {
-  struct pollfd fd = { .fd = msub_store_disk_fd(s->disk), .events = POLLIN };
   msub_store_disk_counts c;
   for (msub_store_disk_count(s->disk, &c); c.waiting; msub_store_disk_count(s->disk, &c)) {
-    wait_fds(&fd, 1, mono_ns() + 100000000);
+    wait_fds(NULL, 0, store_next(s)); /* not its descriptor: who asks for that once has to watch it ever after */
     store_turn(s);
   }
 }

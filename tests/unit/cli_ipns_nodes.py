@@ -261,6 +261,9 @@ class Names(cli_flow.Flow):
             with cli_socket.Raw("p.sock") as c:
                 assert c.ask({"op": "ipns_resolve", "name": NOBODY})["code"] == "unsupported"
                 assert c.ask({"op": "ipns_keys"})["code"] == "state"
+        began = time.monotonic()
+        err, out = self.said(3, "ipns", "resolve", NOBODY, "--store", "alone")
+        assert out == "" and "no peer could be asked" in err and time.monotonic() - began < 5, err
         self.key("late", "--store", "late")
         with self.node() as a:
             err, out = self.said(3, "ipns", "publish", "late", "/ipfs/bafkqaaa", "--store", "late", "--connect", a.addr, "--timeout", "500ms")

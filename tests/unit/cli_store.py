@@ -70,6 +70,22 @@ def kept(binary):
     other.stop()
 
 
+def numbered(binary):
+    """Sequence numbers are reserved in the store before they are used, and the identity stays the same."""
+    def seqno():
+        node = Node(binary, "--store", "n", "--topic", "t", "--listen", "/ip4/127.0.0.1/tcp/0", "--socket", "n.sock")
+        sub = subprocess.Popen([binary, "sub", "t", "--json", "--count", "1", "--connect", node.address], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        expect("published", run(binary, "pub", "t", "x", "--socket", "n.sock", "--wait", "1")[0], 0)
+        message = json.loads(sub.communicate(timeout=WITHIN)[0])
+        expect("killed", node.stop(signal.SIGKILL)[0], -9)
+        return message["from"], int(message["seqno"], 16)
+    first, second = seqno(), seqno()
+    expect("the same author", first[0], second[0])
+    expect("a higher number", second[1] >= first[1] + 65536, True)
+    there = json.loads(run(binary, "store", "dump", "n", "--json", "--prefix", "msub/seqno")[2])
+    expect("reserved", there["key"], "msub/seqno")
+
+
 def with_config(binary):
     with open("n.yaml", "w", encoding="utf-8") as f:
         f.write("store: c\nlisten: [/ip4/127.0.0.1/tcp/0]\n")
@@ -176,4 +192,4 @@ def full_disk(binary):
 
 
 if __name__ == "__main__":
-    sys.exit(in_a_folder(sys.argv[1], kept, with_config, failing_disk, damaged, full_disk))
+    sys.exit(in_a_folder(sys.argv[1], kept, numbered, with_config, failing_disk, damaged, full_disk))
