@@ -221,7 +221,7 @@ MSUB_API int msub_names_unfollow(msub_names *n, msub_bytes name, const msub_now 
 /* Keeps: what is known of the name stays and is served, whoever is gone; its topic is joined while there is room. A kept name is never collected. Else as follow. */
 MSUB_API int msub_names_keep(msub_names *n, msub_bytes name, const msub_now *now, msub_names_done done, void *ud);
 MSUB_API int msub_names_unkeep(msub_names *n, msub_bytes name, const msub_now *now, msub_names_done done, void *ud);
-/* Keeps any valid name that a peer announces, within quotas (names_of_peer, bytes_of_peer). The wish is the program's, at each start; what was kept stays. Names are met through
+/* Keeps any valid name that a peer announces, within quotas (names_of_peer, bytes_of_peer; and three quarters of max_names of all peers). The wish is the program's, at each start; what was kept stays. Names are met through
  * msub_names_heard. */
 MSUB_API void msub_names_keep_open(msub_names *n, bool on);
 /* For msub_topic_filter.allows (guard.h) with the names as ud: a peer announced a topic. Answers true always. A program with a filter of its own calls it from there. */

@@ -202,8 +202,12 @@ void msub_names_keep_open(msub_names *n, bool on) { n->open = on; }
 
 static void meet(msub_names *n, const msub__names_met *m, const msub_now *now) {
   uint32_t i = msub__names_find(n, msub_peer_id_bytes(&m->name));
-  /* Names that somebody asked for are not put out for it. */
-  if (i == MSUB__NONE && (n->count.names >= n->o.max_names || msub__names_add(n, msub_peer_id_bytes(&m->name), now, &i) != MSUB_OK)) {
+  /* Names that somebody asked for are not put out for it, and there is room for more of them, however many peers come. */
+  if (n->count.kept_open >= n->o.max_names - n->o.max_names / 4 || (i == MSUB__NONE && n->count.names >= n->o.max_names)) {
+    n->count.open_refused++;
+    return;
+  }
+  if (i == MSUB__NONE && msub__names_add(n, msub_peer_id_bytes(&m->name), now, &i) != MSUB_OK) {
     n->count.open_refused++;
     return;
   }

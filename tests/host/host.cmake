@@ -63,6 +63,10 @@ if(MSUB_BUILD_TESTS AND TARGET meshsub-host_static)
     N_11_slow_handshake I_03_slow_identify I_07_pushes U_02_stream_flood U_05_places)
   msub_host_cases(unit.limits-exchange limits_exchange SOURCES ../support/clocked.c CASES running protocols life bytes peer_bytes retry hint_dials hint_time hint_addrs
     hint_record book_peers book_addrs seek)
+  if(TARGET meshsub-lww_static AND TARGET meshsub-store_static)
+    msub_host_cases(unit.ipns-nodes ipns_nodes CASES dial disk)
+    target_link_libraries(test_ipns_nodes PRIVATE meshsub-lww_static meshsub-store_static)
+  endif()
 endif()
 
 find_program(MSUB_PYTHON3 python3)

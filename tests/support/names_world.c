@@ -87,6 +87,7 @@ int names_try_start(names_world *w, uint32_t i) {
       msub_store_memory_opts so;
       msub_store_memory_opts_init(&so);
       so.delay_ns = 2 * MS;
+      if (w->store_bytes) so.max_bytes = w->store_bytes;
       MUST(msub_store_memory_new(&so, names_now(w, i), &n->store) == MSUB_OK);
     }
     n->o.store = msub_store_memory_store(n->store);
@@ -106,6 +107,7 @@ void names_world_start(names_world *w, uint32_t nodes) {
   MUST(nodes <= NAMES_NODES && msub_sim_new(&w->so, &w->s) == MSUB_OK);
   w->counted = count_mem_of(&w->mem);
   for (uint32_t i = 0; i < nodes; i++) {
+    w->no.id = names_id((uint8_t)(200 + i));
     MUST(msub_sim_add(w->s, &w->no, 1, &w->node[i].no) == MSUB_OK && w->node[i].no == i);
     w->count++;
   }
@@ -139,6 +141,7 @@ void names_crash(names_world *w, uint32_t i) {
 
 static void turn(names_world *w, uint32_t i) {
   names_node *n = &w->node[i];
+  if (w->each_turn) w->each_turn(w->ud, i);
   if (!n->n) return;
   for (size_t k = n->n_identify; k-- > 0;) {
     if (n->to_identify[k].at > msub_sim_time(w->s)) continue;

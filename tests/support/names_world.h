@@ -32,13 +32,16 @@ typedef struct names_world {
   uint32_t count;
   uint64_t step;             /* at most so long between two turns of a node: 1 ms */
   bool stores;               /* nodes have one; true */
+  size_t store_bytes;        /* of each; 0: the default */
+  void (*each_turn)(void *ud, uint32_t i); /* NULL: nothing */
+  void *ud;
   bool told;                 /* of the identified and announced peers; true */
   count_mem mem;             /* of names, fetch and registers of all nodes */
   msub_mem counted;
 } names_world;
 
 void names_world_init(names_world *w);
-void names_world_start(names_world *w, uint32_t nodes); /* and starts the names of each */
+void names_world_start(names_world *w, uint32_t nodes); /* and starts the names of each. Their ids are those of names_key(200 + i) */
 void names_start(names_world *w, uint32_t i);           /* with node[i].o */
 int names_try_start(names_world *w, uint32_t i);
 void names_stop(names_world *w, uint32_t i);
