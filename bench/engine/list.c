@@ -30,5 +30,9 @@ const engine_bench engine_benches[] = {
   { "C4", "1 KiB", "B", "", run_c4_1k, NULL },
   { "C5", "mean", "B", "memory: a seen id", run_c5, NULL },
   { "C5", "just after growth", "B", "", run_c5_grown, NULL },
+  { "N1", "1,000 followed", "us/get", "names: a record that is known, verified before, parsed", run_n1_followed, NULL },
+  { "N1", "100,000 in a store in memory", "us/get", "", run_n1_stored, NULL },
+  { "N2", "100,000 stored", "MiB", "names: memory beside the store; a start with 1,000 that are followed", run_n2_bytes, NULL },
+  { "N2", "start, 1,000 followed", "ms", "", run_n2_start, NULL },
 };
 const size_t n_engine_benches = sizeof engine_benches / sizeof *engine_benches;

@@ -1068,3 +1068,24 @@ Test(ipns_names, iterate) {
   cr_assert_eq(count(0)->names, 6);
   names_world_stop(&w);
 }
+
+/* However many peers come, names that somebody asks for have room: three quarters of all is what an open keeper takes. */
+Test(ipns_names, keep_open_leaves_room) {
+  names_world_init(&w);
+  w.node[0].o.max_names = 8;
+  names_world_start(&w, 3);
+  w.step = 4 * MS;
+  listen_to_topics(0);
+  msub_names_keep_open(w.node[0].n, true);
+  for (uint32_t i = 1; i < 3; i++) names_connect(&w, i, 0);
+  names_run(&w, S);
+  for (uint8_t k = 0; k < 10; k++) {
+    cr_assert_eq(put(1u + k % 2u, (uint8_t)(100 + k), names_record(&w, (uint8_t)(100 + k), "/ipfs/flood", 0, DAY_NS), true, NULL), MSUB_OK);
+    names_run(&w, 200 * MS);
+    cr_assert_eq(count(0)->kept_open, k < 6 ? k + 1u : 6, "%u", k);
+  }
+  cr_assert_eq(count(0)->open_refused, 4);
+  for (uint8_t k = 1; k <= 2; k++) cr_assert_eq(put(0, k, names_record(&w, k, "/ipfs/mine", 0, DAY_NS), false, NULL), MSUB_OK);
+  cr_assert_eq(count(0)->names, 8);
+  names_world_stop(&w);
+}
