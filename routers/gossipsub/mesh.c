@@ -94,7 +94,7 @@ int msub__gs_join(msub_router *r, msub_topic t) {
   msub__gs_actions_fini(r, &a);
   msub__gs_picks_fini(r, &fanout);
   msub__gs_picks_fini(r, &candidates);
-  if (tt->n < m->dlo) msub_r_want_peers(r, t, (unsigned)m->d - tt->n); /* now: whoever joins may be waiting for what peers have */
+  if (tt->n < m->dlo) (void)msub_r_want_peers(r, t, (unsigned)m->d - tt->n); /* now: whoever joins may be waiting for what peers have */
   return MSUB_OK;
 }
 
