@@ -188,9 +188,10 @@ void msub_names_connected(msub_names *n, msub_bytes peer_id, bool outbound) {
 void msub_names_identified(msub_names *n, msub_bytes peer_id, bool speaks_fetch) {
   msub__names_peer *p = msub__names_peer_of(n, peer_id, true);
   if (!p || !speaks_fetch || p->identified) return;
+  bool was_mute = p->mute;
   p->identified = true;
   p->mute = false;
-  if (!p->outbound) freshen(n, p);
+  if (!p->outbound || was_mute) freshen(n, p);
 }
 
 void msub_names_announced(msub_names *n, msub_topic t, msub_bytes peer_id) {

@@ -47,11 +47,14 @@ int msub__names_mark(msub_names *n, uint32_t i, unsigned set, unsigned clear, ui
   uint8_t before = e->flags;
   *token = 0;
   unsigned flags = (before | set) & ~clear;
+  /* What the program wants counts in nobody's quota. */
+  if (flags & (MSUB_NAMES_OWNED | MSUB_NAMES_FOLLOWED | MSUB_NAMES_KEPT)) flags &= ~(unsigned)MSUB_NAMES_KEPT_OPEN;
   if (flags == before) return MSUB_OK;
   msub__names_unlist(n, i);
   e->flags = (uint8_t)flags;
   int rc = ((flags ^ before) & MSUB__NAMES_FLAGS_STORED) ? msub__names_row(n, i, token) : MSUB_OK;
   if (rc != MSUB_OK) e->flags = before;
+  else if (!(flags & MSUB_NAMES_KEPT_OPEN)) msub__giver_leave(n, i);
   count_flags(n, before, UINT64_MAX);
   count_flags(n, e->flags, 1);
   msub__names_list_in(n, i);
@@ -124,7 +127,6 @@ static void unkeep_open(msub_names *n, uint32_t i, const msub_now *now) {
     msub__names_drop(n, i, now);
     return;
   }
-  msub__giver_leave(n, i);
   (void)msub__names_mark(n, i, 0, MSUB_NAMES_KEPT_OPEN, &token);
 }
 

@@ -1069,6 +1069,39 @@ Test(ipns_names, iterate) {
   names_world_stop(&w);
 }
 
+/* What the program follows or keeps counts in no quota, whoever brought it. */
+Test(ipns_names, keep_open_and_followed) {
+  names_world_init(&w);
+  w.node[0].o.names_of_peer = 2;
+  names_world_start(&w, 2);
+  w.step = 4 * MS;
+  listen_to_topics(0);
+  msub_names_keep_open(w.node[0].n, true);
+  names_connect(&w, 1, 0);
+  names_run(&w, S);
+  for (uint8_t k = 1; k <= 2; k++) cr_assert_eq(put(1, k, names_record(&w, k, "/ipfs/v", 0, DAY_NS), true, NULL), MSUB_OK);
+  names_run(&w, S);
+  cr_assert_eq(count(0)->kept_open, 2);
+  cr_assert_eq(msub_names_follow(w.node[0].n, names_id(1), names_now(&w, 0), NULL, NULL), MSUB_OK);
+  cr_assert_eq(msub_names_keep(w.node[0].n, names_id(2), names_now(&w, 0), NULL, NULL), MSUB_OK);
+  cr_assert_eq(count(0)->kept_open, 0);
+  for (unsigned life = 0; life < 2; life++) {
+    for (uint8_t k = 0; k < 6; k++) {
+      cr_assert_eq(put(1, (uint8_t)(100 + 10 * life + k), names_record(&w, (uint8_t)(100 + 10 * life + k), "/ipfs/flood", 0, DAY_NS), true, NULL), MSUB_OK);
+      names_run(&w, 200 * MS);
+    }
+    msub_names_view v;
+    cr_assert(count(0)->kept_open == 2 && get(0, 1, &v) == MSUB_OK && (v.flags & MSUB_NAMES_FOLLOWED) && get(0, 2, &v) == MSUB_OK && (v.flags & MSUB_NAMES_KEPT), "%u", life);
+    if (life) break;
+    names_crash(&w, 0);
+    listen_to_topics(0);
+    msub_names_keep_open(w.node[0].n, true);
+    names_connect(&w, 1, 0);
+    names_run(&w, S);
+  }
+  names_world_stop(&w);
+}
+
 /* However many peers come, names that somebody asks for have room: three quarters of all is what an open keeper takes. */
 Test(ipns_names, keep_open_leaves_room) {
   names_world_init(&w);
