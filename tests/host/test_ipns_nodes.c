@@ -60,8 +60,8 @@ static void named_start(named *m, const char *name, uint8_t seed) {
   node_start(&m->n, true, false);
   msub_names_opts o;
   msub_names_opts_init(&o);
-  MUST(msub_fetch_new(&counted_mem, msub_host_exchange(m->n.host), &m->fetch));
-  o.mem = &counted_mem;
+  MUST(msub_fetch_new(&live_mem, msub_host_exchange(m->n.host), &m->fetch));
+  o.mem = &live_mem;
   o.engine = msub_host_engine(m->n.host);
   o.fetch = m->fetch;
   o.store = m->store;
