@@ -15,7 +15,8 @@ enum {
   HEARD = 8,         /* IHAVEs looked at, */
   ASKED = 3,         /* IWANTs sent, */
   ASKED_TOPIC = 3,   /* of all links of a topic, for one record */
-  LOOKED = 4096      /* of a session and second: ids looked up */
+  LOOKED = 4096,     /* of a session and second: ids looked up */
+  SAME = 16          /* topics with the same winner that one IWANT is answered for */
 };
 #define SECOND UINT64_C(1000000000)
 
@@ -184,10 +185,17 @@ static void heard_ihave(msub_router *r, msub_session s, const msub_ctl_entry *e)
   else say(r, s, t, tt, id, TELL | ASK);
 }
 
-typedef struct asker { msub_router *r; msub_session s; } asker;
-static bool linked(void *ud, const msub__lww_entry *e) {
-  const asker *a = ud;
-  return msub_r_linked(a->r, a->s, e->topic);
+/* The joined topics whose winner has an id. An id names a record, and one record may be the winner of several topics. */
+typedef struct meant {
+  msub_router *r;
+  msub_session s;
+  msub_topic t[SAME];
+  uint32_t n;
+} meant;
+static bool note(void *ud, const msub__lww_entry *e) {
+  meant *m = ud;
+  if (m->n < SAME && msub_r_linked(m->r, m->s, e->topic)) m->t[m->n++] = e->topic;
+  return false; /* go on */
 }
 
 static void heard_iwant(msub_router *r, msub_session s, msub_bytes id) {
@@ -199,22 +207,21 @@ static void heard_iwant(msub_router *r, msub_session s, msub_bytes id) {
     l->counts.over_limit++;
     return;
   }
-  asker a = { r, s };
-  const msub__lww_entry *e = NULL;
-  bool whatever = false;
+  meant m = { .r = r, .s = s };
   if (id.n > 1 && id.p[0] == 0) {
-    e = msub__lww_find(l, (msub_bytes){ id.p + 1, id.n - 1 });
-    whatever = e && e->joined && linked(&a, e);
+    const msub__lww_entry *e = msub__lww_find(l, (msub_bytes){ id.p + 1, id.n - 1 });
+    if (e && e->joined) (void)note(&m, e);
   }
-  if (!whatever) e = id.n ? msub__lww_by_id(l, id, linked, &a) : NULL;
-  if (!e) {
-    l->counts.unknown++;
-    return;
+  const bool whatever = m.n > 0;
+  if (!whatever && id.n) (void)msub__lww_by_id(l, id, note, &m);
+  if (m.n == 0) l->counts.unknown++;
+  for (uint32_t i = 0; i < m.n; i++) {
+    const link *k = link_of(r, s, m.t[i]);
+    const msub__lww_record *w = winner(r, msub_r_topic(r, m.t[i]));
+    /* Who asks for an id may have lost what it was sent; but of several topics it means those whose record it lacks. */
+    if (!k || !w || ((whatever || m.n > 1) && has(k) == hash_of(r, msub__lww_id(w)))) continue;
+    (void)serve(r, s, m.t[i], w, &l->counts.answered);
   }
-  const link *k = link_of(r, s, e->topic);
-  const msub__lww_record *w = winner(r, msub_r_topic(r, e->topic));
-  if (!k || !w || (whatever && has(k) == hash_of(r, msub__lww_id(w)))) return;
-  (void)serve(r, s, e->topic, w, &l->counts.answered);
 }
 
 static void control(msub_router *r, msub_session s, const msub_ctl *c, bool more) {

@@ -97,7 +97,7 @@ msub_lww_view msub__lww_view_of(const msub__lww_entry *e);
 /* A put, but that nothing is published. */
 int msub__lww_take(msub_lww *l, msub_bytes topic, msub_bytes record, const msub_lww_how *how, int64_t wall, msub_token user);
 
-/* The next entry, joined and with this id as its winner's, that `fits`; NULL. */
+/* A joined entry with this id as its winner's that `fits`; NULL. Shows one after the other until one does. */
 msub__lww_entry *msub__lww_by_id(const msub_lww *l, msub_bytes id, bool (*fits)(void *ud, const msub__lww_entry *e), void *ud);
 void msub__lww_index(msub_lww *l, msub__lww_entry *e); /* after the winner, or `joined`, became another one */
 
