@@ -241,10 +241,16 @@ static bool sane(const msub_names_opts *o) {
          o->names_of_peer > 0 && o->bytes_of_peer > 0 && (!o->store.ops || o->store.ops->abi == MSUB_ABI);
 }
 
+/* The tables' keys: strangers choose names and topics. */
+static void unpredictable(msub_names *n, uint8_t out[32]) {
+  for (unsigned i = 0; i < 32; i++) out[i] = (uint8_t)msub__rng_u64(&n->rng);
+}
+
 static int registers(msub_names *n) {
   msub_lww_opts o;
   char prefix[72];
   msub_lww_opts_init(&o);
+  unpredictable(n, o.entropy);
   o.mem = &n->mem;
   o.ops = n->o.rsa8192 ? &msub__ipns_lww_ops_8192 : &msub__ipns_lww_ops;
   o.type = n->o.rsa8192 ? &msub__ipns_bits_8192 : &msub__ipns_bits;
@@ -280,7 +286,7 @@ int msub_names_new(const msub_names_opts *o, const msub_now *now, msub_names **o
   n->last = *now;
   uint8_t entropy[32];
   msub__rng_init(&n->rng, o->seed, 0);
-  for (unsigned i = 0; i < sizeof entropy; i++) entropy[i] = (uint8_t)msub__rng_u64(&n->rng);
+  unpredictable(n, entropy);
   msub__hashkey_init(&n->hashkey, entropy);
   n->prefix_n = strlen(o->prefix) + 2;
   memcpy(n->prefix, o->prefix, n->prefix_n - 2);
@@ -289,6 +295,7 @@ int msub_names_new(const msub_names_opts *o, const msub_now *now, msub_names **o
   msub__list_init(&n->ready);
   msub__list_init(&n->answers);
   msub__list_init(&n->met);
+  msub__list_init(&n->met_later);
   msub__list_init(&n->resolves);
   msub__list_init(&n->pending);
   n->resolves_at = MSUB_NEVER;

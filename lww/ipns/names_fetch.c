@@ -90,13 +90,14 @@ static bool asked_early(const msub__names_peer *p, uint32_t name, uint32_t gen) 
   return false;
 }
 
-void msub__names_ask(msub_names *n, msub__names_peer *p, uint32_t name, bool early, bool opened, bool first) {
+static void ask(msub_names *n, msub__names_peer *p, uint32_t name, bool early, bool opened, uint8_t tries, bool first) {
   question q = { p, name, n->names[name].gen };
   if (p->mute) return;
   uint32_t i = msub__table_find(&n->by_task, hash_of(p, name), same_task, n, &q);
   if (i != MSUB__NONE) {
     msub__names_task *t = n->tasks[i];
     t->opened |= opened;
+    t->again |= t->early && !early && t->state != MSUB__TASK_WAITS;
     if (!first || t->state != MSUB__TASK_WAITS) return;
     msub__list_remove(&t->in_peer);
     msub__list_insert(&p->waiting, &t->in_peer);
@@ -129,6 +130,7 @@ void msub__names_ask(msub_names *n, msub__names_peer *p, uint32_t name, bool ear
   t->index = n->n_tasks;
   t->early = early;
   t->opened = opened;
+  t->tries = tries;
   n->tasks[n->n_tasks++] = t;
   msub__list_init(&t->in_queue);
   msub__list_init(&t->in_peer);
@@ -136,6 +138,9 @@ void msub__names_ask(msub_names *n, msub__names_peer *p, uint32_t name, bool ear
   else msub__list_push(&p->waiting, &t->in_peer);
   ready(n, p);
 }
+
+void msub__names_ask(msub_names *n, msub__names_peer *p, uint32_t name, bool early, bool first) { ask(n, p, name, early, false, 0, first); }
+void msub__names_ask_met(msub_names *n, msub__names_peer *p, uint32_t name, uint8_t tries) { ask(n, p, name, false, true, tries, false); }
 
 /* ---- who is asked ---- */
 
@@ -150,13 +155,13 @@ static void ask_early(msub_names *n, msub__names_peer *p, int64_t wall_ns) {
       unsigned rank = !msub__list_empty(&s->resolves) ? 0 : !msub__names_valid(n, s->name, wall_ns) ? 1 : 2;
       if (rank != round) continue;
       if (asked++ >= n->o.fetches_early) return;
-      msub__names_ask(n, p, s->name, true, false, false);
+      msub__names_ask(n, p, s->name, true, false);
     }
   }
 }
 
 static void announced(msub_names *n, msub__sub *s, msub__names_peer *p) {
-  if (!asked_early(p, s->name, n->names[s->name].gen)) msub__names_ask(n, p, s->name, false, false, !msub__list_empty(&s->resolves));
+  if (!asked_early(p, s->name, n->names[s->name].gen)) msub__names_ask(n, p, s->name, false, !msub__list_empty(&s->resolves));
 }
 
 void msub__sub_ask(msub__sub *s) {
@@ -164,10 +169,10 @@ void msub__sub_ask(msub__sub *s) {
   size_t peers = msub_topic_peers(n->o.engine, s->t);
   for (size_t i = 0; i < peers; i++) {
     msub__names_peer *p = msub__names_peer_of(n, msub_peer_bytes(msub_engine_shared(n->o.engine), msub_topic_peer(n->o.engine, s->t, i)), true);
-    if (p) msub__names_ask(n, p, s->name, false, false, true);
+    if (p) msub__names_ask(n, p, s->name, false, true);
   }
   for (uint32_t i = 0; i < n->n_peers; i++)
-    if (may_have_early(n->peers[i])) msub__names_ask(n, n->peers[i], s->name, true, false, true);
+    if (may_have_early(n->peers[i])) msub__names_ask(n, n->peers[i], s->name, true, true);
 }
 
 /* ---- told by the program ---- */
@@ -302,12 +307,20 @@ static void judge(msub__names_task *t, const msub_now *now) {
   if (t->opened && (rc == MSUB_OK || rc == MSUB_ERR_MISMATCH)) msub__keep_opened(n, t->name, msub_peer_id_bytes(&from), now);
 }
 
-/* A name that was met, and nothing came of it. */
+/* A name that was met, and nothing came of it so far. */
 static void leave_met(msub__names_task *t, const msub_now *now) {
   msub_names *n = t->n;
   if (!t->opened || !msub__name_is(n, t->name, t->gen)) return;
   const msub__name *e = &n->names[t->name];
-  if (!e->record_n && !e->flags && e->sub == MSUB__NONE) msub__names_drop(n, t->name, now);
+  if (e->record_n || e->flags || e->sub != MSUB__NONE) return;
+  if (t->peer && t->result == MSUB_ERR_NOTFOUND) msub__met_later(n, t->peer, msub__name_id(e), (uint8_t)(t->tries + 1), now);
+  msub__names_drop(n, t->name, now);
+}
+
+/* What it announced since, it may answer now: it had no record when it was asked, or did not get to it. */
+static void ask_again(const msub__names_task *t) {
+  msub_names *n = t->n;
+  if (t->again && t->peer && t->value_n == 0 && msub__name_is(n, t->name, t->gen) && n->names[t->name].sub != MSUB__NONE) msub__names_ask(n, t->peer, t->name, false, false);
 }
 
 /* ---- the turn ---- */
@@ -345,6 +358,9 @@ void msub__fetch_turn(msub_names *n, const msub_now *now) {
     msub__list_remove(&t->in_queue);
     judge(t, now);
     leave_met(t, now);
+    unindex(t);
+    ask_again(t);
+    t->peer = NULL;
     task_free(t);
   }
   if (n->fresh) {

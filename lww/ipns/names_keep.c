@@ -5,7 +5,8 @@
 #include "lww/ipns/names_state.h"
 #include <string.h>
 
-enum { VERSION = 1, HEAD = 6, MET_MAX = 4096, MET_OF_PEER = 256 };
+enum { VERSION = 1, HEAD = 6, MET_MAX = 4096, MET_OF_PEER = 256, MET_TRIES = 4 };
+#define MET_AGAIN_NS (2 * MSUB__S)
 
 /* ---- rows ---- */
 
@@ -171,12 +172,39 @@ static void met_free(msub_names *n, msub__names_met *m) {
   n->n_met--;
   msub__free(&n->mem, m, sizeof *m);
 }
-void msub__met_forget(msub_names *n, const msub__names_peer *p) {
-  for (msub__node *x = n->met.next, *next; x != &n->met; x = next) {
+static void forget(msub_names *n, msub__node *list, const msub__names_peer *p) {
+  for (msub__node *x = list->next, *next; x != list; x = next) {
     next = x->next;
     msub__names_met *m = MSUB__OF(x, msub__names_met, node);
-    if (m->peer == p) met_free(n, m);
+    if (!p || m->peer == p) met_free(n, m);
   }
+}
+void msub__met_forget(msub_names *n, const msub__names_peer *p) {
+  forget(n, &n->met, p);
+  forget(n, &n->met_later, p);
+}
+
+static msub__names_met *met_new(msub_names *n, msub__names_peer *p, const msub_peer_id *name) {
+  msub__names_met *m = p && p->n_met < MET_OF_PEER && n->n_met < MET_MAX ? msub__zalloc(&n->mem, 1, sizeof *m) : NULL;
+  if (!m) {
+    n->count.open_refused++;
+    return NULL;
+  }
+  m->peer = p;
+  m->name = *name;
+  p->n_met++;
+  n->n_met++;
+  return m;
+}
+
+void msub__met_later(msub_names *n, msub__names_peer *p, msub_bytes name, uint8_t tries, const msub_now *now) {
+  const msub_peer_id id = msub_peer_id_of(name);
+  msub__names_met *m = tries < MET_TRIES ? met_new(n, p, &id) : NULL;
+  if (!m) return;
+  m->tries = tries;
+  m->at = msub__deadline(now->mono_ns, MET_AGAIN_NS);
+  msub__list_push(&n->met_later, &m->node);
+  msub__names_soon(n, m->at);
 }
 
 bool msub_names_heard(void *names, msub_bytes topic, msub_peer peer) {
@@ -186,16 +214,9 @@ bool msub_names_heard(void *names, msub_bytes topic, msub_peer peer) {
   uint32_t i = msub__names_find(n, msub_peer_id_bytes(&name));
   if (i != MSUB__NONE && (n->names[i].flags || n->names[i].sub != MSUB__NONE)) return true;
   msub__names_peer *p = msub__names_peer_of(n, msub_peer_bytes(msub_engine_shared(n->o.engine), peer), true);
-  msub__names_met *m = p && p->n_met < MET_OF_PEER && n->n_met < MET_MAX ? msub__zalloc(&n->mem, 1, sizeof *m) : NULL;
-  if (!m) {
-    n->count.open_refused++;
-    return true;
-  }
-  m->peer = p;
-  m->name = name;
+  msub__names_met *m = met_new(n, p, &name);
+  if (!m) return true;
   msub__list_push(&n->met, &m->node);
-  p->n_met++;
-  n->n_met++;
   msub__names_soon(n, 0);
   return true;
 }
@@ -213,7 +234,7 @@ static void meet(msub_names *n, const msub__names_met *m, const msub_now *now) {
     n->count.open_refused++;
     return;
   }
-  msub__names_ask(n, m->peer, i, false, true, false);
+  msub__names_ask_met(n, m->peer, i, m->tries);
 }
 
 /* Those whose record ended long ago; one that is only a little late may be renewed. */
@@ -237,6 +258,11 @@ static void sweep(msub_names *n, const msub_now *now) {
 
 void msub__keep_turn(msub_names *n, const msub_now *now) {
   msub__node *x;
+  while ((x = msub__list_first(&n->met_later)) && msub__passed(MSUB__OF(x, msub__names_met, node)->at, now->mono_ns)) {
+    msub__list_remove(x);
+    msub__list_push(&n->met, x);
+  }
+  if (x) msub__names_soon(n, MSUB__OF(x, msub__names_met, node)->at);
   for (unsigned k = 0; k < MSUB__NAMES_STEPS && (x = msub__list_first(&n->met)); k++) {
     msub__names_met *m = MSUB__OF(x, msub__names_met, node);
     meet(n, m, now);
@@ -251,7 +277,7 @@ void msub__keep_turn(msub_names *n, const msub_now *now) {
 }
 
 void msub__keep_fini(msub_names *n) {
-  for (msub__node *x; (x = msub__list_first(&n->met));) met_free(n, MSUB__OF(x, msub__names_met, node));
+  msub__met_forget(n, NULL);
   msub__free(&n->mem, n->givers, n->cap_givers * sizeof *n->givers);
   msub__table_fini(&n->by_giver, &n->mem);
 }

@@ -82,6 +82,8 @@ typedef struct msub__names_task {
   uint32_t name, gen, index;
   msub__names_task_state state;
   bool early, opened; /* opened: met by the open keeper */
+  bool again;         /* the peer announced the topic while it was asked early */
+  uint8_t tries;      /* of a name that was met, before this one */
   msub_token token;
   int result;
   uint8_t *value;
@@ -116,8 +118,14 @@ typedef struct msub__names_pending {
 
 typedef struct msub__names_own { const msub_key *key; uint32_t name, gen; uint64_t at; bool busy; } msub__names_own;
 
-/* A topic that a peer announced, for the open keeper. */
-typedef struct msub__names_met { msub__node node; msub__names_peer *peer; msub_peer_id name; } msub__names_met;
+/* A topic that a peer announced, for the open keeper: it may be announced before there is a record, so who has none is asked again. */
+typedef struct msub__names_met {
+  msub__node node; /* of met, or of met_later until `at`: in that order */
+  msub__names_peer *peer;
+  msub_peer_id name;
+  uint64_t at;
+  uint8_t tries;
+} msub__names_met;
 
 struct msub_names {
   msub_mem mem;
@@ -149,7 +157,7 @@ struct msub_names {
   msub__names_task **tasks;
   uint32_t n_tasks, cap_tasks, running;
   msub__table by_task;
-  msub__node ready, answers, met;
+  msub__node ready, answers, met, met_later;
   uint32_t n_met;
   bool fresh; /* a peer is */
 
@@ -200,7 +208,8 @@ void msub__names_alarmed(void *names, msub_bytes topic, msub_lww_alarm what, msu
 
 int msub__fetch_lookup(void *ud, msub_bytes peer_id, msub_bytes key, msub_bytes *value);
 msub__names_peer *msub__names_peer_of(msub_names *n, msub_bytes id, bool add);
-void msub__names_ask(msub_names *n, msub__names_peer *p, uint32_t name, bool early, bool opened, bool first);
+void msub__names_ask(msub_names *n, msub__names_peer *p, uint32_t name, bool early, bool first);
+void msub__names_ask_met(msub_names *n, msub__names_peer *p, uint32_t name, uint8_t tries);
 void msub__sub_ask(msub__sub *s); /* everybody who may have it */
 void msub__fetch_turn(msub_names *n, const msub_now *now);
 void msub__fetch_fini(msub_names *n);
@@ -221,6 +230,7 @@ void msub__keep_turn(msub_names *n, const msub_now *now);
 void msub__keep_fini(msub_names *n);
 void msub__keep_opened(msub_names *n, uint32_t i, msub_bytes peer, const msub_now *now);
 void msub__met_forget(msub_names *n, const msub__names_peer *p);
+void msub__met_later(msub_names *n, msub__names_peer *p, msub_bytes name, uint8_t tries, const msub_now *now);
 /* Its record has another length now. */
 void msub__giver_resize(msub_names *n, uint32_t i, uint32_t bytes);
 void msub__giver_leave(msub_names *n, uint32_t i);

@@ -492,6 +492,30 @@ Test(ipns_names, P_11_fetch_limits) {
   names_world_stop(&w);
 }
 
+/* A peer that announces the topic while it owes the answer to an early question is asked once more when that one failed. */
+Test(ipns_names, asked_again_when_announced) {
+  names_world_init(&w);
+  w.node[0].o.fetch_ns = 2 * S;
+  names_world_start(&w, 2);
+  names_stop(&w, 1);
+  names_run(&w, S);
+  msub_exchange x = msub_sim_exchange(w.s, 1);
+  cr_assert_eq(x.ops->serve(x.x, MSUB_FETCH_PROTOCOL, &slow, &w), MSUB_OK);
+  cr_assert_eq(msub_names_follow(w.node[0].n, names_id(1), names_now(&w, 0), NULL, NULL), MSUB_OK);
+  names_connect(&w, 0, 1);
+  names_run(&w, 200 * MS);
+  const msub_fetch_counts *f = msub_fetch_count(w.node[0].fetch);
+  cr_assert(f->asked == 1 && open_now == 1, "%llu", (unsigned long long)f->asked);
+  char text[MSUB_IPNS_TOPIC_TEXT];
+  msub_topic t;
+  cr_assert_eq(msub_join(msub_sim_engine(w.s, 1), 0, msub_str(msub_ipns_topic(names_id(1), text)), NULL, NULL, msub_sim_now(w.s, 1), &t), MSUB_OK);
+  names_run(&w, S);
+  cr_assert_eq(f->asked, 1, "one question at a time");
+  names_run(&w, 10 * S);
+  cr_assert(f->asked == 2 && f->failed == 2 && open_now == 0, "%llu", (unsigned long long)f->asked);
+  names_world_stop(&w);
+}
+
 /* ---- what peers may do ---- */
 
 /* A peer that serves whatever it likes under any key. */
@@ -860,6 +884,17 @@ Test(ipns_names, keep_open) {
   cr_assert_eq(msub_names_follow(w.node[2].n, names_id(200), names_now(&w, 2), NULL, NULL), MSUB_OK);
   names_run(&w, S);
   cr_assert_eq(c->names, 8);
+  /* One that is announced before there is a record of it is asked for again. */
+  cr_assert_eq(put(2, 200, names_record(&w, 200, "/ipfs/late", 0, DAY_NS), true, NULL), MSUB_OK);
+  names_run(&w, 2 * S);
+  cr_assert(get(0, 200, &v) == MSUB_OK && (v.flags & MSUB_NAMES_KEPT_OPEN));
+  cr_assert_eq(c->names, 8);
+  /* Not for ever. */
+  cr_assert_eq(msub_names_follow(w.node[2].n, names_id(201), names_now(&w, 2), NULL, NULL), MSUB_OK);
+  uint64_t asked = msub_fetch_count(w.node[0].fetch)->asked;
+  names_run(&w, 30 * S);
+  asked = msub_fetch_count(w.node[0].fetch)->asked - asked;
+  cr_assert(asked == 4 && c->names == 8, "%llu", (unsigned long long)asked);
   /* Both are gone, and the keeper is restarted: a third one has it from there. An update reaches it as before. */
   names_crash(&w, 0);
   c = count(0);
