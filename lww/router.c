@@ -6,7 +6,6 @@
  * requests stand in its link and in this second, so they are gone when it is. */
 #include <string.h>
 #include "lww/set.h"
-#include "meshsub/serve.h"
 
 enum {
   GRAFTED = 32,      /* meshes that grew in one operation and are told at its end; more are told at once */

@@ -1,6 +1,5 @@
 /* pubsub/serve.c: answers to IWANT: out of the sliding window, or of a policy's cache, now or later. IWANT names no topic, so ids
  * that are in a policy's cache are remembered with their topic; topics with open_ids are asked besides. */
-#include "meshsub/serve.h"
 #include "pubsub/engine.h"
 #include <string.h>
 

@@ -229,6 +229,9 @@ typedef struct msub_serving {
   bool (*may)(msub_router *r, msub_session s, uint32_t topic_name, unsigned age); /* NULL: all may */
 } msub_serving;
 MSUB_API int msub_r_serve_within(msub_router *r, msub_session s, msub_bytes id, msub_serving *how);
+/* For a router that knows which topic an id is of: answers out of that topic's policy (cache_get of channel.h), now or when it supplies it. As msub_r_serve(),
+ * but without the look-up of ids, and not counted by peer; STALE. */
+MSUB_API int msub_r_serve_topic(msub_router *r, msub_session s, msub_topic t, msub_bytes id);
 /* Takes queued copies of a message out of a session's queue; how many. */
 MSUB_API unsigned msub_r_withdraw(msub_router *r, msub_session s, msub_bytes id);
 MSUB_API void msub_r_connect_hint(msub_router *r, msub_bytes peer_id, msub_bytes record); /* peer exchange: a peer worth dialling */
