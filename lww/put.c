@@ -186,14 +186,14 @@ bool msub_lww_durable(msub_lww *l, msub_token token, int result) {
 }
 
 size_t msub_lww_flush(msub_lww *l) {
-  for (size_t n = l->counts.unsaved; n; n--) {
+  for (size_t n = (size_t)l->counts.unsaved; n; n--) {
     msub__node *first = msub__list_first(&l->unsaved);
     if (!first) break;
     msub__lww_entry *e = MSUB__OF(first, msub__lww_entry, unsaved);
     if (msub__lww_submit(l, e, e->winner, false, false, (msub_token){ 0 }) != MSUB_OK) break;
     saved(l, e);
   }
-  return l->counts.unsaved;
+  return (size_t)l->counts.unsaved;
 }
 
 /* ---- forgetting ---- */
