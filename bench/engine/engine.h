@@ -3,7 +3,7 @@
  *   rig.c        the world, peers, messages     hot.c      A1 to A4: messages and their copies
  *   control.c    A8 to A11: control, churn      heartbeat.c A5
  *   memory.c     C3 to C5: bytes                names.c    N1, N2: IPNS names
- *   list.c       what there is, one repetition
+ *   durable.c    N3, N4: records and a disk      list.c    what there is, one repetition
  *
  * A figure is CPU time of the thread; virtual time goes on as fast as it is told to. */
 #ifndef BENCH_ENGINE_ENGINE_H
@@ -62,5 +62,6 @@ void work_a6(unsigned n);
 double run_a8(void), run_a8_go(void), run_a9(void), run_a10_one(void), run_a10_many(void), run_a11(void);
 void work_a10(unsigned n);
 double run_c3_idle(void), run_c3_session(void), run_c3_link(void), run_c3_scored(void), run_c3_many(void), run_c4_small(void), run_c4_1k(void), run_c5(void), run_c5_grown(void);
+double run_n3_both(void), run_n3_v2(void), run_n4(void);
 double run_n1_followed(void), run_n1_stored(void), run_n2_bytes(void), run_n2_start(void);
 #endif

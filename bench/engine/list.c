@@ -34,5 +34,10 @@ const engine_bench engine_benches[] = {
   { "N1", "100,000 in a store in memory", "us/get", "", run_n1_stored, NULL },
   { "N2", "100,000 stored", "MiB", "names: memory beside the store; a start with 1,000 that are followed", run_n2_bytes, NULL },
   { "N2", "start, 1,000 followed", "ms", "", run_n2_start, NULL },
+  { "N3", "V1 and V2", "k records/s", "names: records verified on one core, Ed25519", run_n3_both, NULL },
+  { "N3", "V2 only", "k records/s", "", run_n3_v2, NULL },
+#ifdef MSUB_STORE_DISK
+  { "N4", "2,000 names in turn", "k updates/s", "names: better records taken and durable, on the disk of /var/tmp, 1,024 under way", run_n4, NULL },
+#endif
 };
 const size_t n_engine_benches = sizeof engine_benches / sizeof *engine_benches;
