@@ -146,7 +146,7 @@ static void hello(void) {
   json_object_set_new(j, "proto", json_integer(1));
   json_object_set_new(j, "impl", json_string("meshsub"));
   json_object_set_new(j, "version", json_string(MSUB_VERSION));
-  json_object_set_new(j, "caps", json_pack("[s,s,s,s,s,s]", "nodes", "interop", "trace", "partial", "score", "ipns"));
+  json_object_set_new(j, "caps", json_pack("[s,s,s,s,s,s,s]", "nodes", "interop", "trace", "partial", "score", "ipns", "registers"));
   event("hello", j);
 }
 

@@ -225,6 +225,7 @@ void nodes_stop(peer *p) {
   if (p->n_nodes && p->nodes[0].host)
     inbox_clear(&p->inbox, msub_engine_shared(msub_host_engine(p->nodes[0].host)));
   ipns_stop(p);
+  registers_stop(p);
   for (size_t i = 0; i < p->n_nodes; i++) {
     peer_node *n = &p->nodes[i];
     if (i == 0 && n->host && p->discovery.ops) { /* in order: it takes its registrations back */

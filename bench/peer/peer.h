@@ -8,7 +8,7 @@
  *   publish.c   closed and open loop              inbox.c     messages kept until asked for
  *   partial.c   partial messages                score.c     parameters of scores, and what they come to
  *   rendezvous.c  peers found through a point, and being one
- *   ipns.c      IPNS names over pubsub
+ *   ipns.c      IPNS names over pubsub         registers.c  last writer wins, on a protocol of its own
  *
  * The protocol is described in docs/benchmarks.md. All of it runs on one thread, in one poll loop. */
 #ifndef BENCH_PEER_H
@@ -18,6 +18,7 @@
 #include "cli/text.h"
 #include <meshsub/crypto.h>
 #include <meshsub/gossipsub.h>
+#include <meshsub/lww.h>
 #include <meshsub/names.h>
 #include <meshsub/partial.h>
 #include <meshsub/randomsub.h>
@@ -210,6 +211,13 @@ const char *ipns_keep(peer *p, const json_t *request, json_t *reply);
 const char *ipns_put(peer *p, const json_t *request, json_t *reply);
 const char *ipns_names(peer *p, const json_t *request, json_t *reply);
 
+/* ---- registers.c: with cfg.router "lww"; the first node's ---- */
+const char *registers_start(peer *p); /* with the host; NULL, or why not */
+void registers_stop(peer *p);         /* before the host */
+const char *register_join(peer *p, const json_t *request, json_t *reply);
+const char *register_put(peer *p, const json_t *request, json_t *reply);
+const char *register_get(peer *p, const json_t *request, json_t *reply);
+
 /* ---- router.c ---- */
 typedef struct router_config {
   const char *name;
@@ -218,6 +226,7 @@ typedef struct router_config {
   msub_gossipsub_opts gossipsub;
   score_config score;
   msub_randomsub_opts randomsub;
+  msub_lww_router_opts lww;
   const msub_router_ops *ops[2]; /* for the host, with opts beside */
   const void *opts[2];
   char **direct_addrs;
@@ -289,6 +298,7 @@ struct peer {
   rendezvous rendezvous;
   msub_discovery discovery; /* of cfg.rendezvous */
   ipns_state ipns;
+  msub_lww *registers; /* NULL: without */
   trace trace;
   partials partials;
   msub_topic counted;  /* topics[0] of the first node, once joined */

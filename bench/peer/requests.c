@@ -78,6 +78,7 @@ static const char *start(peer *p, const json_t *q, json_t *out) {
   if (!why && !credit_open(&p->credit)) why = "no listener for credit";
   if (!why) why = nodes_start(p, &c);
   if (!why) why = ipns_start(p, all);
+  if (!why) why = registers_start(p);
   free(c.protocols);
   if (why) { /* a static text */
     nodes_stop(p);
@@ -439,6 +440,9 @@ static const struct request {
   { "ipns_keep", ipns_keep, false },
   { "ipns_put", ipns_put, false },
   { "ipns_names", ipns_names, false },
+  { "register_join", register_join, false },
+  { "register_put", register_put, false },
+  { "register_get", register_get, false },
 };
 
 static const struct request *find_request(const char *op) {

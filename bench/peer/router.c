@@ -17,6 +17,7 @@ typedef struct control {
 
 static const void *options_of(const router_config *c) {
   if (c->inner == &msub_gossipsub) return &c->gossipsub;
+  if (c->inner == &msub_lww_router) return &c->lww;
   return c->inner == &msub_randomsub ? &c->randomsub : NULL;
 }
 
@@ -133,8 +134,14 @@ const char *router_read(router_config *c, const json_t *q) {
     c->inner = &msub_randomsub;
     msub_randomsub_opts_init(&c->randomsub);
     c->randomsub.network = (uint32_t)network;
+  } else if (strcmp(name, "lww") == 0) {
+    c->name = "lww";
+    c->inner = &msub_lww_router;
+    if ((why = gossipsub(c, q))) return why;
+    msub_lww_router_opts_init(&c->lww);
+    c->lww.gossipsub = &c->gossipsub;
   } else if (strcmp(name, "gossipsub") != 0) {
-    return "router: gossipsub, randomsub and floodsub are supported";
+    return "router: gossipsub, randomsub, floodsub and lww are supported";
   } else if ((why = gossipsub(c, q))) {
     return why;
   }
