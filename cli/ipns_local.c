@@ -8,7 +8,8 @@
 /* One that is answered later. The reasons live as long as it takes to send them. */
 typedef struct waiter {
   node *n;
-  uint64_t ticket, since_ns; /* ticket 0: of the program itself */
+  struct waiter *next, **before; /* in the node's list */
+  uint64_t ticket, since_ns;     /* ticket 0: of the program itself */
 } waiter;
 
 /* To the client, or to the program itself. */
@@ -19,8 +20,20 @@ static void tell(const waiter *w, json_t *out, const char *why, const char *code
 
 static waiter *wait_with(node *n, local_question *a) {
   waiter *w = take(sizeof *w);
-  *w = (waiter){ .n = n, .ticket = a->ticket, .since_ns = mono_ns() };
+  *w = (waiter){ .n = n, .next = n->waiters, .before = &n->waiters, .ticket = a->ticket, .since_ns = mono_ns() };
+  if (w->next) w->next->before = &w->next;
+  n->waiters = w;
   return w;
+}
+
+static void waited(waiter *w) {
+  *w->before = w->next;
+  if (w->next) w->next->before = w->before;
+  free(w);
+}
+
+void ipns_give_up(node *n) {
+  while (n->waiters) waited(n->waiters);
 }
 
 static const char *wrong(local_question *a, const char *code, const char *text) {
@@ -65,7 +78,7 @@ static void key_kept(void *ud, int result, const keyring_key *k) {
   waiter *w = ud;
   if (result == MSUB_OK) tell(w, key_json(k), NULL, NULL);
   else tell(w, json_object(), "the store could not keep the key; the node's log says why", code_of(result));
-  free(w);
+  waited(w);
 }
 
 static const char *add_key(node *n, local_question *a, msub_key *key) {
@@ -76,7 +89,7 @@ static const char *add_key(node *n, local_question *a, msub_key *key) {
     a->later = true;
     return NULL;
   }
-  free(w);
+  waited(w);
   msub_key_free(key);
   return wrong(a, code_of(err), why);
 }
@@ -159,7 +172,7 @@ static void published(void *ud, int result, const msub_names_view *v) {
   waiter *w = ud;
   if (result == MSUB_OK && v) tell(w, ipns_json(v), NULL, NULL);
   else tell(w, json_object(), "the store could not keep the record, so it was not published; the node's log says why", code_of(result));
-  free(w);
+  waited(w);
 }
 
 static bool duration_in(const local_question *a, const char *key, uint64_t *out) {
@@ -190,7 +203,7 @@ static const char *publish(node *n, local_question *a) {
   }
   char text[320];
   ipns_refused(n->ipns, err, msub_key_peer_id(k->key), MSUB_IPNS_OK, (msub_bytes){ NULL, 0 }, text);
-  free(w);
+  waited(w);
   return wrong(a, code_of(err), text);
 }
 
@@ -199,7 +212,7 @@ static void resolved(void *ud, const msub_names_resolved *r) {
   char why[320];
   ipns_unresolved(r, mono_ns() - w->since_ns, why);
   tell(w, r->v ? ipns_json(r->v) : json_object(), *why ? why : NULL, r->end == MSUB_NAMES_END_NOTHING ? "notfound" : msub_names_end_name((int)r->end));
-  free(w);
+  waited(w);
 }
 
 static const char *resolve(node *n, local_question *a) {
@@ -216,7 +229,7 @@ static const char *resolve(node *n, local_question *a) {
     a->later = true;
     return NULL;
   }
-  free(w);
+  waited(w);
   if (err != MSUB_OK) return wrong(a, code_of(err), msub_err_text(err));
   json_t *j = ipns_json(&v);
   json_object_update(a->out, j);
@@ -239,7 +252,7 @@ static const char *put(node *n, local_question *a) {
   msub_bytes r = { bytes, size };
   int err = msub_names_put(ipns_names(n->ipns), msub_peer_id_bytes(&id), r, true, msub_host_now(n->host), published, w, &fault);
   if (err != MSUB_OK) {
-    free(w);
+    waited(w);
     ipns_refused(n->ipns, err, msub_peer_id_bytes(&id), fault, r, text);
     why = wrong(a, code_of(err), text);
   }
@@ -255,7 +268,7 @@ static void wished(void *ud, int result, const msub_names_view *v) {
   (void)v;
   tell(w, json_object(), result == MSUB_OK ? NULL : "the store could not keep the wish; the node's log says why",
                result == MSUB_OK ? NULL : code_of(result));
-  free(w);
+  waited(w);
 }
 
 static const struct wish {
@@ -280,7 +293,7 @@ static const char *wish_for(node *n, local_question *a, const struct wish *what)
     a->later = true;
     return NULL;
   }
-  free(w);
+  waited(w);
   if (err == MSUB_ERR_NOTFOUND) return wrong(a, "notfound", "this name was not followed or kept");
   return wrong(a, code_of(err), err == MSUB_ERR_LIMIT ? "as many names are followed or kept as there may be" : msub_err_text(err));
 }
