@@ -474,8 +474,8 @@ void node_close(node *n) {
   store_close(n->store); /* what the host has submitted last is written */
   n->store = NULL;
   keyring_close(n->keys);
-  ipns_give_up(n);
   n->keys = NULL;
+  ipns_give_up(n);
   msub_key_free(n->key);
   n->key = NULL;
   free(n->names);

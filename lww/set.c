@@ -152,15 +152,13 @@ int msub__lww_submit(msub_lww *l, msub__lww_entry *e, msub__lww_record *r, bool 
 
 /* ---- entries ---- */
 
-typedef struct lookup { msub_bytes name; } lookup;
 static bool same_name(const void *ctx, uint32_t i, const void *key) {
   const msub_lww *l = ctx;
-  return msub_bytes_eq(msub__lww_name(l->entries[i]), ((const lookup *)key)->name);
+  return msub_bytes_eq(msub__lww_name(l->entries[i]), *(const msub_bytes *)key);
 }
 
 msub__lww_entry *msub__lww_find(const msub_lww *l, msub_bytes topic) {
-  const lookup k = { topic };
-  uint32_t i = msub__table_find(&l->table, msub__hash(&l->key, topic), same_name, l, &k);
+  uint32_t i = msub__table_find(&l->table, msub__hash(&l->key, topic), same_name, l, &topic);
   return i == MSUB__NONE ? NULL : l->entries[i];
 }
 
@@ -276,9 +274,8 @@ void msub__lww_set_winner(msub_lww *l, msub__lww_entry *e, msub__lww_record *r) 
 
 /* ---- the set ---- */
 
-typedef struct scan { msub_lww *l; } scan;
 static bool count_stored(void *ud, msub_bytes key, msub_bytes value) {
-  msub_lww *l = ((const scan *)ud)->l;
+  msub_lww *l = ud;
   msub_bytes topic = { key.p + l->o.prefix.n, key.n - l->o.prefix.n };
   msub__lww_stored_record s;
   bool ok = topic.n && topic.n <= MSUB__LWW_TOPIC && msub__lww_value_read(l, topic, value, &s);
@@ -319,9 +316,8 @@ int msub_lww_new(const msub_lww_opts *o, msub_lww **out) {
   msub__list_init(&l->unsaved);
   /* The longest that a value can be, so that a stored one that is sound is never taken for damaged for want of memory. */
   int rc = msub__lww_stored(l) && !scratch(l, MSUB__LWW_TOPIC + HEAD + l->o.limits.record + CHECK) ? MSUB_ERR_NOMEM : MSUB_OK;
-  scan s = { l };
   if (rc == MSUB_OK && o->engine) rc = attach(l);
-  if (rc == MSUB_OK && msub__lww_stored(l)) rc = l->o.store.ops->iterate(l->o.store.s, l->o.prefix, count_stored, &s);
+  if (rc == MSUB_OK && msub__lww_stored(l)) rc = l->o.store.ops->iterate(l->o.store.s, l->o.prefix, count_stored, l);
   if (rc != MSUB_OK) {
     msub_lww_free(l);
     return rc;

@@ -303,24 +303,23 @@ const char *ipns_record(peer *p, const json_t *q, json_t *out) {
   return NULL;
 }
 
-const char *ipns_follow(peer *p, const json_t *q, json_t *out) {
-  (void)out;
+static const char *wish(peer *p, const json_t *q, int (*fn)(msub_names *n, msub_bytes name, const msub_now *now, msub_names_done done, void *ud)) {
   msub_peer_id id;
   const char *why;
   ipns *x = of(p, q, &id, &why);
   if (why) return why;
   msub_now now = now_of(x);
-  return wait_for(x, msub_names_follow(x->names, msub_peer_id_bytes(&id), &now, done, x));
+  return wait_for(x, fn(x->names, msub_peer_id_bytes(&id), &now, done, x));
+}
+
+const char *ipns_follow(peer *p, const json_t *q, json_t *out) {
+  (void)out;
+  return wish(p, q, msub_names_follow);
 }
 
 const char *ipns_keep(peer *p, const json_t *q, json_t *out) {
   (void)out;
-  msub_peer_id id;
-  const char *why;
-  ipns *x = of(p, q, &id, &why);
-  if (why) return why;
-  msub_now now = now_of(x);
-  return wait_for(x, msub_names_keep(x->names, msub_peer_id_bytes(&id), &now, done, x));
+  return wish(p, q, msub_names_keep);
 }
 
 const char *ipns_put(peer *p, const json_t *q, json_t *out) {

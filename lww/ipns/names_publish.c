@@ -6,13 +6,12 @@ void msub_names_publish_opts_init(msub_names_publish_opts *o) { *o = (msub_names
 
 /* ---- signing ---- */
 
-static int end_at(int64_t wall_ns, uint64_t lifetime_ns, msub_ipns_time *out) {
+static msub_ipns_time end_at(int64_t wall_ns, uint64_t lifetime_ns) {
   msub_ipns_time t = msub_ipns_time_of(wall_ns);
   uint64_t ns = t.ns + lifetime_ns % 1000000000;
   t.s += (int64_t)(lifetime_ns / 1000000000) + (int64_t)(ns / 1000000000);
   t.ns = (uint32_t)(ns % 1000000000);
-  *out = t;
-  return MSUB_OK;
+  return t;
 }
 
 /* Signs, and hands it to the registers. *p: done() is due when the store has told. */
@@ -20,7 +19,7 @@ static int send(msub_names *n, const msub_key *key, uint32_t i, msub_ipns_new *w
   uint8_t record[MSUB_IPNS_RECORD_MAX];
   size_t record_n;
   msub_ipns_fault fault;
-  (void)end_at(now->wall_ns, lifetime_ns, &what->eol);
+  what->eol = end_at(now->wall_ns, lifetime_ns);
   int rc = msub_ipns_make(key, what, record, sizeof record, &record_n);
   if (rc != MSUB_OK) return rc;
   uint64_t token = msub__names_token(n);

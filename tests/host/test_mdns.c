@@ -297,19 +297,23 @@ static void known(void) {
 
 /* ---- hosts ---- */
 
-/* Two that know nothing of each other: found, and messages pass. Who wants nobody dials nobody. */
-static void hosts(void) {
+static void start_both(node *both[2], bool join, const char *address) {
   static const msub_router_ops *const routers[] = { &msub_gossipsub, NULL };
-  node a, b, *both[2] = { &a, &b };
-  own_network(LO);
   for (unsigned i = 0; i < 2; i++) {
     node_init(both[i], i ? "b" : "a", (uint8_t)(i + 1));
     both[i]->opts.routers = routers;
     both[i]->opts.mdns.on = true;
-    node_start(both[i], false, false);
+    node_start(both[i], false, join);
     const char *why;
-    MUST(msub_host_listen(both[i]->host, "/ip4/0.0.0.0/tcp/0", &why));
+    MUST(msub_host_listen(both[i]->host, address, &why));
   }
+}
+
+/* Two that know nothing of each other: found, and messages pass. Who wants nobody dials nobody. */
+static void hosts(void) {
+  node a, b, *both[2] = { &a, &b };
+  own_network(LO);
+  start_both(both, false, "/ip4/0.0.0.0/tcp/0");
   for (unsigned turns = 0; a.host->near.n == 0 || b.host->near.n == 0; turns++) {
     CHECK(turns < 10000);
     turn_for(both, 2, 1);
@@ -450,7 +454,6 @@ static void say6(int fd, const uint8_t *p, size_t n) {
 
 /* On an interface that has IPv6 alone: what is asked, heard, refused; then two hosts. */
 static void six(void) {
-  static const msub_router_ops *const routers[] = { &msub_gossipsub, NULL };
   uint8_t out[MSUB__MDNS_OUT], wrong[MSUB__MDNS_OUT];
   msub__mdns_place p;
   msub__tr_addr by, at = { .n = 16, .ip = { 0xfd, 9, [15] = 9 }, .port = 4001 }, link = { .n = 16, .ip = { 0xfe, 0x80, [15] = 9 }, .port = 4001 };
@@ -476,14 +479,7 @@ static void six(void) {
   msub__mdns_free(m);
   run("ip addr del fd0a::7/64 dev v0");
   node a, b, *both[2] = { &a, &b };
-  for (unsigned i = 0; i < 2; i++) {
-    node_init(both[i], i ? "b" : "a", (uint8_t)(i + 1));
-    both[i]->opts.routers = routers;
-    both[i]->opts.mdns.on = true;
-    node_start(both[i], false, true);
-    const char *why;
-    MUST(msub_host_listen(both[i]->host, "/ip6/::/tcp/0", &why));
-  }
+  start_both(both, true, "/ip6/::/tcp/0");
   for (unsigned turns = 0; a.joins == 0 || b.joins == 0; turns++) {
     CHECK(turns < 10000);
     turn_for(both, 2, 1);

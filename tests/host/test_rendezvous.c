@@ -478,8 +478,8 @@ static void client(void) {
   end();
 }
 
-/* A client of one point that advertises a topic. */
-static msub_rendezvous *advertises(void) {
+/* A client of one point. */
+static msub_rendezvous *of_one_point(void) {
   msub_rendezvous_opts o;
   msub_rendezvous *r;
   begin(1, 1);
@@ -489,6 +489,12 @@ static msub_rendezvous *advertises(void) {
   o.n_points = 1;
   o.mem = &live_mem;
   MUST(msub_rendezvous_new(&o, &r));
+  return r;
+}
+
+/* It advertises a topic. */
+static msub_rendezvous *advertises(void) {
+  msub_rendezvous *r = of_one_point();
   msub_discovery d = msub_rendezvous_discovery(r);
   d.ops->advertise(d.d, text("t"), true);
   MUST(msub_rendezvous_start(r, (msub_exchange){ &asking, &y }, msub_key_peer_id(keys[0]), some_record, NULL));
@@ -555,16 +561,8 @@ static void z_end(unsigned i, msub_end why) {
 static void stops(void) {
   static const uint8_t ok[] = { 8, 0x08, 0x01, 0x1a, 0x04, 0x08, 0x00, 0x18, 0x3c };
   static const char *const names[] = { "a", "b", "c", "d", "e" };
-  msub_rendezvous_opts o;
-  msub_rendezvous *r;
+  msub_rendezvous *r = of_one_point();
   msub_rendezvous_counts c;
-  begin(1, 1);
-  msub_bytes id = msub_key_peer_id(keys[3]);
-  msub_rendezvous_opts_init(&o);
-  o.points = &id;
-  o.n_points = 1;
-  o.mem = &live_mem;
-  MUST(msub_rendezvous_new(&o, &r));
   msub_discovery d = msub_rendezvous_discovery(r);
   CHECK(!d.ops->wind_up(d.d)); /* it was not started */
   MUST(msub_rendezvous_start(r, (msub_exchange){ &leaving, &z }, msub_key_peer_id(keys[0]), some_record, NULL));

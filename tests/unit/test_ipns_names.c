@@ -857,6 +857,14 @@ static void listen_to_topics(uint32_t i) {
   cr_assert_eq(msub_filter_topics(msub_sim_engine(w.s, w.node[i].no), &f, &w.node[i]), MSUB_OK);
 }
 
+/* Node 0 is an open keeper, and the nodes after it up to `last` dial it. */
+static void open_keeper(uint32_t last) {
+  listen_to_topics(0);
+  msub_names_keep_open(w.node[0].n, true);
+  for (uint32_t i = 1; i <= last; i++) names_connect(&w, i, 0);
+  names_run(&w, S);
+}
+
 /* An open keeper keeps what peers announce, each within its own quota; what one floods it with puts out nobody else's. */
 Test(ipns_names, keep_open) {
   names_world_init(&w);
@@ -864,10 +872,7 @@ Test(ipns_names, keep_open) {
   w.node[0].o.idle_ns = HOUR;
   names_world_start(&w, 4);
   w.step = 4 * MS;
-  listen_to_topics(0);
-  msub_names_keep_open(w.node[0].n, true);
-  for (uint32_t i = 1; i < 3; i++) names_connect(&w, i, 0);
-  names_run(&w, S);
+  open_keeper(2);
   for (uint8_t k = 1; k <= 3; k++) cr_assert_eq(put(1, k, names_record(&w, k, "/ipfs/honest", 0, DAY_NS), true, NULL), MSUB_OK);
   names_run(&w, S);
   const msub_names_counts *c = count(0);
@@ -1110,10 +1115,7 @@ Test(ipns_names, keep_open_and_followed) {
   w.node[0].o.names_of_peer = 2;
   names_world_start(&w, 2);
   w.step = 4 * MS;
-  listen_to_topics(0);
-  msub_names_keep_open(w.node[0].n, true);
-  names_connect(&w, 1, 0);
-  names_run(&w, S);
+  open_keeper(1);
   for (uint8_t k = 1; k <= 2; k++) cr_assert_eq(put(1, k, names_record(&w, k, "/ipfs/v", 0, DAY_NS), true, NULL), MSUB_OK);
   names_run(&w, S);
   cr_assert_eq(count(0)->kept_open, 2);
@@ -1129,10 +1131,7 @@ Test(ipns_names, keep_open_and_followed) {
     cr_assert(count(0)->kept_open == 2 && get(0, 1, &v) == MSUB_OK && (v.flags & MSUB_NAMES_FOLLOWED) && get(0, 2, &v) == MSUB_OK && (v.flags & MSUB_NAMES_KEPT), "%u", life);
     if (life) break;
     names_crash(&w, 0);
-    listen_to_topics(0);
-    msub_names_keep_open(w.node[0].n, true);
-    names_connect(&w, 1, 0);
-    names_run(&w, S);
+    open_keeper(1);
   }
   names_world_stop(&w);
 }
@@ -1143,10 +1142,7 @@ Test(ipns_names, keep_open_leaves_room) {
   w.node[0].o.max_names = 8;
   names_world_start(&w, 3);
   w.step = 4 * MS;
-  listen_to_topics(0);
-  msub_names_keep_open(w.node[0].n, true);
-  for (uint32_t i = 1; i < 3; i++) names_connect(&w, i, 0);
-  names_run(&w, S);
+  open_keeper(2);
   for (uint8_t k = 0; k < 10; k++) {
     cr_assert_eq(put(1u + k % 2u, (uint8_t)(100 + k), names_record(&w, (uint8_t)(100 + k), "/ipfs/flood", 0, DAY_NS), true, NULL), MSUB_OK);
     names_run(&w, 200 * MS);
