@@ -134,11 +134,12 @@ static void unkeep_open(msub_names *n, uint32_t i, const msub_now *now) {
 /* The oldest of the same peer make room, nobody else's. */
 static bool within_quota(msub_names *n, uint32_t g, size_t bytes, const msub_now *now) {
   if (bytes > n->o.bytes_of_peer) return false;
-  for (;;) {
+  /* One that somebody waits for stays where it is when the store does not take it out, so each is tried once. */
+  for (size_t tries = n->givers[g].names.n;; tries--) {
     msub__giver *v = &n->givers[g];
     if (v->names.n < n->o.names_of_peer && v->bytes + bytes <= n->o.bytes_of_peer) return true;
     /* The giver must not go with its last name while we use it. */
-    if (v->names.n == 1) return false;
+    if (v->names.n == 1 || tries == 0) return false;
     unkeep_open(n, v->names.oldest, now);
   }
 }

@@ -7,6 +7,7 @@ usage: names_killed.py PATH OF meshsub [--kills 15] [--seed N]
 
 import argparse
 import contextlib
+import json
 import os
 import pathlib
 import random
@@ -48,7 +49,7 @@ class Run:
                     self.count += 1
                     value = f"/ipfs/v{self.count}"
                 key = number % KEYS if self.count % 2 else self.rng.randrange(KEYS)
-                c.send(cli_flow.json.dumps({"id": "x", "op": "ipns_publish", "key": self.names[key], "value": value}).encode())
+                c.send(json.dumps({"id": "x", "op": "ipns_publish", "key": self.names[key], "value": value}).encode())
                 with self.lock:
                     self.unanswered += 1
                 said = c.frame()

@@ -1136,6 +1136,31 @@ Test(ipns_names, keep_open_and_followed) {
   names_world_stop(&w);
 }
 
+/* A store that takes nothing more, and names that somebody waits for: the quota holds, and it ends. */
+Test(ipns_names, keep_open_and_a_store_that_is_full) {
+  names_world_init(&w);
+  w.node[0].o.names_of_peer = 2;
+  names_world_start(&w, 2);
+  w.step = 4 * MS;
+  open_keeper(1);
+  for (uint8_t k = 1; k <= 2; k++) cr_assert_eq(put(1, k, names_record(&w, k, "/ipfs/v", 0, (int64_t)S), true, NULL), MSUB_OK);
+  names_run(&w, 2 * S);
+  const msub_names_counts *c = count(0);
+  names_outcome o[2];
+  for (uint8_t k = 1; k <= 2; k++) cr_assert_eq(resolve(0, k, 60 * S, &o[k - 1]), MSUB_MORE, "it has expired");
+  cr_assert_eq(c->kept_open, 2);
+  msub_store_memory_hang(w.node[0].store, true);
+  msub_store s = msub_store_memory_store(w.node[0].store);
+  const msub_store_op op = { true, msub_str("other"), msub_str("v") };
+  while (s.ops->submit(s.s, &op, 1, (msub_token){ 1 }) == MSUB_OK) continue;
+  uint64_t refused = c->open_refused;
+  cr_assert_eq(put(1, 3, names_record(&w, 3, "/ipfs/v", 0, DAY_NS), true, NULL), MSUB_OK);
+  names_run(&w, S);
+  cr_assert(c->open_refused > refused && c->kept_open == 2, "%llu", (unsigned long long)c->kept_open);
+  msub_store_memory_hang(w.node[0].store, false);
+  names_world_stop(&w);
+}
+
 /* However many peers come, names that somebody asks for have room: three quarters of all is what an open keeper takes. */
 Test(ipns_names, keep_open_leaves_room) {
   names_world_init(&w);
