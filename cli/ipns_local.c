@@ -1,40 +1,19 @@
 /* Names and their keys for programs on this machine: the ops of the local socket that begin with "ipns_" (docs/socket.md). */
-#include "cli/ipns_node.h"
+#include "cli/ipns_wait.h"
 #include "cli/local.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* One that is answered later. The reasons live as long as it takes to send them. */
-typedef struct waiter {
-  node *n;
-  struct waiter *next, **before; /* in the node's list */
-  uint64_t ticket, since_ns;     /* ticket 0: of the program itself */
-} waiter;
-
-/* To the client, or to the program itself. */
-static void tell(const waiter *w, json_t *out, const char *why, const char *code) {
-  if (w->ticket) local_answer(w->n->local, w->ticket, out, why, code);
-  else w->n->on_answer(w->n, out, why, code);
+/* The reasons live as long as it takes to send them. Takes the reference. */
+static void tell(waiter *w, json_t *out, const char *why, const char *code) {
+  if (w->who == WAITS_SOCKET) local_answer(w->n->local, w->ticket, out, why, code);
+  else if (w->who == WAITS_PROGRAM) w->n->on_answer(w->n, out, why, code);
+  else json_decref(out);
+  wait_end(w);
 }
 
-static waiter *wait_with(node *n, local_question *a) {
-  waiter *w = take(sizeof *w);
-  *w = (waiter){ .n = n, .next = n->waiters, .before = &n->waiters, .ticket = a->ticket, .since_ns = mono_ns() };
-  if (w->next) w->next->before = &w->next;
-  n->waiters = w;
-  return w;
-}
-
-static void waited(waiter *w) {
-  *w->before = w->next;
-  if (w->next) w->next->before = w->before;
-  free(w);
-}
-
-void ipns_give_up(node *n) {
-  while (n->waiters) waited(n->waiters);
-}
+static waiter *wait_with(node *n, const local_question *a) { return wait_begin(n, a->client ? WAITS_SOCKET : WAITS_PROGRAM, a->ticket); }
 
 static const char *wrong(local_question *a, const char *code, const char *text) {
   static char kept[320];
@@ -78,7 +57,6 @@ static void key_kept(void *ud, int result, const keyring_key *k) {
   waiter *w = ud;
   if (result == MSUB_OK) tell(w, key_json(k), NULL, NULL);
   else tell(w, json_object(), "the store could not keep the key; the node's log says why", code_of(result));
-  waited(w);
 }
 
 static const char *add_key(node *n, local_question *a, msub_key *key) {
@@ -89,7 +67,7 @@ static const char *add_key(node *n, local_question *a, msub_key *key) {
     a->later = true;
     return NULL;
   }
-  waited(w);
+  wait_end(w);
   msub_key_free(key);
   return wrong(a, code_of(err), why);
 }
@@ -172,7 +150,6 @@ static void published(void *ud, int result, const msub_names_view *v) {
   waiter *w = ud;
   if (result == MSUB_OK && v) tell(w, ipns_json(v), NULL, NULL);
   else tell(w, json_object(), "the store could not keep the record, so it was not published; the node's log says why", code_of(result));
-  waited(w);
 }
 
 static bool duration_in(const local_question *a, const char *key, uint64_t *out) {
@@ -203,7 +180,7 @@ static const char *publish(node *n, local_question *a) {
   }
   char text[320];
   ipns_refused(n->ipns, err, msub_key_peer_id(k->key), MSUB_IPNS_OK, (msub_bytes){ NULL, 0 }, text);
-  waited(w);
+  wait_end(w);
   return wrong(a, code_of(err), text);
 }
 
@@ -212,7 +189,6 @@ static void resolved(void *ud, const msub_names_resolved *r) {
   char why[320];
   ipns_unresolved(r, mono_ns() - w->since_ns, why);
   tell(w, r->v ? ipns_json(r->v) : json_object(), *why ? why : NULL, r->end == MSUB_NAMES_END_NOTHING ? "notfound" : msub_names_end_name((int)r->end));
-  waited(w);
 }
 
 static const char *resolve(node *n, local_question *a) {
@@ -224,12 +200,12 @@ static const char *resolve(node *n, local_question *a) {
   if (json_object_get(a->q, "timeout_ns") && !local_number(a->q, "timeout_ns", IPNS_RESOLVE_MOST_NS, &timeout))
     return wrong(a, "inval", "\"timeout_ns\": up to ten minutes");
   waiter *w = wait_with(n, a);
-  int err = msub_names_resolve(ipns_names(n->ipns), msub_peer_id_bytes(&id), w->since_ns + timeout, msub_host_now(n->host), resolved, w, &v, NULL);
+  int err = msub_names_resolve(ipns_names(n->ipns), msub_peer_id_bytes(&id), w->since_ns + timeout, msub_host_now(n->host), resolved, w, &v, &w->asked);
   if (err == MSUB_MORE) {
     a->later = true;
     return NULL;
   }
-  waited(w);
+  wait_end(w);
   if (err != MSUB_OK) return wrong(a, code_of(err), msub_err_text(err));
   json_t *j = ipns_json(&v);
   json_object_update(a->out, j);
@@ -252,7 +228,7 @@ static const char *put(node *n, local_question *a) {
   msub_bytes r = { bytes, size };
   int err = msub_names_put(ipns_names(n->ipns), msub_peer_id_bytes(&id), r, true, msub_host_now(n->host), published, w, &fault);
   if (err != MSUB_OK) {
-    waited(w);
+    wait_end(w);
     ipns_refused(n->ipns, err, msub_peer_id_bytes(&id), fault, r, text);
     why = wrong(a, code_of(err), text);
   }
@@ -268,7 +244,6 @@ static void wished(void *ud, int result, const msub_names_view *v) {
   (void)v;
   tell(w, json_object(), result == MSUB_OK ? NULL : "the store could not keep the wish; the node's log says why",
                result == MSUB_OK ? NULL : code_of(result));
-  waited(w);
 }
 
 static const struct wish {
@@ -293,7 +268,7 @@ static const char *wish_for(node *n, local_question *a, const struct wish *what)
     a->later = true;
     return NULL;
   }
-  waited(w);
+  wait_end(w);
   if (err == MSUB_ERR_NOTFOUND) return wrong(a, "notfound", "this name was not followed or kept");
   return wrong(a, code_of(err), err == MSUB_ERR_LIMIT ? "as many names are followed or kept as there may be" : msub_err_text(err));
 }

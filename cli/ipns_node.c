@@ -1,4 +1,4 @@
-#include "cli/ipns_node.h"
+#include "cli/ipns_wait.h"
 #include "cli/local.h"
 #include "cli/store.h"
 #include <inttypes.h>
@@ -8,22 +8,11 @@
 
 #define HTTP_OPTIONS "--routing", "--routing-open-to-network"
 
-/* A question of HTTP that the names answer later. */
-typedef struct pending pending;
-struct pending {
-  ipns *i;
-  pending *next;
-  uint64_t token;    /* of HTTP; 0: nobody wants the answer any more */
-  msub_token asked;  /* of a resolve */
-  uint64_t since_ns;
-};
-
 struct ipns {
   node *n;
   msub_fetch *fetch;
   msub_names *names;
   routing *http;
-  pending *pending;
 };
 
 msub_names *ipns_names(const ipns *i) { return i->names; }
@@ -140,20 +129,6 @@ void ipns_refused(ipns *i, int err, msub_bytes name, msub_ipns_fault fault, msub
 
 /* ---- HTTP ---- */
 
-static pending *wait_for(ipns *i, uint64_t token) {
-  pending *p = take(sizeof *p);
-  *p = (pending){ .i = i, .next = i->pending, .token = token, .since_ns = mono_ns() };
-  i->pending = p;
-  return p;
-}
-
-static void forget(pending *p) {
-  pending **at = &p->i->pending;
-  while (*at && *at != p) at = &(*at)->next;
-  if (*at) *at = p->next;
-  free(p);
-}
-
 static void reply(const ipns *i, uint64_t token, int result, const char *why, const msub_names_view *v) {
   routing_reply r = { .result = result, .why = why };
   if (result == MSUB_OK && v) {
@@ -164,29 +139,29 @@ static void reply(const ipns *i, uint64_t token, int result, const char *why, co
   routing_answer(i->http, token, &r);
 }
 
+static void reply_later(waiter *w, int result, const char *why, const msub_names_view *v) {
+  if (w->who == WAITS_HTTP) reply(w->n->ipns, w->ticket, result, why, v);
+  wait_end(w);
+}
+
 static void resolved(void *ud, const msub_names_resolved *r) {
-  pending *p = ud;
+  waiter *w = ud;
   char why[320];
-  ipns_unresolved(r, mono_ns() - p->since_ns, why);
-  reply(p->i, p->token, r->end == MSUB_NAMES_END_FOUND ? MSUB_OK : MSUB_ERR_NOTFOUND, *why ? why : NULL, r->v);
-  forget(p);
+  ipns_unresolved(r, mono_ns() - w->since_ns, why);
+  reply_later(w, r->end == MSUB_NAMES_END_FOUND ? MSUB_OK : MSUB_ERR_NOTFOUND, *why ? why : NULL, r->v);
 }
 
 static void http_get(void *ud, msub_bytes name, uint64_t token) {
   ipns *i = ud;
   msub_names_view v;
-  pending *p = wait_for(i, token);
-  int err = msub_names_resolve(i->names, name, p->since_ns + IPNS_RESOLVE_NS, msub_host_now(i->n->host), resolved, p, &v, &p->asked);
-  if (err == MSUB_MORE) return;
-  forget(p);
-  reply(i, token, err, NULL, err == MSUB_OK ? &v : NULL);
+  waiter *w = wait_begin(i->n, WAITS_HTTP, token);
+  int err = msub_names_resolve(i->names, name, w->since_ns + IPNS_RESOLVE_NS, msub_host_now(i->n->host), resolved, w, &v, &w->asked);
+  if (err != MSUB_MORE) reply_later(w, err, NULL, err == MSUB_OK ? &v : NULL);
 }
 
 static void was_put(void *ud, int result, const msub_names_view *v) {
-  pending *p = ud;
   (void)v;
-  reply(p->i, p->token, result, result == MSUB_OK ? NULL : "taken, but the store could not keep it; the node's log says why", NULL);
-  forget(p);
+  reply_later(ud, result, result == MSUB_OK ? NULL : "taken, but the store could not keep it; the node's log says why", NULL);
 }
 
 static void http_put(void *ud, msub_bytes name, msub_bytes record, uint64_t token) {
@@ -194,26 +169,18 @@ static void http_put(void *ud, msub_bytes name, msub_bytes record, uint64_t toke
   char why[320];
   msub_names_view v;
   msub_ipns_fault fault = MSUB_IPNS_OK;
-  pending *p = wait_for(i, token);
-  int err = msub_names_put(i->names, name, record, true, msub_host_now(i->n->host), was_put, p, &fault);
+  waiter *w = wait_begin(i->n, WAITS_HTTP, token);
+  int err = msub_names_put(i->names, name, record, true, msub_host_now(i->n->host), was_put, w, &fault);
   if (err == MSUB_OK) return;
-  forget(p);
   /* Who sends again what is there has what he wants. */
   if (err == MSUB_ERR_MISMATCH && msub_names_get(i->names, name, (int64_t)wall_ns(), &v) == MSUB_OK && msub_bytes_eq(v.record.bytes, record)) err = MSUB_OK;
   ipns_refused(i, err, name, fault, record, why);
-  reply(i, token, err, why, NULL);
+  reply_later(w, err, why, NULL);
 }
 
 static void http_gone(void *ud, uint64_t token) {
-  ipns *i = ud;
-  for (pending *p = i->pending; p; p = p->next) {
-    if (p->token != token) continue;
-    p->token = 0;
-    if (!p->asked.v) return; /* a record that is being written: its end comes */
-    msub_names_cancel(i->names, p->asked);
-    forget(p);
-    return;
-  }
+  const ipns *i = ud;
+  wait_gone(i->n, WAITS_HTTP, token);
 }
 
 static const routing_ops http_ops = { http_get, http_put, http_gone };
@@ -305,7 +272,6 @@ void ipns_close(ipns *i) {
   routing_close(i->http);
   msub_names_free(i->names, msub_host_now(n->host));
   msub_fetch_free(i->fetch);
-  while (i->pending) forget(i->pending);
   free(i);
   n->ipns = NULL;
 }

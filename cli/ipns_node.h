@@ -43,6 +43,5 @@ void ipns_refused(ipns *i, int err, msub_bytes name, msub_ipns_fault fault, msub
 /* Of the local socket (local.h): an op that begins with "ipns_". Answers as the others do: NULL, or what is wrong. */
 struct local_question;
 const char *ipns_ask(node *n, struct local_question *a);
-void ipns_give_up(node *n); /* when names and keys are closed: what waits for an answer is forgotten */
 
 #endif

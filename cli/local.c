@@ -1,7 +1,7 @@
 #include "cli/local.h"
 #include "cli/events.h"
 #include "cli/hold.h"
-#include "cli/ipns_node.h"
+#include "cli/ipns_wait.h"
 #include "cli/state.h"
 #include "cli/store.h"
 #include <inttypes.h>
@@ -550,7 +550,10 @@ static void closed(client *c) {
   for (size_t i = u->n_uses; i-- > 0;) end_use(l, u, &u->uses[i], true, true);
   for (size_t i = 0; i < LOCAL_DIALS; i++) json_decref(u->dials[i].id);
   for (size_t i = 0; i < LOCAL_LATER; i++)
-    if (u->later[i].ticket) json_decref(u->later[i].id);
+    if (u->later[i].ticket) {
+      wait_gone(l->n, WAITS_SOCKET, u->later[i].ticket);
+      json_decref(u->later[i].id);
+    }
   free(u->names);
   free(u);
 }

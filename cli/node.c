@@ -1,6 +1,6 @@
 #include "cli/node.h"
 #include "cli/events.h"
-#include "cli/ipns_node.h"
+#include "cli/ipns_wait.h"
 #include "cli/keyring.h"
 #include "cli/local.h"
 #include "cli/rendezvous.h"
@@ -475,7 +475,7 @@ void node_close(node *n) {
   n->store = NULL;
   keyring_close(n->keys);
   n->keys = NULL;
-  ipns_give_up(n);
+  wait_end_all(n);
   msub_key_free(n->key);
   n->key = NULL;
   free(n->names);

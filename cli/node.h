@@ -71,7 +71,7 @@ struct node {
   struct rendezvous *meeting; /* rendezvous.h; NULL: none */
   names_options names_on;
   struct ipns *ipns;          /* ipns_node.h; NULL: no names */
-  struct waiter *waiters;     /* ipns_local.c */
+  struct waiter *waiters;     /* ipns_wait.h */
   void *ud;
   /* what the subcommand hears; may be NULL */
   bool (*on_message)(node *n, size_t topic, const msub_msg *m, msub_bytes from);

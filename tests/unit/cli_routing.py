@@ -11,10 +11,13 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cli_ipns_nodes as nodes  # noqa: E402
@@ -255,21 +258,71 @@ class Routing(nodes.Names):
                 assert time.monotonic() < end
                 time.sleep(0.1)
 
+    @staticmethod
+    def metrics_port(node):
+        return int(re.search(r":(\d+)/metrics", node.err.line("address of the metrics").decode())[1])
+
+    @staticmethod
+    def counts(port):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=WITHIN) as got:
+            return dict(re.findall(r"^((?:routing|ipns)_[a-z_]+) (\d+)$", got.read().decode(), re.M))
+
+    def gone(self):
+        """A client that goes away takes its question along, by HTTP and by the socket; what it handed in is kept, and told to nobody else."""
+        record, name = bytes.fromhex(self.vectors["js-v1v2-ed_a"]["record"]), self.vectors["js-v1v2-ed_a"]["name"]
+
+        def until(port, resolving):
+            end = time.monotonic() + WITHIN / 4  # before the ten seconds of a resolve
+            while (now := self.counts(port)["ipns_resolving"]) != str(resolving):
+                assert time.monotonic() < end, f"{now} names are looked for, not {resolving}"
+                time.sleep(0.01)
+
+        def reset(s):
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            s.close()
+
+        with self.web("--store", "a", "--socket", "a.sock", "--metrics", "127.0.0.1:0") as node:
+            port = self.metrics_port(node)
+            with nodes.cli_socket.Raw("a.sock") as c:
+                for i in range(3):
+                    c.send(json.dumps({"op": "ipns_resolve", "name": NOBODY, "timeout_ns": 600 * 10**9, "id": i}).encode())
+                until(port, 3)
+                web = [socket.create_connection(("127.0.0.1", node.port), timeout=WITHIN) for _ in range(4)]
+                for s in web:
+                    s.sendall(f"GET /routing/v1/ipns/{NOBODY} HTTP/1.1\r\n\r\n".encode())
+                until(port, 7)
+                for s in web:
+                    reset(s)
+                until(port, 3)
+            until(port, 0)
+            with socket.create_connection(("127.0.0.1", node.port), timeout=WITHIN) as idle:
+                node.process.send_signal(signal.SIGSTOP)
+                s = socket.create_connection(("127.0.0.1", node.port), timeout=WITHIN)
+                s.sendall(f"PUT /routing/v1/ipns/{name} HTTP/1.1\r\nContent-Type: {TYPE}\r\nContent-Length: {len(record)}\r\n\r\n".encode() + record)
+                reset(s)
+                node.process.send_signal(signal.SIGCONT)
+                self.until_kept("a.sock", name)
+                idle.sendall(f"GET /routing/v1/ipns/{name} HTTP/1.1\r\n\r\n".encode())
+                got = b""
+                while part := idle.recv(65536):
+                    got += part
+                assert got.startswith(b"HTTP/1.1 200 OK\r\n") and got.endswith(record), got
+            with nodes.cli_socket.Raw("a.sock") as c:
+                for i in range(3):
+                    c.send(json.dumps({"op": "ipns_resolve", "name": NOBODY, "timeout_ns": 600 * 10**9, "id": i}).encode())
+                until(port, 3)
+                node.process.send_signal(signal.SIGTERM)  # with three that wait
+                node.end()
+
     def counted(self):
         with self.web("--metrics", "127.0.0.1:0") as node:
-            line = node.err.line("address of the metrics").decode()
-            port = int(re.search(r":(\d+)/metrics", line)[1])
+            port = self.metrics_port(node)
             self.ask(node, name="x")
             self.ask(node, "OPTIONS")
             self.ask(node, "POST")
             self.put(node, self.vectors["js-v1v2-ed_a"]["name"], bytes.fromhex(self.vectors["js-v1v2-ed_a"]["record"]))
             self.ask(node, name=self.vectors["js-v1v2-ed_a"]["name"])
-            with socket.create_connection(("127.0.0.1", port), timeout=WITHIN) as s:
-                s.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                text = b""
-                while part := s.recv(65536):
-                    text += part
-            values = dict(re.findall(r"^((?:routing|ipns)_[a-z_]+) (\d+)$", text.decode(), re.M))
+            values = self.counts(port)
             for name, n in ("malformed", 1), ("preflights", 1), ("unknown", 1), ("puts", 1), ("taken", 1), ("gets", 1), ("found", 1), ("clients_accepted", 5):
                 assert values[f"routing_{name}_total"] == str(n), (name, values)
             assert values["ipns_by_put_total"] == "1" and values["ipns_names"] == "1", values
@@ -317,8 +370,8 @@ def main():
     with open(sys.argv[2], encoding="utf-8") as f:
         r.vectors = {x["id"]: x for x in json.load(f)["vectors"]}
     r.manual = os.path.abspath(sys.argv[3])
-    wanted = sys.argv[4:] or ["get", "put_all", "through", "statuses", "pieces", "counted", "where"]
-    return nodes.cli_flow.run_parts([r.get, r.put_all, r.through, r.statuses, r.pieces, r.counted, r.where, r.slow], wanted)
+    wanted = sys.argv[4:] or ["get", "put_all", "through", "statuses", "pieces", "gone", "counted", "where"]
+    return nodes.cli_flow.run_parts([r.get, r.put_all, r.through, r.statuses, r.pieces, r.gone, r.counted, r.where, r.slow], wanted)
 
 
 if __name__ == "__main__":
