@@ -2,7 +2,8 @@
  *
  *   a peer announces the topic ───────────┐
  *   we dialled it; it speaks fetch (early)├──▶ task: peer × name ──▶ waits ──▶ runs ──▶ answered ──▶ judged in the turn
- *   a resolve begins ─────────────────────┘          at most fetches, and fetches_of_peer
+ *   a resolve begins ─────────────────────┘          at most fetches, and fetches_of_peer;
+ *                                                        what a resolve waits for goes first, and as many of it again
  *
  * A task is in the table as long as it lives, so that nobody is asked for the same twice at a time. */
 #include "lww/ipns/names_state.h"
@@ -101,6 +102,7 @@ static void ask(msub_names *n, msub__names_peer *p, uint32_t name, bool early, b
     if (!first || t->state != MSUB__TASK_WAITS) return;
     msub__list_remove(&t->in_peer);
     msub__list_insert(&p->waiting, &t->in_peer);
+    ready(n, p);
     return;
   }
   if (n->n_tasks >= n->o.fetches_waiting) {
@@ -325,10 +327,18 @@ static void ask_again(const msub__names_task *t) {
 
 /* ---- the turn ---- */
 
+/* A resolve is not to wait for a round trip of names that are fetched because they are followed: a peer that comes back is asked for all of those. */
+static bool may_start(const msub_names *n, const msub__names_peer *p, const msub__names_task *t) {
+  uint32_t sub = msub__name_is(n, t->name, t->gen) ? n->names[t->name].sub : MSUB__NONE;
+  unsigned share = sub != MSUB__NONE && !msub__list_empty(&n->subs[sub]->resolves) ? 2 : 1;
+  return n->running < share * n->o.fetches && p->running < share * n->o.fetches_of_peer;
+}
+
 static void start(msub_names *n, msub__names_peer *p, const msub_now *now) {
   msub__node *w;
-  while (n->running < n->o.fetches && p->running < n->o.fetches_of_peer && (w = msub__list_first(&p->waiting))) {
+  while ((w = msub__list_first(&p->waiting))) {
     msub__names_task *t = MSUB__OF(w, msub__names_task, in_peer);
+    if (!may_start(n, p, t)) return;
     uint8_t key[MSUB_IPNS_KEY_MAX];
     msub__list_remove(&t->in_peer);
     if (!msub__name_is(n, t->name, t->gen)) {
