@@ -99,7 +99,7 @@ typedef struct msub_names_opts {
   unsigned max_subscribed;   /* topics joined at a time: 1,000; 1 … 10,000. Own and followed names first, then what was used last; kept ones last */
   unsigned max_resolving;    /* 1,024; 1 … 65,536 */
   unsigned fetches;          /* under way at a time: 64; 1 … 1,024 */
-  unsigned fetches_of_peer;  /* of these, at one peer: 4; 1 … 64. What a resolve waits for goes first, and may be as many again, here and in all */
+  unsigned fetches_of_peer;  /* of these, at one peer: 4; 1 … 64. Of more than one, here and in all, the last is for what a resolve waits for */
   unsigned fetches_early;    /* names that a peer is asked for that has announced none of them: 64; 1 … 1,024 */
   unsigned fetches_waiting;  /* in all: 65,536; 1 … 1,048,576 */
   uint64_t fetch_ns;         /* from open to last byte: 10 s */

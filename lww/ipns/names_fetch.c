@@ -3,7 +3,7 @@
  *   a peer announces the topic ───────────┐
  *   we dialled it; it speaks fetch (early)├──▶ task: peer × name ──▶ waits ──▶ runs ──▶ answered ──▶ judged in the turn
  *   a resolve begins ─────────────────────┘          at most fetches, and fetches_of_peer;
- *                                                        what a resolve waits for goes first, and as many of it again
+ *                                                        one place is left to what a resolve waits for, which goes first
  *
  * A task is in the table as long as it lives, so that nobody is asked for the same twice at a time. */
 #include "lww/ipns/names_state.h"
@@ -330,8 +330,9 @@ static void ask_again(const msub__names_task *t) {
 /* A resolve is not to wait for a round trip of names that are fetched because they are followed: a peer that comes back is asked for all of those. */
 static bool may_start(const msub_names *n, const msub__names_peer *p, const msub__names_task *t) {
   uint32_t sub = msub__name_is(n, t->name, t->gen) ? n->names[t->name].sub : MSUB__NONE;
-  unsigned share = sub != MSUB__NONE && !msub__list_empty(&n->subs[sub]->resolves) ? 2 : 1;
-  return n->running < share * n->o.fetches && p->running < share * n->o.fetches_of_peer;
+  unsigned left = sub != MSUB__NONE && !msub__list_empty(&n->subs[sub]->resolves) ? 0 : 1;
+  unsigned all = n->o.fetches, of_peer = n->o.fetches_of_peer;
+  return n->running < (all > left ? all - left : 1) && p->running < (of_peer > left ? of_peer - left : 1);
 }
 
 static void start(msub_names *n, msub__names_peer *p, const msub_now *now) {
