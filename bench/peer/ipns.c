@@ -9,10 +9,17 @@
 #include <meshsub/store_disk.h>
 #endif
 
+#define CHANGES 64
+
 typedef struct label {
   char *text;
   msub_key *key;
 } label;
+
+typedef struct change {
+  msub_peer_id name;
+  uint64_t at;
+} change;
 
 struct ipns {
   peer *p;
@@ -24,6 +31,8 @@ struct ipns {
   label *labels;
   size_t n_labels;
   uint64_t begun;
+  change changes[CHANGES]; /* the last ones, in a ring */
+  size_t n_changes;
 };
 
 /* ---- the store ---- */
@@ -74,6 +83,21 @@ static void close_store(ipns *x) { (void)x; }
 
 /* ---- life ---- */
 
+static void changed(void *ud, const msub_names_view *v) {
+  ipns *x = ud;
+  x->changes[x->n_changes++ % CHANGES] = (change){ msub_peer_id_of(v->name), mono_ns() };
+}
+
+/* When the record of a name was last replaced by a better one; 0: too long ago. */
+static uint64_t changed_at(const ipns *x, msub_bytes name) {
+  for (size_t k = x->n_changes; k > 0 && k + CHANGES > x->n_changes; k--) {
+    const change *c = &x->changes[(k - 1) % CHANGES];
+    msub_bytes known = msub_peer_id_bytes(&c->name);
+    if (known.n == name.n && memcmp(known.p, name.p, name.n) == 0) return c->at;
+  }
+  return 0;
+}
+
 static msub_now now_of(const ipns *x) { return *msub_host_now(x->p->nodes[0].host); }
 
 const char *ipns_start(peer *p, const json_t *q) {
@@ -93,6 +117,8 @@ const char *ipns_start(peer *p, const json_t *q) {
   if (getrandom(&o.seed, sizeof o.seed, 0) != sizeof o.seed) return "ipns: no random numbers";
   o.rebroadcast_ns = number_of(cfg, "rebroadcast_ms", o.rebroadcast_ns / 1000000) * 1000000;
   o.idle_ns = number_of(cfg, "idle_ms", o.idle_ns / 1000000) * 1000000;
+  o.ud = x;
+  o.changed = changed;
   msub_now now = now_of(x);
   if ((err = msub_names_new(&o, &now, &x->names)) != MSUB_OK) return msub_err_text(err);
   if (flag_of(cfg, "keep_open", false)) {
@@ -181,14 +207,20 @@ static void describe(const msub_names_view *v, json_t *out) {
 static void done(void *ud, int result, const msub_names_view *v) {
   json_t *out = json_object();
   if (v) describe(v, out);
+  json_object_set_new(out, "at_ns", json_integer((json_int_t)mono_ns()));
   answer(ud, out, result == MSUB_OK ? NULL : msub_err_text(result));
+}
+
+static void tell_times(const ipns *x, const msub_names_view *v, json_t *out) {
+  json_object_set_new(out, "ns", json_integer((json_int_t)(mono_ns() - x->begun)));
+  if (v && changed_at(x, v->name)) json_object_set_new(out, "changed_ns", json_integer((json_int_t)changed_at(x, v->name)));
 }
 
 static void resolved(void *ud, const msub_names_resolved *r) {
   ipns *x = ud;
   json_t *out = json_object();
   if (r->end == MSUB_NAMES_END_FOUND) describe(r->v, out);
-  json_object_set_new(out, "ns", json_integer((json_int_t)(mono_ns() - x->begun)));
+  tell_times(x, r->v, out);
   answer(x, out, r->end == MSUB_NAMES_END_FOUND ? NULL : msub_names_end_text((int)r->end));
 }
 
@@ -285,7 +317,7 @@ const char *ipns_resolve(peer *p, const json_t *q, json_t *out) {
   int err = msub_names_resolve(x->names, msub_peer_id_bytes(&id), deadline, &now, resolved, x, &v, NULL);
   if (err != MSUB_OK) return wait_for(x, err);
   describe(&v, out);
-  json_object_set_new(out, "ns", json_integer((json_int_t)(mono_ns() - x->begun)));
+  tell_times(x, &v, out);
   return NULL;
 }
 

@@ -1,6 +1,7 @@
 """Nodes that publish, follow and resolve IPNS names over pubsub: Kubo, Helia and ours, with the same words for each.
 
-Everything is on 127.0.0.1, on ports that the system chooses, without bootstrap peers, DHT or multicast; repositories live in a temporary folder."""
+Everything is on 127.0.0.1, or in the namespace of a Place, on ports that the system chooses, without bootstrap peers, DHT or multicast; repositories live in a
+temporary folder."""
 
 import base64
 import contextlib
@@ -26,14 +27,28 @@ WITHIN = 20  # seconds, for what does not depend on the names
 STARTS = 120  # of a program; node reads hundreds of files first
 
 
+class Place:
+    """Where a node stands: the address that it listens on, and what goes before its command."""
+
+    def __init__(self, host="127.0.0.1", prefix=()):
+        self.host, self.prefix = host, prefix
+
+    @property
+    def listen(self):
+        return f"/ip4/{self.host}/tcp/0"
+
+
+HERE = Place()
+
+
 class NotResolved(Exception):
     """The name has no value that the node could find in the time."""
 
 
 class Resolved(str):
-    """A value; with `sequence` and `source` where the node says them."""
+    """A value; with `sequence`, `source`, `ns` (the resolve by the node's own clock) and `changed_ns` (when the value came, CLOCK_MONOTONIC) where the node says them."""
 
-    sequence = source = None
+    sequence = source = ns = changed_ns = None
 
     def __new__(cls, value, **more):
         self = super().__new__(cls, value)
@@ -85,9 +100,9 @@ class Kubo(contextlib.ExitStack):
     kind = "kubo"
     keeps_names = False  # after a restart it follows nothing and serves nothing until its republisher runs
 
-    def __init__(self, program, name="kubo", config=None):
+    def __init__(self, program, name="kubo", config=None, place=HERE):
         super().__init__()
-        self.name, self.program, self.process, self.api = name, program, None, None
+        self.name, self.program, self.place, self.process, self.api = name, program, place, None, None
         self.repo = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory(prefix="msub-kubo-", ignore_cleanup_errors=True)))
         self.env = {**os.environ, "IPFS_PATH": str(self.repo), "IPFS_TELEMETRY": "off"}
         self.callback(self.kill)
@@ -109,9 +124,9 @@ class Kubo(contextlib.ExitStack):
     def configure(self, more):
         path = self.repo / "config"
         config = json.loads(path.read_text())
-        loopback = "/ip4/127.0.0.1/tcp/0"
+        listen = self.place.listen
         settings = {
-            "Addresses": {"Swarm": [loopback], "API": loopback, "Gateway": loopback, "Announce": [], "AppendAnnounce": [], "NoAnnounce": []},
+            "Addresses": {"Swarm": [listen], "API": listen, "Gateway": listen, "Announce": [], "AppendAnnounce": [], "NoAnnounce": []},
             "Bootstrap": [], "AutoConf": {"Enabled": False}, "AutoNAT": {"ServiceMode": "disabled"}, "AutoTLS": {"Enabled": False},
             "DNS": {"Resolvers": {}}, "Discovery": {"MDNS": {"Enabled": False}}, "HTTPRetrieval": {"Enabled": False},
             "Ipns": {"UsePubsub": True, "DelegatedPublishers": []}, "Provide": {"Enabled": False}, "Routing": {"Type": "none", "DelegatedRouters": []},
@@ -129,7 +144,7 @@ class Kubo(contextlib.ExitStack):
     def start(self):
         self.log = open(self.repo / "daemon.log", "ab")
         (self.repo / "api").unlink(missing_ok=True)
-        self.process = subprocess.Popen([self.program, "daemon", "--migrate=false"], env=self.env, stdin=subprocess.DEVNULL, stdout=self.log,
+        self.process = subprocess.Popen([*self.place.prefix, self.program, "daemon", "--migrate=false"], env=self.env, stdin=subprocess.DEVNULL, stdout=self.log,
                                         stderr=subprocess.STDOUT)
         self.api = None
         end = time.monotonic() + STARTS
@@ -170,7 +185,7 @@ class Kubo(contextlib.ExitStack):
         local = threading.current_thread()
         connection = getattr(local, f"kubo_{self.api}", None)
         if connection is None:
-            connection = http.client.HTTPConnection("127.0.0.1", int(self.api))
+            connection = http.client.HTTPConnection(self.place.host, int(self.api))
             setattr(local, f"kubo_{self.api}", connection)
         connection.timeout = timeout
         if connection.sock is not None:
@@ -260,9 +275,9 @@ def merge(into, changes):
 class Program(contextlib.ExitStack):
     """A node that is driven by lines of JSON, with a folder of its own that outlives its process."""
 
-    def __init__(self, program, name, cfg):
+    def __init__(self, program, name, cfg, place):
         super().__init__()
-        self.name, self.program, self.cfg, self.node = name, program, cfg, None
+        self.name, self.program, self.cfg, self.place, self.node = name, program, cfg, place, None
         self.repo = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory(prefix=f"msub-{self.kind}-", ignore_cleanup_errors=True)))
         self.callback(self.kill)
         try:
@@ -272,7 +287,7 @@ class Program(contextlib.ExitStack):
             raise
 
     def start(self):
-        self.node = Node(self.name, self.program, timeout=STARTS)
+        self.node = Node(self.name, [*self.place.prefix, self.program], timeout=STARTS)
         self.begin()
         self.node.timeout = WITHIN
         self.peer = self.node.peer
@@ -317,7 +332,7 @@ class Program(contextlib.ExitStack):
             if not self.node.alive():
                 raise
             raise NotResolved(str(e)) from e
-        return Resolved(answer["value"], **{k: answer[k] for k in ("sequence", "source", "ns") if k in answer})
+        return Resolved(answer["value"], **{k: answer[k] for k in ("sequence", "source", "ns", "changed_ns") if k in answer})
 
     def follow(self, name):
         self.ask("ipns_follow", name=name)
@@ -345,11 +360,11 @@ class Helia(Program):
     kind = "helia"
     keeps_names = False
 
-    def __init__(self, program, name="helia", **cfg):
-        super().__init__(program, name, cfg)
+    def __init__(self, program, name="helia", place=HERE, **cfg):
+        super().__init__(program, name, cfg, place)
 
     def begin(self):
-        self.node.start(repo=str(self.repo), **self.cfg)
+        self.node.start(repo=str(self.repo), listen=self.place.listen, **self.cfg)
 
     def settle(self, name):
         """Its datastore writes files; a kill right after may cost the last one."""
@@ -361,9 +376,9 @@ class Ours(Program):
     kind = "ours"
     keeps_names = True
 
-    def __init__(self, program, name="ours", **cfg):
+    def __init__(self, program, name="ours", place=HERE, **cfg):
         self.keys = {}
-        super().__init__(program, name, {"key": ed25519(os.urandom(32)), **cfg})
+        super().__init__(program, name, {"key": ed25519(os.urandom(32)), **cfg}, place)
 
     def key(self, label, protobuf=None):
         answer = self.ask("ipns_key", label=label, **({"key": protobuf} if protobuf else {}))
@@ -378,7 +393,7 @@ class Ours(Program):
         eventually("durable", lambda: self.ask("ipns_record", name=name)["durable"])
 
     def begin(self):
-        self.node.start(signed=True, ipns={"store": str(self.repo / "store"), **self.cfg.get("ipns", {})},
+        self.node.start(signed=True, listen=self.place.listen, ipns={"store": str(self.repo / "store"), **self.cfg.get("ipns", {})},
                         **{"topics": ["none"], "flood_publish": True, **{k: v for k, v in self.cfg.items() if k != "ipns"}})
         for label, key in self.keys.items():  # the program keeps them, not the library
             self.ask("ipns_key", label=label, key=key)
