@@ -16,7 +16,8 @@ between namespaces, and it needs root):
   update-all    from its start to the last reader
   late          a node that knows a reader only: connection and first resolve
   restart       a reader that was killed: its start, connection and resolve of a name that it followed before
-  writer        with --slow, of two nodes: the writer is killed, from its start to the first answer it gives a stranger (Kubo: more than a minute)
+  writer        with --slow, of two nodes, no delay: the writer is killed, from its start to the first answer it gives a stranger (Kubo: more than a minute)
+  found         ours, two nodes and a rendezvous point that both are connected to: resolve without a connection to the holder, by the node's clock
   memory        with --names, of two nodes, no delay, last: anonymous memory of the reader, KiB a name that it has resolved and is subscribed to
   kept          the same for names that are kept and not subscribed (ours alone can)
 Arms take turns, the smallest number of nodes first. With --meshsub `meshsub ipns serve` is asked over its socket for a name that it follows, 2,000 times (socket).
@@ -201,6 +202,24 @@ class Arm(contextlib.ExitStack):
                 check(time.monotonic() < begin + 150, "the writer does not come back")
         self.keep("writer", time.monotonic() - begin)
 
+    def found(self, times):
+        with contextlib.ExitStack() as nodes:
+            def node(name, **rendezvous):
+                return nodes.enter_context(make(self.binaries, "ours", name, place=self.distance.place(), rendezvous=rendezvous))
+
+            point = node("point", point=True)
+            holder = node("holder", points=[point.addr()])
+            self.link(holder, point)
+            name, path = holder.key("k"), value(next(numbers))
+            holder.publish("k", path)
+            time.sleep(1)  # registered
+            for _ in range(times):
+                seeker = node("seeker", points=[point.addr()])
+                self.link(seeker, point)
+                time.sleep(1)
+                self.keep("found", self.resolve(seeker, name, path).ns / 1e9)
+                seeker.kill()
+
     def memory(self, count):
         """In KiB a name; the first ones are for what grows once."""
         reader, begin = self.readers[0], None
@@ -236,6 +255,8 @@ class Arm(contextlib.ExitStack):
             self.late((name, path))
         for _ in range(max(1, times // 3)):
             self.restart((name, path))
+        if (self.writer.kind, self.kind, len(self.readers)) == ("ours", "ours", 1):
+            self.found(max(1, times // 3))
         if names:
             self.memory(names)
         if slow:
@@ -305,7 +326,7 @@ def main():
                 with Arm(binaries, *arm.split("-"), nodes, rtt) as a:
                     error = None
                     try:
-                        a.run(args.times, args.slow and nodes == 2, args.names if nodes == 2 and not rtt else 0)
+                        a.run(args.times, args.slow and nodes == 2 and not rtt, args.names if nodes == 2 and not rtt else 0)
                     except (CheckFailed, NodeError, NotResolved) as e:
                         error = str(e)
             except (CheckFailed, NodeError, NotResolved) as e:
