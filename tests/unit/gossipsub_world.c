@@ -40,6 +40,11 @@ void gs_parity(void) {
   msub_gossipsub_opts_go_parity(&o);
   w.opts.go_parity = true;
 }
+void gs_begin(bool parity) {
+  gs_init();
+  if (parity) gs_parity();
+  gs_start();
+}
 void gs_start_with(const msub_router_ops *router) {
   world_start(&w, router);
   began = w.now.mono_ns;
@@ -216,6 +221,7 @@ uint32_t gs_role(msub_topic t, uint8_t seed) {
   const msub_peer_state *s = state(t, seed);
   return s ? s->roles : 0;
 }
+bool gs_in_mesh(msub_topic t, uint8_t seed) { return gs_role(t, seed) & MSUB_ROLE_MESH; }
 size_t gs_count(msub_topic t, uint32_t role) {
   size_t n = 0;
   for (size_t i = 0, all = snapshot(t); i < all; i++) n += (states[i].roles & role) != 0;

@@ -5,12 +5,18 @@
 #include "meshsub/gossipsub.h"
 
 #define MS 1000000ull
+#define V13 "/meshsub/1.3.0"
+#define V12 "/meshsub/1.2.0"
+#define V11 "/meshsub/1.1.0"
+#define V10 "/meshsub/1.0.0"
+#define FLOOD "/floodsub/1.0.0"
 
 extern world w;
 extern msub_gossipsub_opts o; /* change it between gs_init and gs_start */
 
 void gs_init(void);   /* anonymous topics whose ids are the data */
 void gs_start(void);
+void gs_begin(bool parity); /* both; with gs_parity() */
 void gs_start_with(const msub_router_ops *router); /* with w.router_opts; gossipsub is inside it */
 void gs_parity(void); /* the profile; before gs_start */
 extern const msub_channel_policy gs_ids; /* the data up to the first zero byte */
@@ -41,6 +47,7 @@ size_t gs_who(uint8_t kind, const char *topic, uint8_t out[256]);
 
 /* The router's view. */
 uint32_t gs_role(msub_topic t, uint8_t seed); /* roles of the peer, 0: not mentioned */
+bool gs_in_mesh(msub_topic t, uint8_t seed);
 size_t gs_count(msub_topic t, uint32_t role);
 uint64_t gs_backoff(msub_topic t, uint8_t seed); /* ms since the engine began; UINT64_MAX: none */
 #endif

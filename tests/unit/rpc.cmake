@@ -1,14 +1,9 @@
 # The oracle: the same schema as protobuf-c's generator understands it.
-find_program(MSUB_PROTOC_C protoc-c REQUIRED)
-set(rpc_oracle "${CMAKE_CURRENT_BINARY_DIR}/rpc-oracle")
+include(MsubProtos)
 get_filename_component(rpc_proto "${CMAKE_CURRENT_SOURCE_DIR}/../proto" ABSOLUTE)
-file(MAKE_DIRECTORY "${rpc_oracle}")
-add_custom_command(
-  OUTPUT "${rpc_oracle}/rpc.pb-c.c" "${rpc_oracle}/rpc.pb-c.h"
-  COMMAND "${MSUB_PROTOC_C}" "--proto_path=${rpc_proto}" "--c_out=${rpc_oracle}" "${rpc_proto}/rpc.proto"
-  DEPENDS "${rpc_proto}/rpc.proto" VERBATIM)
-add_library(msub_rpc_oracle STATIC "${rpc_oracle}/rpc.pb-c.c") # generated: without our warnings
-target_include_directories(msub_rpc_oracle SYSTEM PUBLIC "${rpc_oracle}")
+msub_protos(generated "${rpc_proto}" rpc)
+add_library(msub_rpc_oracle STATIC ${generated})
+target_include_directories(msub_rpc_oracle SYSTEM PUBLIC "${CMAKE_CURRENT_BINARY_DIR}/proto")
 target_link_libraries(msub_rpc_oracle PUBLIC PkgConfig::PROTOBUF_C)
 
 msub_program_test(unit.rpc-differential TIER quick SOURCES test_rpc_differential.c rpc_random.c

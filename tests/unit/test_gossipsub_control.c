@@ -5,19 +5,8 @@
 #include <string.h>
 #include "gossipsub_world.h"
 
-#define V12 "/meshsub/1.2.0"
-#define V11 "/meshsub/1.1.0"
-#define V10 "/meshsub/1.0.0"
-#define FLOOD "/floodsub/1.0.0"
-
-static void begin(bool parity) {
-  gs_init();
-  if (parity) gs_parity();
-  gs_start();
-}
 static void done(void) { world_stop(&w); }
 static const msub_counts *n(void) { return msub_count(w.e); }
-static bool in_mesh(msub_topic t, uint8_t seed) { return gs_role(t, seed) & MSUB_ROLE_MESH; }
 
 /* "x0 x1 … " */
 static char text[1 << 19];
@@ -562,7 +551,7 @@ Test(gossipsub, idontwant_flood) {
   done();
 
   /* 200 peers, 1,000 RPCs each and heartbeat: bounded, and gone when it is over */
-  begin(false);
+  gs_begin(false);
   world_join(&w, "t", &gs_ids);
   gs_crowd(NULL, 1, 200, V12, false, NULL);
   gs_from(gs_peer[1], MSUB_C_IDONTWANT, NULL, "warm", 0); /* the engine keeps its room for control parts */
@@ -577,7 +566,7 @@ Test(gossipsub, idontwant_flood) {
 
 /* What floods of the other kinds leave behind. */
 Test(gossipsub, floods_are_bounded) {
-  begin(false);
+  gs_begin(false);
   msub_topic t = world_join(&w, "t", &gs_ids);
   gs_crowd(NULL, 1, 100, V12, false, "t");
   for (uint8_t p = 1; p <= 100; p++) gs_from(gs_peer[p], MSUB_C_IHAVE, "t", "warm", 0);
@@ -665,7 +654,7 @@ Test(gossipsub, peer_exchange_received) {
   }
   px[0].peer_id = msub_peer_id_bytes(&known);
   prune_with(gs_peer[1], px, 4);
-  cr_assert(!in_mesh(t, 1) && w.n_hints == 3 && w.hints[0].record_n == 3 && w.hints[1].record_n == 0, "known ones are left out");
+  cr_assert(!gs_in_mesh(t, 1) && w.n_hints == 3 && w.hints[0].record_n == 3 && w.hints[1].record_n == 0, "known ones are left out");
   prune_with(gs_peer[2], px + 1, 20);
   cr_assert_eq(w.n_hints, 3 + 16, "sixteen of a PRUNE");
   for (int i = 0; i < 20; i++) prune_with(gs_peer[2], px + 1, 20);
@@ -704,7 +693,7 @@ Test(gossipsub, dropped_graft) {
   for (unsigned parity = 0; parity < 2; parity++) {
     msub_topic t = full_queue(parity);
     gs_until(150);
-    cr_assert(in_mesh(t, 1) && drops == (parity ? 2 : 1), "the reference tries twice in the first heartbeat");
+    cr_assert(gs_in_mesh(t, 1) && drops == (parity ? 2 : 1), "the reference tries twice in the first heartbeat");
     gs_until(1150);
     cr_assert_eq(drops, parity ? 3 : 2);
     full_link = 0;
@@ -743,7 +732,7 @@ Test(gossipsub, dropped_prune) {
     msub_topic t = full_queue(parity);
     full_link = 0;
     gs_until(150);
-    cr_assert(in_mesh(t, 1));
+    cr_assert(gs_in_mesh(t, 1));
     full_link = 1;
     world_clear(&w);
     msub_leave(w.e, t, &w.now);
@@ -753,7 +742,7 @@ Test(gossipsub, dropped_prune) {
     /* it is in the mesh again: no PRUNE any more, except that the reference does not look */
     t = world_join(&w, "t", &gs_ids);
     gs_until(30150);
-    cr_assert(in_mesh(t, 1));
+    cr_assert(gs_in_mesh(t, 1));
     full_link = 1;
     msub_leave(w.e, t, &w.now);
     t = world_join(&w, "t", &gs_ids);
@@ -761,7 +750,7 @@ Test(gossipsub, dropped_prune) {
     full_link = 0;
     world_clear(&w);
     gs_from(gs_peer[1], MSUB_C_GRAFT, "t", NULL, 0);
-    cr_assert(in_mesh(t, 1));
+    cr_assert(gs_in_mesh(t, 1));
     gs_until(w.now.mono_ns / MS);
     cr_assert_eq(gs_sent(MSUB_C_PRUNE, 1, "t"), parity ? 1 : 0);
     done();
@@ -769,7 +758,7 @@ Test(gossipsub, dropped_prune) {
 }
 /* Each drop is remembered once, the table is bounded. */
 Test(gossipsub, many_drops) {
-  begin(false);
+  gs_begin(false);
   char name[16];
   for (unsigned i = 0; i < 60; i++) {
     snprintf(name, sizeof name, "t%u", i);

@@ -7,7 +7,6 @@
 #include "gossipsub_world.h"
 #include "routers/gossipsub/limits.h"
 
-#define V12 "/meshsub/1.2.0"
 #define SEC (1000 * MS)
 #define HOUR (3600 * SEC)
 

@@ -4,10 +4,6 @@
 #include <string.h>
 #include "gossipsub_world.h"
 
-#define V12 "/meshsub/1.2.0"
-#define V11 "/meshsub/1.1.0"
-#define FLOOD "/floodsub/1.0.0"
-
 static void done(void) { world_stop(&w); }
 static void graft(uint8_t first, size_t n, const char *topic) {
   for (size_t i = 0; i < n; i++) gs_from(gs_peer[first + i], MSUB_C_GRAFT, topic, NULL, 0);

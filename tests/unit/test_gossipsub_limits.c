@@ -6,9 +6,6 @@
 #include "gossipsub_world.h"
 #include "routers/gossipsub/limits.h"
 
-#define V12 "/meshsub/1.2.0"
-#define V11 "/meshsub/1.1.0"
-
 static void done(void) { world_stop(&w); }
 static int swallow(void *ud, uint64_t link, msub_session s, const msub_rpc *rpc, msub_lane lane) {
   (void)ud, (void)link, (void)s, (void)rpc, (void)lane;

@@ -4,19 +4,8 @@
 #include <string.h>
 #include "gossipsub_world.h"
 
-#define V12 "/meshsub/1.2.0"
-#define V11 "/meshsub/1.1.0"
-#define V10 "/meshsub/1.0.0"
-#define FLOOD "/floodsub/1.0.0"
-
-static void begin(bool parity) {
-  gs_init();
-  if (parity) gs_parity();
-  gs_start();
-}
 static void done(void) { world_stop(&w); }
 static size_t mesh(msub_topic t) { return gs_count(t, MSUB_ROLE_MESH); }
-static bool in_mesh(msub_topic t, uint8_t seed) { return gs_role(t, seed) & MSUB_ROLE_MESH; }
 static void graft(uint8_t first, size_t n, const char *topic) {
   for (size_t i = 0; i < n; i++) gs_from(gs_peer[first + i], MSUB_C_GRAFT, topic, NULL, 0);
 }
@@ -68,7 +57,7 @@ Test(gossipsub, params) {
   msub_mem mem = world_mem(&w);
   cr_assert_eq(world_try_start(&w, &msub_gossipsub, &mem), MSUB_ERR_INVAL);
   done();
-  begin(false);
+  gs_begin(false);
   static const msub_gossipsub_mesh bad = { .d = 1, .dhi = 0 };
   static const msub_gossipsub_mesh small = { .d = 2, .dlo = 1, .dhi = 3, .idontwant_bytes = 10 };
   msub_channel_policy policy = gs_ids;
@@ -99,7 +88,7 @@ Test(gossipsub, defaults_without_options) {
 
 /* A peer that was only offered a protocol is not grafted, but may graft us. */
 Test(gossipsub, graft_needs_an_agreed_protocol) {
-  begin(false);
+  gs_begin(false);
   msub_topic t = world_join(&w, "t", &gs_ids);
   for (uint8_t seed = 1; seed <= 4; seed++) {
     gs_up(seed, V12, false);
@@ -108,19 +97,19 @@ Test(gossipsub, graft_needs_an_agreed_protocol) {
   }
   graft(4, 1, "t");
   gs_heartbeat();
-  cr_assert(mesh(t) == 1 && in_mesh(t, 4) && gs_sent(MSUB_C_GRAFT, 0, "t") == 0);
+  cr_assert(mesh(t) == 1 && gs_in_mesh(t, 4) && gs_sent(MSUB_C_GRAFT, 0, "t") == 0);
   cr_assert_eq(msub_session_agreed(w.e, gs_peer[1], &w.now), MSUB_OK);
   cr_assert_eq(msub_session_offer(w.e, gs_peer[2], FLOOD, 2, &w.now), MSUB_OK);
   cr_assert_eq(msub_session_agreed(w.e, gs_peer[2], &w.now), MSUB_OK);
   gs_heartbeat();
-  cr_assert(mesh(t) == 2 && in_mesh(t, 1) && gs_sent(MSUB_C_GRAFT, 1, "t") == 1 && gs_sent(MSUB_C_GRAFT, 0, "t") == 1);
+  cr_assert(mesh(t) == 2 && gs_in_mesh(t, 1) && gs_sent(MSUB_C_GRAFT, 1, "t") == 1 && gs_sent(MSUB_C_GRAFT, 0, "t") == 1);
   done();
 }
 
 Test(gossipsub, join_grafts_candidates) {
   for (unsigned parity = 0; parity < 2; parity++) {
     for (size_t n = 0; n <= 9; n++) {
-      begin(parity);
+      gs_begin(parity);
       gs_crowd(NULL, 1, n, V11, false, "t");
       world_clear(&w);
       msub_topic t = world_join(&w, "t", &gs_ids);
@@ -152,7 +141,7 @@ Test(gossipsub, join_grafts_candidates) {
     gs_up(6, V12, true);
     world_subscribe(&w, gs_peer[6], "t", true);
     gs_heartbeat();
-    cr_assert(mesh(t) == 1 && in_mesh(t, 6) && gs_role(t, 3) == MSUB_ROLE_DIRECT && (gs_role(t, 6) & MSUB_ROLE_OUTBOUND));
+    cr_assert(mesh(t) == 1 && gs_in_mesh(t, 6) && gs_role(t, 3) == MSUB_ROLE_DIRECT && (gs_role(t, 6) & MSUB_ROLE_OUTBOUND));
     done();
   }
 }
@@ -211,7 +200,7 @@ Test(gossipsub, G_16_heartbeat_boundaries) {
 }
 
 Test(gossipsub, many_topics_share_an_rpc) {
-  begin(false);
+  gs_begin(false);
   world_join(&w, "t", &gs_ids);
   world_join(&w, "u", &gs_ids);
   gs_crowd(NULL, 1, 4, V11, false, "t");
@@ -224,7 +213,7 @@ Test(gossipsub, many_topics_share_an_rpc) {
 }
 
 Test(gossipsub, G_25_leave_and_rejoin) {
-  begin(false);
+  gs_begin(false);
   msub_topic t = world_join(&w, "t", &gs_ids);
   gs_crowd(NULL, 1, 3, V11, false, "t");
   gs_crowd(NULL, 4, 1, V10, false, "t");
@@ -246,7 +235,7 @@ Test(gossipsub, G_25_leave_and_rejoin) {
 }
 
 Test(gossipsub, graft_received) {
-  begin(false);
+  gs_begin(false);
   msub_topic t = world_join(&w, "t", &gs_ids);
   gs_crowd(NULL, 1, 12, V11, false, "t");
   gs_crowd(NULL, 20, 1, V11, false, "t");
@@ -262,12 +251,12 @@ Test(gossipsub, graft_received) {
   gs_from(gs_peer[20], MSUB_C_GRAFT, "t", NULL, 0);
   cr_assert(gs_sent_backoff(20, "t", NULL) == 60 && gs_backoff(t, 20) == 60000 && mesh(t) == 12, "full");
   gs_from(gs_peer[21], MSUB_C_GRAFT, "t", NULL, 0);
-  cr_assert(in_mesh(t, 21), "we dialled it: it comes in whatever dhi says");
+  cr_assert(gs_in_mesh(t, 21), "we dialled it: it comes in whatever dhi says");
   gs_from(gs_peer[22], MSUB_C_GRAFT, "t", NULL, 0);
   cr_assert_eq(gs_sent_backoff(22, "t", NULL), 0, "1.0 knows no backoff");
   world_clear(&w);
   gs_from(gs_peer[23], MSUB_C_GRAFT, "t", NULL, 0);
-  cr_assert(!in_mesh(t, 23) && w.n_sent == 0, "floodsub has no control part");
+  cr_assert(!gs_in_mesh(t, 23) && w.n_sent == 0, "floodsub has no control part");
   /* in backoff: refused, and it begins anew */
   w.now.mono_ns += 5000 * MS;
   gs_from(gs_peer[20], MSUB_C_GRAFT, "t", NULL, 0);
@@ -283,11 +272,11 @@ Test(gossipsub, graft_received) {
   cr_assert_eq(gs_sent(MSUB_C_PRUNE, 20, "t"), 509, "512 refusals in a heartbeat get an answer");
   done();
 
-  begin(true);
+  gs_begin(true);
   t = world_join(&w, "t", &gs_ids);
   gs_crowd(NULL, 1, 1, FLOOD, false, NULL);
   graft(1, 1, "t");
-  cr_assert(in_mesh(t, 1), "the reference takes it of anybody");
+  cr_assert(gs_in_mesh(t, 1), "the reference takes it of anybody");
   gs_publish(t, "m", 1);
   cr_assert_eq(gs_sent_messages(1, "m"), 0, "nobody has announced the topic");
   gs_crowd(NULL, 2, 1, V11, false, "t");
@@ -298,12 +287,12 @@ Test(gossipsub, graft_received) {
 
 Test(gossipsub, peers_that_never_subscribed) {
   for (unsigned parity = 0; parity < 2; parity++) {
-    begin(parity);
+    gs_begin(parity);
     msub_topic t = world_join(&w, "t", &gs_ids);
     gs_crowd(NULL, 1, 2, V11, false, "t");
     gs_up(3, V11, true);
     graft(1, 3, "t");
-    cr_assert(mesh(t) == 3 && in_mesh(t, 3));
+    cr_assert(mesh(t) == 3 && gs_in_mesh(t, 3));
     world_subscribe(&w, gs_peer[3], "t", true);
     gs_heartbeat();
     cr_assert_eq(mesh(t), 3);
@@ -311,7 +300,7 @@ Test(gossipsub, peers_that_never_subscribed) {
     world_subscribe(&w, gs_peer[2], "t", false);
     cr_assert_eq(mesh(t), parity ? 3 : 1, "who gives the topic up leaves the mesh; the reference waits for a PRUNE");
     world_subscribe(&w, gs_peer[3], "t", true);
-    cr_assert_eq(in_mesh(t, 3), parity);
+    cr_assert_eq(gs_in_mesh(t, 3), parity);
     if (parity) {
       gs_from(gs_peer[2], MSUB_C_PRUNE, "t", NULL, 10);
       cr_assert_eq(mesh(t), 2);
@@ -348,14 +337,14 @@ Test(gossipsub, G_01_backoff_of_a_received_prune) {
       gs_from(gs_peer[1], MSUB_C_PRUNE, "t", NULL, cases[i].seconds);
       cr_assert(mesh(t) == 0 && gs_backoff(t, 1) == (parity ? cases[i].parity : cases[i].ours), "case %zu: %llu", i, (unsigned long long)gs_backoff(t, 1));
       gs_until(14050);
-      bool back = in_mesh(t, 1);
+      bool back = gs_in_mesh(t, 1);
       cr_assert_eq(back, !parity && cases[i].ours < 12000, "case %zu: exact with slack, or until the sweep", i);
       gs_until(14150);
-      cr_assert_eq(in_mesh(t, 1), (parity ? cases[i].parity : cases[i].ours) < 12000, "case %zu", i);
+      cr_assert_eq(gs_in_mesh(t, 1), (parity ? cases[i].parity : cases[i].ours) < 12000, "case %zu", i);
       done();
     }
 
-  begin(false);
+  gs_begin(false);
   msub_topic t = world_join(&w, "t", &gs_ids);
   gs_crowd(NULL, 1, 1, V11, false, "t");
   graft(1, 1, "t");
@@ -383,7 +372,7 @@ Test(gossipsub, G_01_backoff_of_a_received_prune) {
 
 /* Backoffs of many peers and topics, connected and gone, swept in any order. */
 Test(gossipsub, backoff_table) {
-  begin(false);
+  gs_begin(false);
   char name[8];
   msub_topic t[40];
   for (int i = 0; i < 40; i++) {
@@ -433,7 +422,7 @@ Test(gossipsub, profile_v10) {
 }
 
 Test(gossipsub, offered_and_agreed) {
-  begin(false);
+  gs_begin(false);
   msub_topic t = world_join(&w, "t", &gs_ids);
   msub_peer_id id = world_peer_id(1);
   msub_session_opts so = { .peer_id = msub_peer_id_bytes(&id), .protocol = V12, .link = 1, .outbound = true };
@@ -506,7 +495,7 @@ Test(gossipsub, fanout) {
   done();
 
   /* a topic that everybody forgets takes its fanout along */
-  begin(false);
+  gs_begin(false);
   gs_crowd(NULL, 1, 3, V11, false, "t");
   cr_assert_eq(msub_open(w.e, 0, msub_str("t"), &gs_ids, NULL, &w.now, &t), MSUB_OK);
   gs_publish(t, "m1", 2);
@@ -519,7 +508,7 @@ Test(gossipsub, fanout) {
   done();
 
   /* with nobody there, the first who comes gets the next one */
-  begin(false);
+  gs_begin(false);
   cr_assert_eq(msub_open(w.e, 0, msub_str("t"), &gs_ids, NULL, &w.now, &t), MSUB_OK);
   gs_publish(t, "m1", 2);
   gs_crowd(NULL, 1, 1, V11, false, "t");
@@ -554,7 +543,7 @@ Test(gossipsub, direct_peers) {
     /* served beside the mesh, once; never grafted; told no gossip */
     msub_topic t = world_join(&w, "t", &gs_ids);
     gs_until(6200);
-    cr_assert(mesh(t) == 6 && !in_mesh(t, 1) && !in_mesh(t, 2) && gs_role(t, 1) == MSUB_ROLE_DIRECT);
+    cr_assert(mesh(t) == 6 && !gs_in_mesh(t, 1) && !gs_in_mesh(t, 2) && gs_role(t, 1) == MSUB_ROLE_DIRECT);
     world_clear(&w);
     gs_publish(t, "m", 3);
     cr_assert(gs_sent_messages(1, "m") == 1 && gs_sent_messages(2, "m") == 1 && gs_sent_messages(0, "m") == 8);
@@ -568,11 +557,11 @@ Test(gossipsub, direct_peers) {
     cr_assert(gs_sent_backoff(1, "t", &px) == 60 && px == 0 && gs_backoff(t, 1) == UINT64_MAX, "refused, without a backoff here");
     /* at run time */
     uint8_t member = 3;
-    while (!in_mesh(t, member)) member++;
+    while (!gs_in_mesh(t, member)) member++;
     msub_peer_id m = world_peer_id(member), gone = world_peer_id(99);
     world_clear(&w);
     cr_assert_eq(msub_command(w.e, 0, MSUB_GOSSIPSUB_ADD_DIRECT, m.bytes, m.n, &w.now), MSUB_OK);
-    cr_assert(in_mesh(t, member) == (bool)parity && gs_sent(MSUB_C_PRUNE, member, "t") == !parity);
+    cr_assert(gs_in_mesh(t, member) == (bool)parity && gs_sent(MSUB_C_PRUNE, member, "t") == !parity);
     gs_publish(t, "p", 3);
     cr_assert_eq(gs_sent_messages(member, "p"), 1, "once");
     w.n_hints = 0;
@@ -586,11 +575,11 @@ Test(gossipsub, direct_peers) {
     gs_heartbeat();
     world_clear(&w);
     gs_publish(t, "q", 3);
-    cr_assert_eq(gs_sent_messages(1, "q"), in_mesh(t, 1), "no longer beside the mesh");
+    cr_assert_eq(gs_sent_messages(1, "q"), gs_in_mesh(t, 1), "no longer beside the mesh");
     done();
   }
   /* the table is bounded */
-  begin(false);
+  gs_begin(false);
   int rc = MSUB_OK;
   unsigned n = 0;
   for (; rc == MSUB_OK && n < 300; n++) {
@@ -603,7 +592,7 @@ Test(gossipsub, direct_peers) {
 }
 
 Test(gossipsub, ready) {
-  begin(true);
+  gs_begin(true);
   msub_topic t = world_join(&w, "t", &gs_ids);
   cr_assert(!msub_ready(w.e, t, 0) && !msub_ready(w.e, t, 1));
   gs_crowd(NULL, 1, 4, V11, false, "t");
@@ -615,7 +604,7 @@ Test(gossipsub, ready) {
   graft(6, 8, "t");
   cr_assert(msub_ready(w.e, t, 100), "more than dhi never are");
   done();
-  begin(false);
+  gs_begin(false);
   msub_topic u;
   cr_assert_eq(msub_open(w.e, 0, msub_str("u"), &gs_ids, NULL, &w.now, &u), MSUB_OK);
   cr_assert(!msub_ready(w.e, u, 1));
@@ -640,22 +629,22 @@ static void note_graft(const msub_channel *c, msub_session s, bool ours) {
   told_ours += ours;
 }
 Test(gossipsub, may_graft_and_on_graft) {
-  begin(false);
+  gs_begin(false);
   msub_channel_policy p = gs_ids;
   p.may_graft = only_even;
   p.on_graft = note_graft;
   gs_crowd(NULL, 1, 20, V11, false, "t");
   msub_topic t = world_join(&w, "t", &p);
   cr_assert(mesh(t) == 6 && told_graft == 6 && told_ours == 6);
-  for (uint8_t i = 1; i <= 20; i += 2) cr_assert(!in_mesh(t, i));
+  for (uint8_t i = 1; i <= 20; i += 2) cr_assert(!gs_in_mesh(t, i));
   uint8_t odd = 1, even = 2;
-  while (in_mesh(t, even)) even += 2;
+  while (gs_in_mesh(t, even)) even += 2;
   world_clear(&w);
   gs_from(gs_peer[odd], MSUB_C_GRAFT, "t", NULL, 0);
   size_t px;
-  cr_assert(gs_sent_backoff(odd, "t", &px) == 60 && px == 0 && gs_backoff(t, odd) == 60000 && !in_mesh(t, odd));
+  cr_assert(gs_sent_backoff(odd, "t", &px) == 60 && px == 0 && gs_backoff(t, odd) == 60000 && !gs_in_mesh(t, odd));
   gs_from(gs_peer[even], MSUB_C_GRAFT, "t", NULL, 0);
-  cr_assert(in_mesh(t, even) && told_graft == 7 && told_ours == 6);
+  cr_assert(gs_in_mesh(t, even) && told_graft == 7 && told_ours == 6);
   done();
 }
 

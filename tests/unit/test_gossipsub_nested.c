@@ -6,9 +6,6 @@
 #include "forwarding.h"
 #include "gossipsub_world.h"
 
-#define V12 "/meshsub/1.2.0"
-#define FLOOD "/floodsub/1.0.0"
-
 static msub_topic t;
 
 /* Peers 1 and 2 come into the mesh at the join. */

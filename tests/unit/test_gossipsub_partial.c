@@ -6,11 +6,6 @@
 #include "meshsub/partial.h"
 #include "routers/gossipsub/limits.h"
 
-#define V13 "/meshsub/1.3.0"
-#define V12 "/meshsub/1.2.0"
-#define V11 "/meshsub/1.1.0"
-#define FLOOD "/floodsub/1.0.0"
-
 static void done(void) { world_stop(&w); }
 static uint8_t buf[12 << 20];
 

@@ -8,11 +8,6 @@
 #include "meshsub/randomsub.h"
 #include "pubsub/limits.h"
 
-#define V13 "/meshsub/1.3.0"
-#define V12 "/meshsub/1.2.0"
-#define V11 "/meshsub/1.1.0"
-#define V10 "/meshsub/1.0.0"
-
 static uint8_t buf[4 << 20];
 static const msub_counts *n(void) { return msub_count(w.e); }
 static msub_usage used(void) {
@@ -22,7 +17,6 @@ static msub_usage used(void) {
 }
 static void done(void) { world_stop(&w); }
 static size_t mesh(msub_topic t) { return gs_count(t, MSUB_ROLE_MESH); }
-static bool in_mesh(msub_topic t, uint8_t seed) { return gs_role(t, seed) & MSUB_ROLE_MESH; }
 
 /* What a peer asks for as backoff, at the usual time and near the end of the clock: the end is at most an hour away, never in the past, and the
  * heartbeats after it, which add their slack, find nothing wrong. */
@@ -41,7 +35,7 @@ Test(regressions, G_01_backoffs_of_any_size) {
     gs_until(5000);
     cr_assert_eq(gs_backoff(t, 1), end > 5000 ? end : UINT64_MAX, "%llu", (unsigned long long)asked[i]);
     gs_until(3700000);
-    cr_assert(gs_backoff(t, 1) == UINT64_MAX && in_mesh(t, 1), "%llu: it ends", (unsigned long long)asked[i]);
+    cr_assert(gs_backoff(t, 1) == UINT64_MAX && gs_in_mesh(t, 1), "%llu: it ends", (unsigned long long)asked[i]);
     done();
   }
 }
@@ -60,7 +54,7 @@ Test(regressions, G_02_the_end_of_the_clock) {
       uint64_t wanted = (asked[i] == 0 ? 60 : asked[i] > 3600 ? 3600 : asked[i]) * 1000, end = gs_backoff(t, 1);
       cr_assert(end == wanted || (wanted >= left[k] * 1000 && end >= left[k] * 1000 - 1 && end <= left[k] * 1000), "%zu, %zu: %llu", i, k, (unsigned long long)end);
       gs_until(1500);
-      cr_assert(!in_mesh(t, 1) && (gs_backoff(t, 1) == end || end <= 1500), "%zu, %zu: kept, whatever the slack", i, k);
+      cr_assert(!gs_in_mesh(t, 1) && (gs_backoff(t, 1) == end || end <= 1500), "%zu, %zu: kept, whatever the slack", i, k);
       done();
     }
 }
@@ -450,26 +444,26 @@ Test(regressions, G_24_meshes_prefer_good_peers) {
     for (uint8_t p = 1; p <= members; p++) {
       s[p] = (double)draw(1000) - 300 + p / 100.0;
       cr_assert_eq(app(p, s[p]), MSUB_OK);
-      if (!in_mesh(t, p)) continue;
+      if (!gs_in_mesh(t, p)) continue;
       before++;
       good += s[p] >= 0;
       good_out += s[p] >= 0 && p <= outbound;
     }
     bool was[41];
-    for (uint8_t p = 1; p <= members; p++) was[p] = in_mesh(t, p);
+    for (uint8_t p = 1; p <= members; p++) was[p] = gs_in_mesh(t, p);
     world_clear(&w);
     gs_heartbeat();
     size_t out = 0;
     for (uint8_t p = 1; p <= members; p++) {
-      if (in_mesh(t, p)) cr_assert(s[p] >= 0, "%u: %f is in the mesh", members, s[p]);
-      out += in_mesh(t, p) && p <= outbound;
+      if (gs_in_mesh(t, p)) cr_assert(s[p] >= 0, "%u: %f is in the mesh", members, s[p]);
+      out += gs_in_mesh(t, p) && p <= outbound;
     }
     if (good >= o.mesh.dhi) {
       cr_assert_eq(mesh(t), o.mesh.d, "%u: %zu", members, mesh(t));
       for (uint8_t p = 1; p <= members; p++) { /* the dscore best of them stay */
         size_t better = 0;
         for (uint8_t q = 1; q <= members; q++) better += was[q] && s[q] > s[p];
-        if (was[p] && s[p] >= 0 && better < o.mesh.dscore) cr_assert(in_mesh(t, p), "%u: the best stay", members);
+        if (was[p] && s[p] >= 0 && better < o.mesh.dscore) cr_assert(gs_in_mesh(t, p), "%u: the best stay", members);
       }
       cr_assert(out >= (good_out < o.mesh.dout ? good_out : o.mesh.dout), "%u: %zu outbound", members, out);
     }
@@ -477,7 +471,7 @@ Test(regressions, G_24_meshes_prefer_good_peers) {
     for (uint8_t p = 1; p <= members; p++) {
       if (s[p] >= 0) continue;
       gs_from(gs_peer[p], MSUB_C_GRAFT, "t", NULL, 0);
-      cr_assert(!in_mesh(t, p) && gs_sent(MSUB_C_PRUNE, p, "t") == 1, "%u: below 0 nobody comes in", members);
+      cr_assert(!gs_in_mesh(t, p) && gs_sent(MSUB_C_PRUNE, p, "t") == 1, "%u: below 0 nobody comes in", members);
     }
     /* two that nobody has met before, whom no backoff and no lack of room holds: only the score differs */
     msub_topic u = world_join(&w, "u", &gs_ids);
@@ -485,7 +479,7 @@ Test(regressions, G_24_meshes_prefer_good_peers) {
     cr_assert(app(100, -0.01) == MSUB_OK && app(101, 0) == MSUB_OK);
     for (uint8_t p = 100; p <= 101; p++) {
       gs_from(gs_peer[p], MSUB_C_GRAFT, "u", NULL, 0);
-      cr_assert(in_mesh(u, p) == (p == 101) && gs_sent(MSUB_C_PRUNE, p, "u") == (p == 100), "%u", p);
+      cr_assert(gs_in_mesh(u, p) == (p == 101) && gs_sent(MSUB_C_PRUNE, p, "u") == (p == 100), "%u", p);
     }
     done();
   }

@@ -10,7 +10,6 @@
 #include "routers/gossipsub/peer_score.h"
 #include "routers/gossipsub/promises.h"
 
-#define V12 "/meshsub/1.2.0"
 #define SEC 1000000000ull
 
 static msub_topic_score t_score;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "count_mem.h"
 #include "wire/identify.h"
 
 static msub_bytes str(const char *s) { return (msub_bytes){ (const uint8_t *)s, strlen(s) }; }
@@ -328,35 +329,27 @@ Test(identify, push) {
   msub_key_free(k);
 }
 
-static long fail_at;
-static void *failing_alloc(void *ud, size_t n) {
-  (void)ud;
-  return fail_at-- == 0 ? NULL : malloc(n);
-}
-static void plain_free(void *ud, void *p, size_t n) {
-  (void)ud, (void)n;
-  free(p);
-}
-
 Test(identify, out_of_memory) {
-  static const msub_mem mem = { failing_alloc, plain_free, NULL };
+  count_mem c = { .live_blocks = 0 };
+  msub_mem mem = count_mem_of(&c);
   message m = { .n = 0 }, in = { .n = 0 };
   uint8_t out[4096];
   msub_bytes protocol = str("/a");
   msub__identify_own own = { .protocols = &protocol, .n_protocols = 1 };
   framed(&in, field(&m, PROTOCOL, protocol));
-  for (long at = 0; at < 4; at++) {
+  for (size_t at = 1; at <= 4; at++) {
     msub__identify_reader r;
     msub__identify *id = NULL;
     msub__identify_reader_init(&r, &mem);
-    fail_at = at;
+    c.fail_after = at;
     int err = msub__identify_reader_input(&r, all(&in));
     if (!err) err = msub__identify_reader_finish(&r, &id);
-    cr_assert_eq(err, at < 3 ? MSUB_ERR_NOMEM : MSUB_OK, "allocation %ld", at);
+    cr_assert_eq(err, at < 4 ? MSUB_ERR_NOMEM : MSUB_OK, "allocation %zu", at);
     msub__identify_reader_fini(&r);
     msub__identify_free(&mem, id);
+    cr_assert_eq(c.live_blocks, 0);
   }
-  fail_at = 0;
+  c.fail_after = 1;
   cr_assert_eq(msub__identify_encode(&mem, &own, out, sizeof out), MSUB_ERR_NOMEM);
   cr_assert_eq(msub__identify_encode(&mem, &own, out, sizeof out), 5);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/rng.h"
+#include "count_mem.h"
 #include "wire/noise.h"
 #include "wire/noise_payload.h"
 #include "wire/noise_state.h"
@@ -634,21 +635,9 @@ static size_t ecdsa_payload(const uint8_t static_key[32], uint8_t *out, size_t c
   return msub__noise_payload_encode(&p, out, cap);
 }
 
-static long fail_at, live;
-static void *failing_alloc(void *ud, size_t n) {
-  (void)ud;
-  if (fail_at-- == 0) return NULL;
-  live++;
-  return malloc(n);
-}
-static void failing_free(void *ud, void *p, size_t n) {
-  (void)ud, (void)n;
-  live--;
-  free(p);
-}
-
 Test(noise, hashed_ids_and_memory) {
-  static const msub_mem mem = { failing_alloc, failing_free, NULL };
+  count_mem c = { .live_blocks = 0 };
+  msub_mem mem = count_mem_of(&c);
   uint8_t st[32], eph[32], seed[32] = { 5 }, payload[1024], key[200], message[2048],
                            out[MSUB__NOISE_HANDSHAKE_MAX];
   msub_key *identity;
@@ -656,7 +645,7 @@ Test(noise, hashed_ids_and_memory) {
   msub_bytes got;
   size_t key_n, used;
   cr_assert_eq(msub_key_from_seed(seed, &identity), MSUB_OK);
-  for (long at = 0; at <= 3; at++) { /* three allocations: object, handshake, key */
+  for (size_t at = 1; at <= 4; at++) { /* three allocations: object, handshake, key */
     msub__noise *n = NULL;
     ascending(st, 100);
     ascending(eph, 140);
@@ -667,10 +656,9 @@ Test(noise, hashed_ids_and_memory) {
     msub__noise_options o = {
       .mem = &mem, .kit = kit, .identity = identity, .static_secret = st, .ephemeral_secret = eph
     };
-    fail_at = at;
-    live = 0;
+    c.fail_after = at;
     int err = msub__noise_new(&o, &n);
-    cr_assert_eq(err, at < 2 ? MSUB_ERR_NOMEM : MSUB_OK);
+    cr_assert_eq(err, at < 3 ? MSUB_ERR_NOMEM : MSUB_OK);
     for (unsigned step = 0; step < 3 && !err; step++) {
       if (step == 1) {
         int size = msub__noise_output(n, out, sizeof out);
@@ -685,7 +673,7 @@ Test(noise, hashed_ids_and_memory) {
     }
     /* a build that cannot check this kind of key refuses it */
     if (err != MSUB_ERR_UNSUPPORTED)
-      cr_assert_eq(err, at < 3 ? MSUB_ERR_NOMEM : MSUB_OK, "allocation %ld: %d", at, err);
+      cr_assert_eq(err, at < 4 ? MSUB_ERR_NOMEM : MSUB_OK, "allocation %zu: %d", at, err);
     cr_assert(!err || !n || msub__noise_turn_of(n) == MSUB__NOISE_FAILED);
     if (!err) {
       msub_peer_id id;
@@ -695,7 +683,7 @@ Test(noise, hashed_ids_and_memory) {
       cr_assert(msub__noise_bytes(n) > key_n);
     }
     msub__noise_free(n);
-    cr_assert_eq(live, 0);
+    cr_assert_eq(c.live_blocks, 0);
   }
   msub__noise_options o = { .kit = kit, .identity = identity, .static_secret = st, .ephemeral_secret = eph };
   msub__noise *n;
@@ -713,7 +701,7 @@ Test(noise, hashed_ids_and_memory) {
   msub__noise_free(n);
   msub__noise_free(NULL);
   msub__noise_kit *k;
-  fail_at = 0;
+  c.fail_after = 1;
   cr_assert_eq(msub__noise_kit_new(&mem, &k), MSUB_ERR_NOMEM);
   msub__noise_kit_free(NULL);
   msub_key_free(identity);

@@ -1,6 +1,7 @@
 /* One yamux session against frames made by hand. Ids in the messages are rows of the project's list of known
  * mistakes with this protocol. */
 #include "base/rng.h"
+#include "count_mem.h"
 #include "yamux_peer.h"
 
 #define W 262144u
@@ -772,23 +773,11 @@ Test(yamux, reentry_and_memory) {
 
 /* Every allocation of a busy sequence fails once: an error, nothing lost, and the same input then goes
  * through. */
-static long fail_at, live;
-static void *failing_alloc(void *ud, size_t n) {
-  (void)ud;
-  if (fail_at-- == 0) return NULL;
-  live++;
-  return malloc(n);
-}
-static void failing_free(void *ud, void *p, size_t n) {
-  (void)ud, (void)n;
-  live--;
-  free(p);
-}
-
 Test(yamux, out_of_memory) {
-  static const msub_mem mem = { failing_alloc, failing_free, NULL };
+  count_mem c = { .live_blocks = 0 };
+  msub_mem mem = count_mem_of(&c);
   unsigned failures = 0;
-  for (long at = 0; at < 60; at++) {
+  for (size_t at = 1; at <= 60; at++) {
     owner o = { .take = 0, .now = MSUB__S };
     msub__yamux_options opt = { .mem = &mem, .ops = &own_ops, .ud = &o };
     uint8_t in[12 * 40 + 40 * 100];
@@ -798,8 +787,7 @@ Test(yamux, out_of_memory) {
       memset(in + n + 12, (int)i, 100);
       n += 112;
     }
-    fail_at = at;
-    live = 0;
+    c.fail_after = at;
     int err = msub__yamux_new(&opt, o.now, &o.y);
     if (err) {
       cr_assert_eq(err, MSUB_ERR_NOMEM);
@@ -814,14 +802,14 @@ Test(yamux, out_of_memory) {
       flush(&o);
     }
     msub__ystream *s = NULL;
-    fail_at = 0;
+    c.fail_after = 1;
     cr_assert_eq(msub__yamux_open(o.y, NULL, &s), MSUB_ERR_NOMEM);
     cr_assert_eq(msub__yamux_open(o.y, NULL, &s), MSUB_OK);
     cr_assert_eq(msub__yamux_id(s), 2, "a failed open uses no id");
     msub__yamux_reset(s);
-    cr_assert(o.opens == 40 && counts(&o).inbound == 40 && counts(&o).buffered == 4000, "allocation %ld", at);
+    cr_assert(o.opens == 40 && counts(&o).inbound == 40 && counts(&o).buffered == 4000, "allocation %zu", at);
     msub__yamux_free(o.y);
-    cr_assert_eq(live, 0);
+    cr_assert_eq(c.live_blocks, 0);
   }
   cr_assert(failures > 40, "%u", failures);
 }
