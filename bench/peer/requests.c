@@ -1,5 +1,6 @@
 #include "bench/peer/peer.h"
 #include <malloc.h>
+#include <meshsub/author.h>
 #include <meshsub/publish.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -240,7 +241,7 @@ static const char *topics(peer *p, const json_t *q, json_t *out) {
   return NULL;
 }
 
-/* Joins the topic when it must, because only members publish. */
+/* Joins the topic when it must, because only members publish. A "seqno" is what the message says, whatever came before. */
 static const char *send_one(peer *p, const json_t *q, json_t *out) {
   const char *topic = text_of(q, "topic", p->topics[0]);
   uint8_t *data;
@@ -250,8 +251,11 @@ static const char *send_one(peer *p, const json_t *q, json_t *out) {
   if (!why) {
     msub_host *h = p->nodes[0].host;
     p->recipients = 0;
-    int err = msub_publish(msub_host_engine(h), node_topic(p, topic)->t, (msub_bytes){ data, n },
-                           msub_host_now(h), NULL);
+    msub_author as;
+    msub_author_init(&as);
+    as.numbered = json_object_get(q, "seqno") != NULL;
+    as.seqno = number_of(q, "seqno", 0);
+    int err = msub_publish_as(msub_host_engine(h), node_topic(p, topic)->t, (msub_bytes){ data, n }, &as, msub_host_now(h), NULL);
     if (err != MSUB_OK) why = msub_err_text(err);
     json_object_set_new(out, "recipients", json_integer(p->recipients));
   }

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-from nodes import KINDS, NodeError, NotResolved, ed25519, eventually, make, value
+from nodes import KINDS, NodeError, NotResolved, ed25519, eventually, make, topic, value
 from records import read
 
 from gopeer import peer
@@ -314,6 +314,81 @@ def keeper(pool, a, b):
                 r.keeper.restart()
 
 
+def numbered(pool, reader_kind, work):
+    """Records of two names that one node of ours signs, which no other hears of, and the messages that another one of ours carries them in, to a reader who follows both."""
+    with Rig(pool, owner="ours", sender="ours", reader=reader_kind) as r:
+        names = [own(r.owner), own(r.owner)]
+        link(r.sender, r.reader)
+        for name in names:
+            r.reader.follow(name)
+            heard(r.sender, name, r.reader)
+        work(r, *names)
+
+
+def message(r, name, seqno=None):
+    """A better record than all before, in a message with this sequence number, or with the sender's next; value and number."""
+    path = write(r.owner, name)
+    record = r.owner.record(name)
+    r.sender.ask("send", topic=topic(name), data=record.hex(), **({} if seqno is None else {"seqno": seqno}))
+    sent = [m for m in r.sender.ask("inbox", topic=topic(name), data=True)["messages"] if m["data"] == record.hex()]
+    check(len(sent) == 1, f"{len(sent)} messages with the record")
+    return path, int(sent[0]["seqno"], 16)
+
+
+def not_taken(r, name, other, had, seqno, higher):
+    """A message with this number changes nothing: neither before nor after another one, with a higher number on another topic, has come through behind it."""
+    lost, _ = message(r, name, seqno)
+    shows(r.reader, other, message(r, other, higher)[0])
+    got = r.reader.resolve(name, within=0.5)
+    check(got == had, f"{r.reader.name} shows {got}: {'the record of a message that it should refuse' if got == lost else 'something else'}")
+
+
+def lower_numbers(pool, a, b):
+    """A better record in a message whose number is not above all that were seen of its author, on whatever topic, is not taken; the same with a higher one is. A restart of the
+    reader changes nothing."""
+
+    def work(r, name, other):
+        had, first = message(r, name)
+        shows(r.reader, name, had)
+        check(message(r, name, first + 10)[1] == first + 10, "another number than was asked for")
+        for again in (False, True):
+            if again:
+                r.reader.restart(hard=False)
+                link(r.sender, r.reader)
+                for each in (name, other):
+                    r.reader.follow(each)
+                    heard(r.sender, each, r.reader)
+            high = first + (200 if again else 100)
+            had, _ = message(r, name, high)
+            shows(r.reader, name, had)
+            not_taken(r, name, other, had, high - 1, high + 1)
+            not_taken(r, name, other, had, first + 1 + again, high + 2)
+            shows(r.reader, name, message(r, name, high + 3)[0])
+
+    numbered(pool, b, work)
+
+
+def numbers_after_a_kill(pool, a, b):
+    """The sender is killed and comes back under its identity: its next message is above all that it sent, and is taken; one with a number of before is not."""
+
+    def work(r, name, other):
+        had, before = message(r, name)
+        shows(r.reader, name, had)
+        for _ in range(3):
+            r.sender.restart()
+            link(r.sender, r.reader)
+            for each in (name, other):
+                heard(r.sender, each, r.reader)
+            had, after = message(r, name)
+            check(after > before, f"number {after} after {before}")
+            shows(r.reader, name, had)
+            not_taken(r, name, other, had, before + 1, None)
+            had, before = message(r, name)
+            shows(r.reader, name, had)
+
+    numbered(pool, b, work)
+
+
 CASES = (("publish, resolve", publish_resolve), ("update, seen", update), ("asked before it is there", waiting), ("late joiner, by fetch", late),
          ("second hand", second_hand), ("two writers, higher sequence", two_writers), ("same sequence, later end of life", end_of_life),
          ("expired", expired), ("the reader restarts", reader_restarts), ("the writer restarts", writer_restarts))
@@ -327,10 +402,12 @@ def main():
     args = p.parse_args()
     binaries = {"ours": args.ours} | {kind: peer(kind) for kind in ("kubo", "helia") if kind in args.kinds}
     cases = list(CASES) + ([("a keeper of ours between", keeper)] if args.ours else [])
+    judged = [("a message with a lower number", lower_numbers), ("numbers after a kill", numbers_after_a_kill)]
     with Pool(binaries) as pool:
         chosen = []
         for a, b in dict.fromkeys((tuple(args.kinds), tuple(reversed(args.kinds)))):
-            for name, case in cases:
+            # Kubo alone judges by numbers, and we alone can send any.
+            for name, case in cases + (judged if (a, b) == ("ours", "kubo") else []):
                 text = f"{a} to {b}: {name}"
                 if not args.words or any(w in text for w in args.words):
                     chosen.append((text, lambda case=case, a=a, b=b: case(pool, a, b)))
