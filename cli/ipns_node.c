@@ -245,7 +245,7 @@ int ipns_open(node *n) {
   msub_names_opts_init(&o);
   o.engine = msub_host_engine(n->host);
   o.fetch = i->fetch;
-  if (n->store) o.store = store_of(n->store);
+  o.store = n->kept;
   if (getentropy(&o.seed, sizeof o.seed) != 0) return failed(n, "names: no random source", MSUB_ERR_IO);
   o.ud = i;
   o.changed = changed;

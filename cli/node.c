@@ -352,7 +352,7 @@ static int open_numbers(node *n, msub_host_opts *o) {
   msub_numbers_opts no;
   if (!n->store) return -1;
   msub_numbers_opts_init(&no);
-  no.store = store_of(n->store);
+  no.store = n->kept;
   no.block = 65536;
   int err = msub_numbers_new(&no, &now, &n->numbers);
   if (err != MSUB_OK) {
@@ -369,7 +369,7 @@ static int open_numbers(node *n, msub_host_opts *o) {
 static int open_keys(node *n) {
   int code = n->key_file ? key_read(n->cmd->program, "--key ", n->key_file, &n->key) : -1;
   if (code < 0 && n->store) {
-    n->keys = keyring_open(n->cmd->program, store_of(n->store));
+    n->keys = keyring_open(n->cmd->program, n->kept);
     store_listen(n->store, durable, n);
     if (n->key) keyring_be(n->keys, n->key);
     else code = keyring_identity(n->keys, n->cmd->program, &n->key);
@@ -473,6 +473,7 @@ void node_close(node *n) {
   n->numbers = NULL;
   store_close(n->store); /* what the host has submitted last is written */
   n->store = NULL;
+  n->kept = (msub_store){ NULL, NULL };
   keyring_close(n->keys);
   n->keys = NULL;
   wait_end_all(n);

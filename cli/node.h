@@ -65,6 +65,7 @@ struct node {
   const char *store_path;
   bool store_or_memory;
   struct node_store *store;   /* store.h; NULL: none */
+  msub_store kept;            /* what it keeps things in; ops NULL: none */
   struct keyring *keys;       /* keyring.h: those of the store; NULL: none */
   struct msub_numbers *numbers; /* author.h: sequence numbers of messages, in the store; NULL: none */
   uint64_t number;              /* the last one */

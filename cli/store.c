@@ -52,7 +52,7 @@ int store_open(node *n, msub_host_opts *o) {
   d.dir = n->store_path;
   int code = open_disk(n->cmd, &d, n->store_or_memory ? "; going on without it" : "", &n->store);
   if (code >= 0) return n->store_or_memory ? -1 : code;
-  o->store = store_of(n->store);
+  n->kept = o->store = store_of(n->store);
   return -1;
 }
 

@@ -247,7 +247,7 @@ static void sweep(msub_names *n, const msub_now *now) {
     char text[MSUB_IPNS_TOPIC_TEXT];
     if (!e->id_n || e->flags != MSUB_NAMES_KEPT_OPEN) continue;
     if (msub_lww_get(n->lww, msub_str(msub_ipns_topic(msub__name_id(e), text)), &v) != MSUB_OK || v.expires_ns >= now->wall_ns) continue;
-    if ((uint64_t)(now->wall_ns - v.expires_ns) > n->o.idle_ns) unkeep_open(n, i, now);
+    if ((uint64_t)now->wall_ns - (uint64_t)v.expires_ns > n->o.idle_ns) unkeep_open(n, i, now);
   }
   while (n->loose.oldest != MSUB__NONE) {
     const msub__name *e = &n->names[n->loose.oldest];
@@ -405,6 +405,7 @@ static bool load_row(void *ud, msub_bytes key, msub_bytes value) {
   msub__name *e = &n->names[i];
   msub__names_unlist(n, i);
   e->flags = value.p[1] & MSUB__NAMES_FLAGS_STORED;
+  if (e->flags & (MSUB_NAMES_FOLLOWED | MSUB_NAMES_KEPT)) e->flags &= (uint8_t)~MSUB_NAMES_KEPT_OPEN; /* as msub__names_mark() has it */
   for (unsigned k = 0; k < 4; k++) e->lifetime_s = e->lifetime_s << 8 | value.p[2 + k];
   count_flags(n, e->flags, 1);
   uint32_t g = value.n > HEAD && e->flags == MSUB_NAMES_KEPT_OPEN ? giver_of(n, (msub_bytes){ value.p + HEAD, value.n - HEAD }) : MSUB__NONE;

@@ -239,7 +239,7 @@ static void again(msub__sub *s, const msub_now *now) {
   msub_bytes topic = msub_str(msub_ipns_topic(msub__name_id(&n->names[s->name]), text));
   s->again = again_at(n, now);
   if (msub_lww_get(n->lww, topic, &v) != MSUB_OK) return;
-  bool ends = v.expires_ns != INT64_MAX && (v.expires_ns < now->wall_ns || (uint64_t)(v.expires_ns - now->wall_ns) <= n->o.margin_ns);
+  bool ends = v.expires_ns != INT64_MAX && (v.expires_ns < now->wall_ns || (uint64_t)v.expires_ns - (uint64_t)now->wall_ns <= n->o.margin_ns);
   if (ends || msub_lww_rebroadcast(n->lww, topic, now) != MSUB_OK) n->count.rebroadcast_skipped++;
   else n->count.rebroadcast++;
 }

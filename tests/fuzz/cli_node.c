@@ -3,6 +3,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "cli/ipns_node.h"
+#include "cli/keyring.h"
 #include "cli/local.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/live_mem.h"
@@ -21,6 +23,7 @@ static bool heard(void *ud, msub_host *h, msub_topic t, const msub_msg *m, msub_
 static void happened(void *ud, msub_host *h, const msub_host_event *ev) {
   const node *n = ud;
   (void)h;
+  ipns_event(n->ipns, ev);
   if (n->local) local_event(n->local, ev);
 }
 static void resulted(void *ud, msub_host *h, msub_token ticket, int err, uint32_t recipients) {
@@ -58,6 +61,83 @@ node *fuzz_node(void) {
   (void)atexit(end);
   return &n;
 }
+
+/* ---- names ---- */
+
+static msub_store_memory *kept;
+
+static void durable(void *ud, msub_token token, int result) {
+  const node *n = ud;
+  FUZZ_CHECK(result == MSUB_OK && (keyring_durable(n->keys, token, result) || ipns_durable(n->ipns, token, result)));
+}
+
+static void turn_names(node *n) {
+  if (!n->ipns) return;
+  n->kept.ops->turn(n->kept.s, msub_host_now(n->host));
+  ipns_turn(n->ipns);
+}
+
+static void open_names(node *n) {
+  n->keys = keyring_open(n->cmd->program, n->kept);
+  n->names_on.on = true;
+  FUZZ_CHECK(ipns_open(n) < 0);
+}
+static void close_names(node *n) {
+  ipns_close(n->ipns);
+  keyring_close(n->keys);
+  n->keys = NULL;
+}
+
+void fuzz_names_begin(void) {
+  node *n = fuzz_node();
+  msub_store_memory_opts o;
+  uint8_t seed[32], bytes[KEY_BYTES_MAX];
+  msub_key *own;
+  msub_store_memory_opts_init(&o);
+  FUZZ_CHECK(msub_store_memory_new(&o, msub_host_now(n->host), &kept) == MSUB_OK);
+  n->kept = msub_store_memory_store(kept);
+  memset(seed, FUZZ_OWN_KEY, sizeof seed);
+  FUZZ_CHECK(msub_key_from_seed(seed, &own) == MSUB_OK);
+  const msub_store_op op = { true, msub_str(KEYRING_PREFIX "own"), { bytes, msub_key_export(own, bytes, sizeof bytes) } };
+  FUZZ_CHECK(n->kept.ops->submit(n->kept.s, &op, 1, (msub_token){ 0 }) == MSUB_OK);
+  msub_key_free(own);
+  n->kept.ops->turn(n->kept.s, msub_host_now(n->host));
+  n->kept.ops->listen(n->kept.s, durable, n);
+  open_names(n);
+}
+
+typedef struct wanted { size_t followed, kept, records, keys; } wanted;
+/* What has a key here is followed again at a start, if it was published. */
+static bool want(void *ud, const msub_names_view *v) {
+  wanted *w = ud;
+  w->records += v->has_record;
+  w->kept += (v->flags & MSUB_NAMES_KEPT) != 0;
+  w->followed += v->flags & MSUB_NAMES_FOLLOWED && !keyring_find(fuzz_node()->keys, ipns_name_of(v->name));
+  return true;
+}
+static wanted wanted_of(const node *n) {
+  wanted w = { 0 };
+  msub_names_iterate(ipns_names(n->ipns), 0, msub_host_now(n->host)->wall_ns, want, &w);
+  while (keyring_at(n->keys, w.keys)) w.keys++;
+  return w;
+}
+
+void fuzz_names_end(void) {
+  node *n = fuzz_node();
+  while (n->kept.ops->next_deadline(n->kept.s) != MSUB_NEVER) turn_names(n);
+  turn_names(n);
+  FUZZ_CHECK(!n->waiters); /* every question was answered, or went with its client */
+  wanted before = wanted_of(n);
+  close_names(n);
+  open_names(n);
+  wanted after = wanted_of(n);
+  FUZZ_CHECK(before.followed == after.followed && before.kept == after.kept && before.records == after.records && before.keys == after.keys);
+  close_names(n);
+  msub_store_memory_free(kept);
+  n->kept = (msub_store){ NULL, NULL };
+}
+
+/* ---- clients ---- */
 
 void talk_begin(talk *t, server *s, const uint8_t *in, size_t n, size_t piece) {
   int pair[2];
@@ -104,6 +184,7 @@ static void turn(server *s) {
   FUZZ_CHECK(n <= SERVER_FDS && poll(fds, n, 0) >= 0);
   server_turn(s, fds, n);
   (void)msub_host_turn(fuzz_node()->host, 0);
+  turn_names(fuzz_node());
 }
 
 static void settle(talk *all, size_t n, server *s) {

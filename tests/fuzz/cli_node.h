@@ -8,6 +8,12 @@
 /* Made once, for all inputs of a run. */
 node *fuzz_node(void);
 
+/* It has keys and names from now on, on an empty store in memory but for the key "own" there; and until here. Looked at then: no question waits any more, and what
+ * was wished and which keys were made is there again when somebody else opens that store. */
+#define FUZZ_OWN_KEY 5 /* each byte of its seed */
+void fuzz_names_begin(void);
+void fuzz_names_end(void);
+
 typedef struct talk {
   int fd; /* ours; -1: ended */
   const uint8_t *in; /* what it will send */

@@ -1,12 +1,14 @@
-/* tests/fuzz/fuzz_local.c: what programs say on the local socket (cli/local.c, cli/serve.c; docs/socket.md).
+/* tests/fuzz/fuzz_local.c: what programs say on the local socket (cli/local.c, cli/ipns_local.c, cli/serve.c; docs/socket.md).
  *
  * The input: a byte of flags, then lines. Each line is a frame of the client that its first byte, 'a', 'b' or 'c', names, or of the first one; or,
  * with flag 1, all of it is one client's bytes as they stand. Flag 2: every client has said hello and asked for credit. Upper half: how many
  * bytes go at a time, a power of two.
  *
  * Whatever comes, each client hears whole frames of one JSON object, first the greeting; what is answered says ok or why not; when the clients
- * are gone no topic is joined or held open. */
+ * are gone, and the node's names with them, no topic is joined or held open. Names begin anew with each input; what was wished of them outlives a
+ * restart. */
 #include <jansson.h>
+#include <meshsub/ipns.h>
 #include <string.h>
 #include <unistd.h>
 #include "cli/local.h"
@@ -67,11 +69,24 @@ static void put_lines(text all[CLIENTS], const uint8_t *data, size_t size) {
 
 /* ---- what is heard ---- */
 
+/* Of a record, or a key. */
+static void check_name(const json_t *j) {
+  const json_t *name = json_object_get(j, "name"), *sequence = json_object_get(j, "sequence");
+  msub_peer_id id;
+  FUZZ_CHECK(!name || msub_ipns_name_parse(json_string_value(name), &id) == MSUB_OK);
+  FUZZ_CHECK(!sequence || (name && json_is_integer(sequence) && json_is_string(json_object_get(j, "valid_until"))));
+}
+
 static void check_frame(const json_t *j, size_t i) {
   const char *ev = json_string_value(json_object_get(j, "ev"));
   const json_t *ok = json_object_get(j, "ok");
   FUZZ_CHECK(json_is_object(j) && (ev != NULL) != (ok != NULL));
   if (i == 0) FUZZ_CHECK(ev && strcmp(ev, "hello") == 0 && json_is_integer(json_object_get(j, "pid")));
+  check_name(j);
+  json_t *one;
+  size_t k;
+  json_array_foreach(json_object_get(j, "keys"), k, one) check_name(one);
+  json_array_foreach(json_object_get(j, "names"), k, one) check_name(one);
   if (!ok) return;
   FUZZ_CHECK(json_is_boolean(ok));
   if (json_is_false(ok)) FUZZ_CHECK(json_string_length(json_object_get(j, "code")) > 0 && json_string_length(json_object_get(j, "error")) > 0);
@@ -106,6 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   text texts[CLIENTS] = { { NULL, 0 } };
   talk talks[CLIENTS];
   if (size == 0 || size > 65536) return 0;
+  fuzz_names_begin();
   server *s = local_server(served());
   bool raw = data[0] & RAW;
   size_t piece = (size_t)1 << (data[0] >> 4), n = raw ? 1 : CLIENTS;
@@ -127,6 +143,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     talk_end(&talks[i]);
     free(texts[i].p);
   }
+  fuzz_names_end();
   check_nothing_left();
   return 0;
 }
