@@ -10,7 +10,8 @@ if(TARGET meshsub-lww_static)
 endif()
 if(TARGET meshsub-lww_static AND TARGET meshsub-sim_static)
   msub_criterion_test(unit.fetch TIER quick SOURCES test_fetch.c ../support/sim_net.c ../support/count_mem.c LIBS meshsub-sim_static meshsub-lww_static)
-  msub_criterion_test(unit.ipns-names TIER quick SOURCES test_ipns_names.c ../support/names_world.c ../support/count_mem.c LIBS meshsub-sim_static meshsub-lww_static)
+  msub_criterion_test(unit.ipns-names TIER quick SOURCES test_ipns_names.c test_ipns_names_bounds.c test_ipns_names_hostile.c test_ipns_names_keep.c
+    ../support/names_world.c ../support/count_mem.c LIBS meshsub-sim_static meshsub-lww_static)
   if(TARGET meshsub-host_static)
     msub_criterion_test(unit.ipns-names-find TIER quick SOURCES test_ipns_names_find.c ../support/names_world.c ../support/count_mem.c
       LIBS meshsub-host_static meshsub-sim_static meshsub-lww_static)

@@ -1,18 +1,9 @@
 /* tests/unit/test_ipns_names_find.c: names whose holders nobody is connected to, found through a rendezvous point; many names; what goes on by itself. */
-#include <criterion/criterion.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include "meshsub/rendezvous.h"
-#include "names_world.h"
+#include "names_kit.h"
 
-#define MS MSUB_SIM_MS
-#define S MSUB_SIM_S
-#define RTT (20 * MS)
-#define DAY_NS INT64_C(86400000000000)
-
-static names_world w;
 static msub_rendezvous *rv[4];
 static msub_rendezvous_point *point;
 
