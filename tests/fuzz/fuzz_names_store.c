@@ -196,6 +196,7 @@ typedef struct shown {
 static void check_view(const world *w, const msub_names_view *v) {
   msub_ipns_record r;
   CHECK(msub_peer_id_check(v->name) == MSUB_OK && v->flags < 32);
+  CHECK(!(v->flags & MSUB_NAMES_KEPT_OPEN) || !(v->flags & (MSUB_NAMES_OWNED | MSUB_NAMES_FOLLOWED | MSUB_NAMES_KEPT)));
   if (!v->has_record) return;
   CHECK(msub_ipns_read(v->record.bytes, &r) == MSUB_IPNS_OK && r.sequence == v->record.sequence && msub_bytes_eq(r.value, v->record.value));
   CHECK(v->expired == (v->ends_ns < now_of(w)->wall_ns) && msub_names_fresh_ns(v, now_of(w)->wall_ns, DAY) <= (v->expired ? 0 : DAY));
@@ -214,9 +215,22 @@ static shown shown_of(world *w, unsigned name) {
   return s;
 }
 
+typedef struct walk {
+  const world *w;
+  uint64_t names, with[5]; /* with: this bit of the flags */
+} walk;
 static bool each(void *ud, const msub_names_view *v) {
-  check_view(ud, v);
+  walk *x = ud;
+  check_view(x->w, v);
+  x->names++;
+  for (unsigned bit = 0; bit < 5; bit++) x->with[bit] += v->flags >> bit & 1;
   return true;
+}
+static void check_all(const world *w) {
+  const msub_names_counts *c = msub_names_count(w->names);
+  walk x = { .w = w };
+  msub_names_iterate(w->names, 0, now_of(w)->wall_ns, each, &x);
+  CHECK(x.names == c->names && x.with[0] == c->owned && x.with[1] == c->followed && x.with[2] == c->kept && x.with[3] == c->kept_open && x.with[4] == c->subscribed);
 }
 
 /* ---- what is done ---- */
@@ -319,7 +333,7 @@ static void restart(world *w) {
 static void work(world *w) {
   static const uint64_t waits[] = { 0, MSUB_SIM_S, 100 * MSUB_SIM_S, 3 * DAY, 400 * DAY };
   turns(w);
-  msub_names_iterate(w->names, 0, now_of(w)->wall_ns, each, w);
+  check_all(w);
   for (unsigned i = 0; i < NAMES; i++) (void)shown_of(w, i);
   if (w->flags & FULL) msub_store_memory_fail(w->kept, 3, MSUB_ERR_IO);
   resolve(w, 0);
@@ -333,7 +347,9 @@ static void work(world *w) {
   CHECK(rc == MSUB_OK || rc == MSUB_ERR_LIMIT);
   if (rc == MSUB_OK) CHECK(msub_names_disown(w->names, id_of(7)) == MSUB_OK && msub_names_own(w->names, keys[7], now_of(w)) == MSUB_OK);
   turns(w);
+  check_all(w);
   restart(w);
+  check_all(w);
   rc = msub_names_own(w->names, keys[1], now_of(w));
   CHECK(rc == MSUB_OK || rc == MSUB_ERR_LIMIT);
   for (size_t i = 0; i < sizeof waits / sizeof *waits; i++) pass(w, waits[i]);
