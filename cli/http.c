@@ -205,6 +205,7 @@ char *metrics_text(node *n, const http *h, size_t *len) {
   rendezvous_metrics(n->meeting, &o);
   store_metrics(n->store, &o);
   ipns_metrics(n->ipns, &o);
+  node_output_metrics(n, &o);
   *len = w.n;
   return w.text;
 }

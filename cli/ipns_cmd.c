@@ -76,7 +76,7 @@ static int check(talk *t) {
 static int begin(talk *t) {
   if (!own_node(t)) {
     int code = remote_open(&t->r, t->c, t->socket);
-    if (code < 0 && (t->r.stop_fd = stop_signals()) < 0) code = EXIT_FAILED;
+    if (code < 0 && (t->r.stop_fd = stop_signals(true)) < 0) code = EXIT_FAILED;
     return code;
   }
   t->r.fd = t->r.stop_fd = -1;

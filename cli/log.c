@@ -34,9 +34,8 @@ json_t *log_json(msub_log_level level, const char *module, const char *line) {
 }
 
 void log_put(const log_rules *r, const char *program, msub_log_level level, const char *module, const char *line) {
-  if (!r->json) {
-    fprintf(stderr, "%s: %s %s: %s\n", program, log_level_name((int)level), module, line);
-    return;
-  }
-  put_json(stderr, log_json(level, module, line));
+  FILE *to = error_begin();
+  if (r->json) put_json(to, log_json(level, module, line));
+  else fprintf(to, "%s: %s %s: %s\n", program, log_level_name((int)level), module, line);
+  error_end();
 }

@@ -23,14 +23,14 @@ static void on_stop(int signal_number) {
   errno = saved;
 }
 
-int stop_signals(void) {
+int stop_signals(bool prints) {
   if (pipe(stop_pipe) != 0) return -1;
   for (int i = 0; i < 2; i++) {
     fcntl(stop_pipe[i], F_SETFD, FD_CLOEXEC);
     fcntl(stop_pipe[i], F_SETFL, O_NONBLOCK);
   }
   struct stat out;
-  if (fstat(STDOUT_FILENO, &out) == 0 && (S_ISFIFO(out.st_mode) || S_ISSOCK(out.st_mode))) stdout_flags = fcntl(STDOUT_FILENO, F_GETFL);
+  if (prints && fstat(STDOUT_FILENO, &out) == 0 && (S_ISFIFO(out.st_mode) || S_ISSOCK(out.st_mode))) stdout_flags = fcntl(STDOUT_FILENO, F_GETFL);
   struct sigaction stop = { .sa_handler = on_stop }, /* what it interrupts need not begin again */
                    ignore = { .sa_handler = SIG_IGN };
   sigemptyset(&stop.sa_mask);

@@ -5,8 +5,9 @@
 #include <poll.h>
 
 /* SIGINT and SIGTERM make this descriptor readable from now on; a second one ends the program at once.
- * SIGPIPE is ignored, so that a closed pipe is an error of write(). -1: errno. */
-int stop_signals(void);
+ * SIGPIPE is ignored, so that a closed pipe is an error of write(). -1: errno.
+ * prints: the program waits for who reads its stdout; from the signal on it does not. */
+int stop_signals(bool prints);
 /* SIGHUP makes this descriptor readable from now on, with a byte for each; without a call it ends the program. -1: errno. */
 int reload_signals(void);
 /* Sleeps until one of the n descriptors is ready, or `until` (CLOCK_MONOTONIC, ns, MSUB_NEVER) has come. */

@@ -380,7 +380,7 @@ static int open_keys(node *n) {
 }
 
 int node_open(node *n, const text_list *topics, bool publish_only) {
-  n->stop_fd = stop_signals();
+  n->stop_fd = stop_signals(!n->out);
   if (n->stop_fd < 0) {
     say_error(n->cmd->program, "no pipe: %s", strerror(errno));
     return EXIT_FAILED;
@@ -495,6 +495,14 @@ void node_close(node *n) {
   router_free(&n->router);
 }
 
+void node_output_metrics(const node *n, const msub_metrics_opts *o) {
+  if (!n->out) return;
+  const struct { uint64_t stdout_dropped, stderr_dropped; } counts = { outlet_dropped(n->out), outlet_dropped(n->err) };
+#define X(of) o->each(o->ud, &(msub_metric){ .name = "output_" #of "_total", .kind = MSUB_METRIC_COUNTER, .value = counts.of });
+  OUTPUT_COUNTS(X)
+#undef X
+}
+
 /* ---- texts ---- */
 
 void node_dial_failed(const node *n, const msub_host_event *ev, const char *then) {
@@ -529,19 +537,19 @@ size_t node_queued(const node *n) {
   return most;
 }
 
-void node_print_data(const char *topic, msub_bytes data) {
+void node_print_data(FILE *to, const char *topic, msub_bytes data) {
   size_t cap = data.n * 4 + 4; /* "\xNN" is the longest escape */
   char small[4096], *text = cap <= sizeof small ? small : take(cap);
-  if (topic) printf("%s: ", topic);
-  puts(msub_escape(text, cap, data));
+  if (topic) fprintf(to, "%s: ", topic);
+  fprintf(to, "%s\n", msub_escape(text, cap, data));
   if (text != small) free(text);
 }
 
-void node_print_message(const node *n, size_t topic, const msub_msg *m, msub_bytes from, bool event) {
+void node_print_message(FILE *to, const node *n, size_t topic, const msub_msg *m, msub_bytes from, bool event) {
   if (n->json) {
-    put_json(stdout, message_json(msub_str(n->names[topic]), m, from, event ? "message" : NULL));
+    put_json(to, message_json(msub_str(n->names[topic]), m, from, event ? "message" : NULL));
     return;
   }
-  if (event) printf("message from %s on ", msub_from(m).n ? peer_text(msub_from(m)) : "nobody");
-  node_print_data(event || n->n_topics > 1 ? quoted(n->names[topic]) : NULL, msub_data(m));
+  if (event) fprintf(to, "message from %s on ", msub_from(m).n ? peer_text(msub_from(m)) : "nobody");
+  node_print_data(to, event || n->n_topics > 1 ? quoted(n->names[topic]) : NULL, msub_data(m));
 }

@@ -60,6 +60,7 @@ struct node {
   size_t n_topics;
   int stop_fd;
   bool broken; /* stdout cannot be written */
+  outlet *out, *err; /* of a node that serves others and must not wait for who reads its stdout and stderr. NULL: of one that is there to print; it waits */
   size_t dials, dials_failed;
   struct local *local; /* local.h; NULL: no socket */
   const char *store_path;
@@ -83,6 +84,10 @@ struct node {
   void (*on_answer)(node *n, json_t *out, const char *why, const char *code); /* of a question without a socket; takes the reference */
   int (*on_host)(node *n); /* it is there, and has done nothing yet: -1, or an exit code */
 };
+
+/* output_<name>_total, of a node with outlets. */
+#define OUTPUT_COUNTS(X) X(stdout_dropped) X(stderr_dropped)
+void node_output_metrics(const node *n, const msub_metrics_opts *o);
 
 /* Rows of an option table. `n` is a node *. */
 /* clang-format off */
@@ -159,10 +164,10 @@ size_t node_topic_peers(const node *n, size_t topic);
 size_t node_peer_count(const node *n);
 /* The largest number of bytes that waits for one peer. */
 size_t node_queued(const node *n);
-/* A message on stdout, as text or JSON. `event`: the JSON object gets "ev":"message", and the text says so.
+/* A message, as text or JSON. `event`: the JSON object gets "ev":"message", and the text says so.
  */
-void node_print_message(const node *n, size_t topic, const msub_msg *m, msub_bytes from, bool event);
+void node_print_message(FILE *to, const node *n, size_t topic, const msub_msg *m, msub_bytes from, bool event);
 /* Its data as text, with what stands in front (NULL: nothing). */
-void node_print_data(const char *topic, msub_bytes data);
+void node_print_data(FILE *to, const char *topic, msub_bytes data);
 
 #endif

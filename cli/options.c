@@ -72,7 +72,7 @@ static const origin *origin_of(const char *text) {
 }
 
 /* The text with keys in place of the file's options. */
-static void put_with_keys(const char *text, const origin *named) {
+static void put_with_keys(FILE *to, const char *text, const origin *named) {
   while (*text) {
     const char *first = NULL;
     const origin *of = NULL;
@@ -85,10 +85,10 @@ static void put_with_keys(const char *text, const origin *named) {
     }
     if (!first) break;
     if (strcmp(of->option, named->option) == 0) of = named; /* several keys may set one option */
-    fprintf(stderr, "%.*s%s", (int)(first - text), text, of->key);
+    fprintf(to, "%.*s%s", (int)(first - text), text, of->key);
     text = first + strlen(of->option);
   }
-  fputs(text, stderr);
+  fputs(text, to);
 }
 
 int usage_error(const command *c, const char *format, ...) {
@@ -98,17 +98,16 @@ int usage_error(const command *c, const char *format, ...) {
   vsnprintf(text, sizeof text, format, args);
   va_end(args);
   const origin *of = origins.file ? origin_of(text) : NULL;
-  fflush(stdout);
-  flockfile(stderr);
-  fprintf(stderr, "%s: ", c->program);
+  FILE *to = error_begin();
+  fprintf(to, "%s: ", c->program);
   if (of) {
-    fprintf(stderr, "%s, line %u: ", quoted(origins.file), of->line);
-    put_with_keys(text, of);
-    fputc('\n', stderr);
+    fprintf(to, "%s, line %u: ", quoted(origins.file), of->line);
+    put_with_keys(to, text, of);
+    fputc('\n', to);
   } else {
-    fprintf(stderr, "%s\nusage: %s %s\nRun \"%s --help\" for the options.\n", text, c->program, c->usage, c->program);
+    fprintf(to, "%s\nusage: %s %s\nRun \"%s --help\" for the options.\n", text, c->program, c->usage, c->program);
   }
-  funlockfile(stderr);
+  error_end();
   return of ? EXIT_FAILED : EXIT_USAGE;
 }
 

@@ -281,7 +281,7 @@ static int publish_through(const node *n, pub *p, const char *topic) {
   remote r;
   msub_bytes line;
   int code = remote_open(&r, n->cmd, p->socket_path);
-  if (code < 0 && (r.stop_fd = stop_signals()) < 0) code = EXIT_FAILED;
+  if (code < 0 && (r.stop_fd = stop_signals(true)) < 0) code = EXIT_FAILED;
   if (code < 0 && p->text) code = publish_there(n, p, &r, topic, msub_str(p->text));
   lines_init(&p->in, STDIN_FILENO, LINE_MAX_BYTES);
   while (code < 0 && !p->text) {

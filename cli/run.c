@@ -46,7 +46,10 @@ typedef struct run_state {
 
 static bool heard(node *n, size_t topic, const msub_msg *m, msub_bytes from) {
   const run_state *r = n->ud;
-  if (from.n && !r->quiet && !n->broken) node_print_message(n, topic, m, from, true);
+  if (from.n && !r->quiet && !n->broken) {
+    node_print_message(outlet_begin(n->out), n, topic, m, from, true);
+    outlet_end(n->out);
+  }
   return true;
 }
 
@@ -67,34 +70,34 @@ static const char *topic_name(const node *n, msub_topic t) {
   return text;
 }
 
-static void print_event_text(const node *n, const msub_host_event *ev) {
+static void print_event_text(FILE *to, const node *n, const msub_host_event *ev) {
   const char *peer = peer_text(ev->peer_id), *text = ev->text ? ev->text : "";
   switch (ev->kind) {
   case MSUB_EV_LISTENING: break;
   case MSUB_EV_CONNECTED:
-    printf("connected %s %s %s\n", peer, ev->outbound ? "to" : "from", addr_text(ev->addr));
+    fprintf(to, "connected %s %s %s\n", peer, ev->outbound ? "to" : "from", addr_text(ev->addr));
     break;
   case MSUB_EV_DISCONNECTED:
-    printf("disconnected %s: %s%s\n", peer, text, ev->last ? "" : " (another connection stays)");
+    fprintf(to, "disconnected %s: %s%s\n", peer, text, ev->last ? "" : " (another connection stays)");
     break;
   case MSUB_EV_DIAL_FAILED:
-    printf("cannot connect to %s: %s; trying again\n", addr_text(ev->addr),
+    fprintf(to, "cannot connect to %s: %s; trying again\n", addr_text(ev->addr),
            *text ? text : msub_err_text(ev->err));
     break;
-  case MSUB_EV_IDENTIFIED: printf("identified %s: %s\n", peer, text); break;
-  case MSUB_EV_PUBSUB: printf("pubsub %s: %s\n", peer, text); break;
-  case MSUB_EV_TOPIC_JOIN: printf("joined %s: %s\n", peer, quoted(topic_name(n, ev->topic))); break;
-  case MSUB_EV_TOPIC_LEAVE: printf("left %s: %s\n", peer, quoted(topic_name(n, ev->topic))); break;
+  case MSUB_EV_IDENTIFIED: fprintf(to, "identified %s: %s\n", peer, text); break;
+  case MSUB_EV_PUBSUB: fprintf(to, "pubsub %s: %s\n", peer, text); break;
+  case MSUB_EV_TOPIC_JOIN: fprintf(to, "joined %s: %s\n", peer, quoted(topic_name(n, ev->topic))); break;
+  case MSUB_EV_TOPIC_LEAVE: fprintf(to, "left %s: %s\n", peer, quoted(topic_name(n, ev->topic))); break;
   }
 }
 
 static void happened(node *n, const msub_host_event *ev) {
   const run_state *r = n->ud;
   if (r->quiet || n->broken || ev->kind == MSUB_EV_LISTENING) return; /* addresses are printed at the start */
-  if (n->json)
-    put_json(stdout, event_json(ev, msub_str(topic_name(n, ev->topic))));
-  else
-    print_event_text(n, ev);
+  FILE *to = outlet_begin(n->out);
+  if (n->json) put_json(to, event_json(ev, msub_str(topic_name(n, ev->topic))));
+  else print_event_text(to, n, ev);
+  outlet_end(n->out);
 }
 
 static void trace_log(void *ud, msub_log_level level, const char *module, const char *line) {
@@ -115,15 +118,17 @@ static void traced(node *n, const msub_event *ev) {
   if (n->broken || (ev->kind != MSUB_T_GRAFT && ev->kind != MSUB_T_PRUNE)) return;
   bool in = ev->kind == MSUB_T_GRAFT;
   msub_bytes peer = msub_peer_bytes(msub_engine_shared(msub_host_engine(n->host)), ev->peer);
-  if (!n->json) {
-    printf("%s %s: %s\n", in ? "grafted" : "pruned", peer_text(peer), quoted(topic_name(n, ev->topic)));
-    return;
+  FILE *to = outlet_begin(n->out);
+  if (n->json) {
+    json_t *j = json_object();
+    json_object_set_new(j, "ev", json_string(in ? "graft" : "prune"));
+    json_object_set_new(j, "peer", json_peer(peer));
+    set_name(j, "topic", msub_str(topic_name(n, ev->topic)));
+    put_json(to, j);
+  } else {
+    fprintf(to, "%s %s: %s\n", in ? "grafted" : "pruned", peer_text(peer), quoted(topic_name(n, ev->topic)));
   }
-  json_t *j = json_object();
-  json_object_set_new(j, "ev", json_string(in ? "graft" : "prune"));
-  json_object_set_new(j, "peer", json_peer(peer));
-  set_name(j, "topic", msub_str(topic_name(n, ev->topic)));
-  put_json(stdout, j);
+  outlet_end(n->out);
 }
 
 static int trace_open(node *n, run_state *r) {
@@ -195,17 +200,22 @@ static void print_start(const node *n) {
   msub_bytes self = msub_host_peer_id(n->host);
   size_t i = 0;
   for (; msub_host_addr(n->host, i, addr, sizeof addr) == MSUB_OK; i++) {
+    FILE *to = outlet_begin(n->out);
     if (n->json) {
       json_t *j = json_object();
       json_object_set_new(j, "ev", json_string("listening"));
       json_object_set_new(j, "peer", json_peer(self));
       json_object_set_new(j, "addr", json_string(addr));
-      put_json(stdout, j);
+      put_json(to, j);
     } else {
-      puts(addr);
+      fprintf(to, "%s\n", addr);
     }
+    outlet_end(n->out);
   }
-  if (i == 0 && !n->json) printf("/p2p/%s\n", peer_text(self)); /* it listens nowhere */
+  if (i == 0 && !n->json) { /* it listens nowhere */
+    fprintf(outlet_begin(n->out), "/p2p/%s\n", peer_text(self));
+    outlet_end(n->out);
+  }
 }
 
 /* ---- options ---- */
@@ -214,14 +224,16 @@ static void print_start(const node *n) {
 static void named(node *n, json_t *j) {
   const run_state *r = n->ud;
   if (r->quiet || n->broken) return;
-  if (!n->json) {
-    printf("name %s %s %s\n", json_string_value(json_object_get(j, "name")), ipns_value(j), ipns_story(j));
-    return;
+  FILE *to = outlet_begin(n->out);
+  if (n->json) {
+    json_t *ev = json_object();
+    json_object_set_new(ev, "ev", json_string("ipns"));
+    json_object_update(ev, j);
+    put_json(to, ev);
+  } else {
+    fprintf(to, "name %s %s %s\n", json_string_value(json_object_get(j, "name")), ipns_value(j), ipns_story(j));
   }
-  json_t *ev = json_object();
-  json_object_set_new(ev, "ev", json_string("ipns"));
-  json_object_update(ev, j);
-  put_json(stdout, ev);
+  outlet_end(n->out);
 }
 
 static const command serve_command = {
@@ -240,7 +252,7 @@ static const command node_command = {
   "happens: connections, subscriptions of peers, messages. It forwards the messages of the\n"
   "topics that it subscribes to. Without --listen and --connect it listens on loopback.",
   "JSON: {\"ev\":…} with ev listening, connected, disconnected, dial_failed, identified, pubsub,\n"
-  "topic_join, topic_leave, message (as \"meshsub sub\" prints it), ipns; with --trace graft, prune\n(docs/tracing.md has what --trace=FILE writes).\n\n"
+  "topic_join, topic_leave, message (as \"meshsub sub\" prints it), ipns, dropped (lines that nobody\nread in time); with --trace graft, prune\n(docs/tracing.md has what --trace=FILE writes).\n\n"
   "Exit codes: 0 stopped by a signal or by --seconds, 1 failed, 2 wrong usage."
 };
 
@@ -463,9 +475,23 @@ static uint64_t next_time(const node *n, const run_state *r, uint64_t until) {
   return at < until ? at : until;
 }
 
+/* false: stdout cannot be written, and the node is not to go on. Without a reader it goes on: others need it. */
+static bool put_out(node *n) {
+  int error = outlet_turn(n->out);
+  (void)outlet_turn(n->err); /* nobody to tell */
+  if (!error) return true;
+  n->broken = true;
+  bool alone = error == EPIPE || error == ECONNRESET;
+  if (alone) say_error(n->cmd->program, "nobody reads standard output any more; the node goes on without it");
+  else say_error(n->cmd->program, "standard output cannot be written: %s", strerror(error));
+  return alone;
+}
+
+#define OWN_FDS 6 /* host, stop, stdin, reload, stdout, stderr */
+
 static int run(node *n, run_state *r) {
-  struct pollfd fds[4 + 3 * SERVER_FDS] = { { 0 }, { .fd = n->stop_fd, .events = POLLIN }, { .fd = -1, .events = POLLIN },
-                                         { .fd = r->reload_fd, .events = POLLIN } };
+  struct pollfd fds[OWN_FDS + 3 * SERVER_FDS] = { { 0 }, { .fd = n->stop_fd, .events = POLLIN }, { .fd = -1, .events = POLLIN },
+                                               { .fd = r->reload_fd, .events = POLLIN }, { .events = POLLOUT }, { .events = POLLOUT } };
   uint64_t until = r->limited ? mono_ns() + r->seconds * 1000000000 : MSUB_NEVER;
   for (;;) {
     bool all_out = true;
@@ -479,20 +505,19 @@ static int run(node *n, run_state *r) {
       }
       fds[2].fd = all_out && !r->in.end ? STDIN_FILENO : -1;
     }
-    size_t n_local = n->local ? server_fds(local_server(n->local), fds + 4) : 0;
-    size_t n_http = r->http ? server_fds(http_server(r->http), fds + 4 + n_local) : 0;
+    size_t n_local = n->local ? server_fds(local_server(n->local), fds + OWN_FDS) : 0;
+    size_t n_http = r->http ? server_fds(http_server(r->http), fds + OWN_FDS + n_local) : 0;
     server *names = ipns_http(n->ipns);
-    size_t before = 4 + n_local + n_http, n_names = names ? server_fds(names, fds + before) : 0;
+    size_t before = OWN_FDS + n_local + n_http, n_names = names ? server_fds(names, fds + before) : 0;
+    fds[4].fd = outlet_fd(n->out);
+    fds[5].fd = outlet_fd(n->err);
     node_wait(n, fds, before + n_names, !all_out && node_queued(n) < QUEUED_MAX ? 0 : next_time(n, r, until));
-    if (n->local) server_turn(local_server(n->local), fds + 4, n_local);
-    if (r->http) server_turn(http_server(r->http), fds + 4 + n_local, n_http);
+    if (n->local) server_turn(local_server(n->local), fds + OWN_FDS, n_local);
+    if (r->http) server_turn(http_server(r->http), fds + OWN_FDS + n_local, n_http);
     if (names) server_turn(names, fds + before, n_names);
     if (r->trace_peer) msub_trace_peer_turn(r->trace_peer);
     if (fds[3].revents && took_byte(r->reload_fd)) reload(n, r);
-    if (!flush_out(n->cmd->program, stdout)) {
-      n->broken = true;
-      return EXIT_FAILED;
-    }
+    if (!put_out(n)) return EXIT_FAILED;
     if (fds[1].revents || mono_ns() >= until) return EXIT_OK;
     if (fds[2].fd >= 0 && fds[2].revents && !lines_fill(&r->in)) {
       say_error(n->cmd->program, "standard input cannot be read: %s", strerror(errno));
@@ -509,7 +534,7 @@ static int open_and_run(node *n, run_state *r) {
   for (size_t i = 0; r->publish && i < n->n_topics; i++)
     if (strcmp(n->names[i], r->publish) == 0) r->publish_topic = i;
   print_start(n);
-  if (!flush_out(n->cmd->program, stdout)) return EXIT_FAILED;
+  if (!put_out(n)) return EXIT_FAILED;
   code = node_connect(n, true);
   if (code >= 0) return code;
   origins_begin(NULL); /* what is wrong with the options has been said */
@@ -518,6 +543,26 @@ static int open_and_run(node *n, run_state *r) {
   collector_finish(n, r);
   lines_free(&r->in);
   return code;
+}
+
+static void dropped(void *ud, FILE *to, uint64_t count) {
+  const node *n = ud;
+  if (n->json) {
+    json_t *j = json_object();
+    json_object_set_new(j, "ev", json_string("dropped"));
+    json_object_set_new(j, "n", json_integer((json_int_t)count));
+    put_json(to, j);
+  } else {
+    fprintf(to, "dropped %" PRIu64 " lines: nobody read them in time\n", count);
+  }
+}
+
+static void dropped_errors(void *ud, FILE *to, uint64_t count) {
+  const node *n = ud;
+  char text[80];
+  snprintf(text, sizeof text, "%" PRIu64 " lines of the log were dropped: nobody read them in time", count);
+  if (n->log.json) put_json(to, log_json(MSUB_LOG_WARN, "log", text));
+  else fprintf(to, "%s: %s\n", n->cmd->program, text);
 }
 
 static int run_as(const command *c, bool names, int argc, char **argv) {
@@ -532,6 +577,11 @@ static int run_as(const command *c, bool names, int argc, char **argv) {
     config_print(rows);
     code = flush_out(n.cmd->program, stdout) ? EXIT_OK : EXIT_FAILED;
   }
+  if (code < 0) {
+    n.out = outlet_open(STDOUT_FILENO, false, dropped, &n);
+    n.err = outlet_open(STDERR_FILENO, true, dropped_errors, &n);
+    errors_through(n.err, n.out);
+  }
   if (r.trace || r.collector) n.on_trace = traced;
   if (r.collector) n.on_host = collector_open;
   if (code < 0 && r.trace_path) code = trace_open(&n, &r);
@@ -544,6 +594,9 @@ static int run_as(const command *c, bool names, int argc, char **argv) {
   collector_close(&n, &r);
   int trace_code = trace_close(&n, &r);
   if (code == EXIT_OK && trace_code >= 0) code = trace_code;
+  errors_through(NULL, NULL);
+  outlet_close(n.out);
+  outlet_close(n.err);
   free(r.topics.v);
   free(r.log_levels.v);
   free(r.metrics.hosts.v);

@@ -23,7 +23,7 @@ typedef struct sub {
 static bool heard(node *n, size_t topic, const msub_msg *m, msub_bytes from) {
   sub *s = n->ud;
   if (from.n == 0 || n->broken || (s->counts && s->printed == s->count)) return true;
-  node_print_message(n, topic, m, from, false);
+  node_print_message(stdout, n, topic, m, from, false);
   s->printed++;
   return true;
 }
@@ -110,7 +110,7 @@ static void shown(void *ud, json_t *j) {
     if (plain) data = (msub_bytes){ (const uint8_t *)json_string_value(plain), json_string_length(plain) };
     else if (base64 && read_base64(json_string_value(base64), json_string_length(base64), &bytes, &data.n)) data.p = bytes;
     text = topic ? quoted(json_string_value(topic)) : json_string_value(json_object_get(j, "topic_hex"));
-    node_print_data(s->several ? text : NULL, data);
+    node_print_data(stdout, s->several ? text : NULL, data);
     free(bytes);
   }
   if (!flush_out(s->program, stdout)) s->broken = true;
@@ -138,7 +138,7 @@ static int subscribe_through(const node *n, sub *s, const text_list *topics) {
   s->program = n->cmd->program;
   r.event = shown;
   r.ud = s;
-  if (code < 0 && (r.stop_fd = stop_signals()) < 0) code = EXIT_FAILED;
+  if (code < 0 && (r.stop_fd = stop_signals(true)) < 0) code = EXIT_FAILED;
   if (code < 0) code = give_credit(s, &r);
   for (size_t i = 0; i < topics->n && code < 0; i++) {
     json_t *q = remote_request("subscribe"), *reply;

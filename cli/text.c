@@ -5,14 +5,16 @@
 #include <meshsub/peer_id.h>
 #include <stdarg.h>
 #include <malloc.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-static void no_memory(void) {
+void no_memory(void) {
   static const char text[] = "meshsub: out of memory\n";
-  ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
+  struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+  ssize_t written = poll(&p, 1, 0) > 0 ? write(STDERR_FILENO, text, sizeof text - 1) : 0; /* it ends, whoever reads that */
   (void)written;
   _exit(EXIT_FAILED);
 }
@@ -29,16 +31,37 @@ void *grow(void *p, size_t count, size_t size) {
   return q;
 }
 
-void say_error(const char *program, const char *format, ...) {
+static struct { outlet *errors, *before; } through;
+
+void errors_through(outlet *errors, outlet *before) {
+  through.errors = errors;
+  through.before = before;
+}
+
+FILE *error_begin(void) {
+  if (through.errors) {
+    outlet_write(through.before);
+    return outlet_begin(through.errors);
+  }
   fflush(stdout); /* so that both come in order on a terminal */
   flockfile(stderr);
-  fprintf(stderr, "%s: ", program);
+  return stderr;
+}
+
+void error_end(void) {
+  if (through.errors) outlet_end(through.errors);
+  else funlockfile(stderr);
+}
+
+void say_error(const char *program, const char *format, ...) {
+  FILE *to = error_begin();
+  fprintf(to, "%s: ", program);
   va_list args;
   va_start(args, format);
-  vfprintf(stderr, format, args);
+  vfprintf(to, format, args);
   va_end(args);
-  fputc('\n', stderr);
-  funlockfile(stderr);
+  fputc('\n', to);
+  error_end();
 }
 
 /* ---- shown values ---- */

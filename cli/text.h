@@ -1,6 +1,7 @@
 /* Text in and out of the programs: errors, JSON lines, hex, base64, lines, clocks. */
 #ifndef CLI_TEXT_H
 #define CLI_TEXT_H
+#include "cli/outlet.h"
 #include <jansson.h>
 #include <meshsub/base.h>
 #include <signal.h>
@@ -13,9 +14,15 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_LATE = 3 };
  * with 1. */
 void *take(size_t n) __attribute__((malloc));
 void *grow(void *p, size_t count, size_t size);
+void no_memory(void) __attribute__((noreturn));
 
 /* "program: text" and a newline on stderr. */
 void say_error(const char *program, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same for what is printed to it meanwhile, one line. */
+FILE *error_begin(void);
+void error_end(void);
+/* From now on both go there; NULL: to stderr again. What waits in `before` is written first, so that both come in order on a terminal. */
+void errors_through(outlet *errors, outlet *before);
 /* The text in quotes, unprintable bytes escaped, long ones cut. One of eight buffers in turn: use it at once.
  */
 const char *quoted(const char *text);

@@ -46,7 +46,7 @@ static int watch_mesh(const command *c, const mesh_options *o) {
   remote r;
   int code = remote_open(&r, c, o->path);
   bool screen = o->watch && !o->json && isatty(STDOUT_FILENO);
-  if (code < 0 && o->watch && (r.stop_fd = stop_signals()) < 0) code = EXIT_FAILED;
+  if (code < 0 && o->watch && (r.stop_fd = stop_signals(true)) < 0) code = EXIT_FAILED;
   while (code < 0) {
     json_t *q = remote_request("mesh"), *reply = NULL, *topic;
     size_t i;
@@ -138,7 +138,7 @@ int cmd_log(int argc, char **argv) {
   code = remote_open(&r, &c, path);
   r.event = show;
   r.ud = &v;
-  if (code < 0 && (r.stop_fd = stop_signals()) < 0) code = EXIT_FAILED;
+  if (code < 0 && (r.stop_fd = stop_signals(true)) < 0) code = EXIT_FAILED;
   if (code < 0) {
     json_t *q = remote_request("log");
     json_object_set_new(q, "level", json_string(level));

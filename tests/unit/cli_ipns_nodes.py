@@ -5,6 +5,7 @@ usage: cli_ipns_nodes.py PATH OF meshsub
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import stat
 import subprocess
 import sys
 import time
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cli_flow  # noqa: E402
@@ -269,6 +271,89 @@ class Names(cli_flow.Flow):
             err, out = self.said(3, "ipns", "publish", "late", "/ipfs/bafkqaaa", "--store", "late", "--connect", a.addr, "--timeout", "500ms")
             assert "signed and kept in the store, but no peer took it within 500ms" in err, err
 
+    # ---- standard output and error that nobody reads ----
+
+    def changes(self, c, count):
+        """So many values of a name, each of some length as text or JSON; the node answers to each."""
+        for _ in range(count):
+            self.changed += 1
+            value = "/ipfs/" + '"' * 4050 + str(self.changed)
+            said = c.ask({"op": "ipns_publish", "key": "site", "value": value, "v2_only": True, "sequence": self.changed})
+            assert said["ok"] and said["sequence"] == self.changed, {k: v for k, v in said.items() if k != "value"}
+
+    def unread(self):
+        """A node whose standard output nobody reads goes on, ends when it is told to, and tells what was lost as soon as it is read."""
+        self.changed = 0
+        for more in ["--json"], []:
+            with self.node("--store", "a", "--socket", "n.sock", "--metrics", "127.0.0.1:0", *more) as node, cli_socket.Raw() as c:
+                url = re.search(r"http:\S+", node.err.line("address of the metrics").decode())[0]
+
+                def dropped():
+                    with urllib.request.urlopen(url, timeout=WITHIN) as got:
+                        return int(re.search(r"^output_stdout_dropped_total (\d+)$", got.read().decode(), re.M)[1])
+
+                if more:
+                    assert c.ask({"op": "ipns_key_new", "label": "site"})["ok"]
+                self.changes(c, 20)
+                seen = self.read_changes(node, 20, json_lines=bool(more))
+                assert seen == [1] * 20, seen
+                self.changes(c, 300)  # 2.4 MiB of them
+                lost = dropped()
+                assert 100 < lost < 300, lost
+                seen = self.read_changes(node, 300, json_lines=bool(more))
+                assert [x for x in seen if x != 1] == [lost] and seen[-1] == lost, "the rest was lost at once, and told behind what was there"
+                self.changes(c, 1)
+                assert self.read_changes(node, 1, json_lines=bool(more)) == [1] and dropped() == lost
+                self.changes(c, 10)
+                began = time.monotonic()
+                node.process.send_signal(signal.SIGTERM)
+                node.process.wait(WITHIN)
+                assert node.process.returncode == 0 and time.monotonic() - began < 2, "whoever does not read keeps nobody from ending"
+
+    @staticmethod
+    def read_changes(node, count, json_lines):
+        """For each line of a change 1, for each about lost ones their number; until there are count in all."""
+        seen = []
+        while sum(seen) < count:
+            line = node.line("change")
+            if json_lines:
+                j = json.loads(line)
+                assert j["ev"] in ("ipns", "dropped"), j
+                seen.append(1 if j["ev"] == "ipns" else j["n"])
+            else:
+                lost = re.fullmatch(r"dropped (\d+) lines: nobody read them in time", line)
+                assert lost or re.fullmatch(r'name k51\S+ /ipfs/(?:\\")+\d+ sequence \d+, published here, .*, kept', line), line[:100] + line[-100:]
+                seen.append(int(lost[1]) if lost else 1)
+        return seen
+
+    def unread_errors(self):
+        """Neither is it stopped by who does not read its standard error, or closes either."""
+        with open("n.yaml", "w", encoding="utf-8") as f:
+            f.write("json: true\n")
+        with self.node("--store", "a", "--socket", "n.sock", "--config", "n.yaml") as node, cli_socket.Raw() as c:
+            fcntl.fcntl(node.process.stderr, fcntl.F_SETPIPE_SZ, 4096)
+            count = 200
+            for _ in range(count):
+                node.process.send_signal(signal.SIGHUP)
+                assert c.ask({"op": "ipns_names"})["ok"]
+            said = [node.err.line("message")]
+            while len(said) < count / 2:
+                said.append(node.err.line("message"))
+            assert set(said) == {b'meshsub ipns serve: "n.yaml" was read again\n'}, set(said)
+            self.changed = 0
+            assert c.ask({"op": "ipns_key_new", "label": "site"})["ok"]
+            node.process.stdout.close()
+            self.changes(c, 5)
+            while (line := node.err.line("message")) in said:
+                pass
+            assert line == b"meshsub ipns serve: nobody reads standard output any more; the node goes on without it\n", line
+            node.process.stderr.close()
+            for _ in range(5):
+                node.process.send_signal(signal.SIGHUP)
+                self.changes(c, 1)
+            node.process.send_signal(signal.SIGTERM)
+            assert node.process.wait(WITHIN) == 0
+
     def usage(self):
         for sentence, *arguments in (
                 ("meshsub ipns resolve: NAME is missing: k51..., 12D3Koo..., Qm... or bafz...", "resolve"),
@@ -297,7 +382,7 @@ class Names(cli_flow.Flow):
 def main():
     os.environ.pop("MESHSUB_SOCKET", None)
     n = Names(os.path.abspath(sys.argv[1]))
-    return cli_flow.run_parts([n.keys, n.key_of_openssl, n.ends, n.alone, n.open_keeper, n.follows, n.found_nothing, n.usage], sys.argv[2:])
+    return cli_flow.run_parts([n.keys, n.key_of_openssl, n.ends, n.alone, n.open_keeper, n.follows, n.found_nothing, n.unread, n.unread_errors, n.usage], sys.argv[2:])
 
 
 if __name__ == "__main__":
