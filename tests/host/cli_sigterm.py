@@ -87,12 +87,12 @@ def load(binary):
 
 
 def unread(binary):
-    """A node whose output nobody reads, so that it stands in a write, ends all the same."""
+    """A node whose output nobody reads, so that its pipe is full, ends all the same."""
     with contextlib.ExitStack() as stack:
         node = stack.enter_context(contextlib.closing(Unread(binary)))
         mouth = stack.enter_context(Node(binary, "node", "--publish", "t", "--connect", node.address, stdin=subprocess.PIPE))
         mouth.feed()
-        node.wait_until_stuck()
+        node.wait_until_full()
         node.process.send_signal(signal.SIGTERM)
         code = node.process.wait(timeout=WITHIN)
         assert code == 0, f"exit code {code}"
@@ -109,19 +109,16 @@ class Unread:
             line += self.process.stdout.read(1)
         self.address = json.loads(line)["addr"]
 
-    def wait_until_stuck(self):
-        """It sleeps in a write to its full pipe."""
-        end = time.monotonic() + WITHIN
-        while True:
-            with open(f"/proc/{self.process.pid}/wchan", encoding="ascii") as f:
-                if "pipe" in f.read():
-                    return
+    def wait_until_full(self):
+        """No more goes into its pipe."""
+        end, before, since = time.monotonic() + WITHIN, 0, time.monotonic()
+        while before < 32768 or time.monotonic() < since + 1:
+            assert time.monotonic() < end, f"{before} bytes stand in the pipe"
+            time.sleep(0.05)
             room = array.array("i", [0])
             fcntl.ioctl(self.process.stdout, termios.FIONREAD, room)
-            if room[0] >= 60000 and time.monotonic() > end - WITHIN + 2:
-                return
-            assert time.monotonic() < end, f"{room[0]} bytes stand in the pipe"
-            time.sleep(0.05)
+            if room[0] != before:
+                before, since = room[0], time.monotonic()
 
     def close(self):
         if self.process.poll() is None:
