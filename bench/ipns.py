@@ -16,7 +16,8 @@ between namespaces, and it needs root):
   update-all    from its start to the last reader
   late          a node that knows a reader only: connection and first resolve
   restart       a reader that was killed: its start, connection and resolve of a name that it followed before
-  writer        with --slow, of two nodes, no delay: the writer is killed, from its start to the first answer it gives a stranger (Kubo: more than a minute)
+  writer        with --slow, of two nodes, no delay: the writer is killed, from its start to the first answer it gives a stranger (Kubo: more than a minute; Helia to Helia:
+                never, as far as was waited)
   found         ours, two nodes and a rendezvous point that both are connected to: resolve without a connection to the holder, by the node's clock
   memory        with --names, of two nodes, no delay, last: anonymous memory of the reader, KiB a name that it has resolved and is subscribed to
   kept          the same for names that are kept and not subscribed (ours alone can)
@@ -47,6 +48,7 @@ from transfer import CheckFailed, check  # noqa: E402
 
 ARMS = ("ours-ours", "kubo-kubo", "helia-helia", "ours-kubo", "kubo-ours", "ours-helia", "helia-ours")
 WITHIN = 15  # seconds for one resolve
+RETURNS = 150  # seconds that a writer has to be of use again
 numbers = itertools.count(1)
 
 
@@ -59,7 +61,7 @@ def timed(work):
 class Arm(contextlib.ExitStack):
     def __init__(self, binaries, writer, reader, nodes, rtt):
         super().__init__()
-        self.binaries, self.kind, self.samples, self.labels = binaries, reader, {}, itertools.count(1)
+        self.binaries, self.kind, self.samples, self.notes, self.labels = binaries, reader, {}, [], itertools.count(1)
         try:
             self.distance = self.enter_context(Distance(rtt))
             self.writer = self.enter_context(make(binaries, writer, "writer", place=self.distance.place()))
@@ -199,7 +201,9 @@ class Arm(contextlib.ExitStack):
                 self.resolve(stranger, name, path)
                 break
             except NotResolved:
-                check(time.monotonic() < begin + 150, "the writer does not come back")
+                if time.monotonic() > begin + RETURNS:
+                    self.notes.append(f"writer: not within {RETURNS} s")
+                    return
         self.keep("writer", time.monotonic() - begin)
 
     def found(self, times):
@@ -232,7 +236,7 @@ class Arm(contextlib.ExitStack):
         if reader.kind != "ours":
             return
         names = []
-        for _ in range(3 * count):
+        for _ in range(2 * count):  # a node of ours has a thousand keys at most
             label, name, path = self.name()
             names.append((name, self.writer.record(name)))
         stranger = self.add()  # beside the topics of the reader
@@ -333,6 +337,8 @@ def main():
                 a, error = None, str(e)
             for what, samples in a.samples.items() if a else ():
                 results.keep(samples, what, arm=arm, nodes=nodes, rtt_ms=rtt)
+            for note in a.notes if a else ():
+                print(f"  {note}", flush=True)
             if error:
                 failed = True
                 print(f"  failed: {error}", flush=True)
