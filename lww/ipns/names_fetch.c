@@ -157,7 +157,7 @@ static void ask_early(msub_names *n, msub__names_peer *p, int64_t wall_ns) {
       unsigned rank = !msub__list_empty(&s->resolves) ? 0 : !msub__names_valid(n, s->name, wall_ns) ? 1 : 2;
       if (rank != round) continue;
       if (asked++ >= n->o.fetches_early) return;
-      msub__names_ask(n, p, s->name, true, false);
+      msub__names_ask(n, p, s->name, true, rank == 0);
     }
   }
 }
@@ -327,19 +327,24 @@ static void ask_again(const msub__names_task *t) {
 
 /* ---- the turn ---- */
 
-/* A resolve is not to wait for a round trip of names that are fetched because they are followed: a peer that comes back is asked for all of those. */
-static bool may_start(const msub_names *n, const msub__names_peer *p, const msub__names_task *t) {
+/* Whether the first that waits gets a place at the peer, and one of all. A resolve is not to wait for a round trip of names that are fetched because they are followed: a peer
+ * that comes back is asked for all of those. */
+typedef enum places { NONE_OF_PEER, NONE_OF_ALL, FREE } places;
+static places place_for(const msub_names *n, const msub__names_peer *p, const msub__names_task *t) {
   uint32_t sub = msub__name_is(n, t->name, t->gen) ? n->names[t->name].sub : MSUB__NONE;
   unsigned left = sub != MSUB__NONE && !msub__list_empty(&n->subs[sub]->resolves) ? 0 : 1;
   unsigned all = n->o.fetches, of_peer = n->o.fetches_of_peer;
-  return n->running < (all > left ? all - left : 1) && p->running < (of_peer > left ? of_peer - left : 1);
+  if (p->running >= (of_peer > left ? of_peer - left : 1)) return NONE_OF_PEER;
+  return n->running < (all > left ? all - left : 1) ? FREE : NONE_OF_ALL;
 }
 
-static void start(msub_names *n, msub__names_peer *p, const msub_now *now) {
+/* true: it comes again when somebody else's place is free; false: with its next answer, or nothing waits. */
+static bool start(msub_names *n, msub__names_peer *p, const msub_now *now) {
   msub__node *w;
   while ((w = msub__list_first(&p->waiting))) {
     msub__names_task *t = MSUB__OF(w, msub__names_task, in_peer);
-    if (!may_start(n, p, t)) return;
+    places is = place_for(n, p, t);
+    if (is != FREE) return is == NONE_OF_ALL;
     uint8_t key[MSUB_IPNS_KEY_MAX];
     msub__list_remove(&t->in_peer);
     if (!msub__name_is(n, t->name, t->gen)) {
@@ -360,6 +365,7 @@ static void start(msub_names *n, msub__names_peer *p, const msub_now *now) {
     n->count.fetching++;
     p->running++;
   }
+  return false;
 }
 
 void msub__fetch_turn(msub_names *n, const msub_now *now) {
@@ -382,17 +388,16 @@ void msub__fetch_turn(msub_names *n, const msub_now *now) {
       ask_early(n, n->peers[i], now->wall_ns);
     }
   }
-  /* Each peer in its turn; one whose places are taken comes again with the next answer. */
+  /* Each peer in its turn. */
   msub__node round;
   msub__list_insert(&n->ready, &round);
   msub__list_remove(&n->ready);
   for (msub__node *x; (x = msub__list_first(&round));) {
     msub__names_peer *p = MSUB__OF(x, msub__names_peer, in_ready);
     msub__list_remove(x);
-    start(n, p, now);
-    if (!msub__list_empty(&p->waiting) && p->running < n->o.fetches_of_peer) msub__list_push(&n->ready, x); /* all places are taken */
+    if (start(n, p, now)) msub__list_push(&n->ready, x);
   }
-  if (!msub__list_empty(&n->answers) || (!msub__list_empty(&n->ready) && n->running < n->o.fetches)) msub__names_soon(n, 0);
+  if (!msub__list_empty(&n->answers)) msub__names_soon(n, 0);
 }
 
 /* ---- serving ---- */

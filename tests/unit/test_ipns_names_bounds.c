@@ -108,6 +108,7 @@ Test(ipns_names, P_11_fetch_limits) {
   names_run(&w, 100 * MS);
   const msub_names_counts *c = count(0);
   cr_assert(c->fetching <= 4 && most_of_peer == 2, "one place is left: %llu, %u", (unsigned long long)c->fetching, most_of_peer);
+  cr_assert(msub_names_next_deadline(w.node[0].n) > names_now(&w, 0)->mono_ns, "and nothing turns round it");
   cr_assert(msub_fetch_count(w.node[0].fetch)->asked <= 3 + 3 + 8, "of a peer that announced nothing at most eight, and of one that does not speak it no more than go at once: %llu", (unsigned long long)msub_fetch_count(w.node[0].fetch)->asked);
   /* Somebody waits: those questions go before the others, into the place that is left. */
   names_outcome o, none[3];
