@@ -27,8 +27,9 @@ def main():
     idle = run(bench, "C1", "C2", *both)
     for (kind, arm), r in idle.items():
         assert r["unit"] == ("MiB" if kind == "C1" else "KiB/connection"), r
-        # 200 connections take something, and neither a node nor a connection takes a hundred times its usual share.
-        assert 0 < r["anonymous"]["median"] <= r["RSS"]["median"] < (200 if kind == "C1" else 1000), r
+        # 200 connections take something, and neither a node nor a connection takes a hundred times its usual share. Both grew by what they grew: pages of files
+        # may have gone meanwhile.
+        assert 0 < r["anonymous"]["median"] <= 1.1 * r["RSS"]["median"] < (200 if kind == "C1" else 1000), r
         assert "rate" not in r, r
     bad = subprocess.run([bench, "run", "B1", "--arm", "x=ours:carrier-pigeon", "--reps", "1"], capture_output=True, text=True, timeout=60)
     assert bad.returncode == 1 and "no transport of this name" in bad.stderr, bad.stderr
