@@ -492,19 +492,25 @@ static bool join_path(const msub_store_disk *d, const char *name, char out[MSUB_
 /* Where the keys are. */
 static bool table_path(const msub_store_disk *d, char out[MSUB__FOLDER_PATH + 64]) { return join_path(d, "data.mdb", out); }
 
-static bool is_there(const msub_store_disk *d, const char *path) {
+/* Its size, or -errno. */
+static int64_t size_of(const msub_store_disk *d, const char *path) {
   int fd = d->os->open(d->os->ud, path, MSUB__OS_READ);
   int64_t size = fd < 0 ? fd : d->os->size(d->os->ud, fd);
   if (fd >= 0) (void)d->os->close(d->os->ud, fd);
-  return size > 0;
+  return size;
 }
 
 /* LMDB trusts its file. After a kill there is nothing wrong with it, but who knows why it was killed. */
 static int check_table(const msub_store_disk *d, char *why) {
   char path[MSUB__FOLDER_PATH + 64], what[200];
   (void)table_path(d, path);
-  if (d->folder.making || !is_there(d, path)) {
-    if (d->folder.making) return MSUB_OK;
+  if (d->folder.making) return MSUB_OK;
+  int64_t size = size_of(d, path);
+  if (size < 0 && size != -ENOENT) {
+    (void)snprintf(why, MSUB_STORE_WHY, "%s/data.mdb: %s", d->dir, strerror((int)-size));
+    return msub__os_err((int)size);
+  }
+  if (size <= 0) {
     (void)snprintf(why, MSUB_STORE_WHY, "%s/data.mdb: missing or empty, and this is a store: put the folder back from a copy", d->dir);
     return MSUB_ERR_MALFORMED;
   }
@@ -525,8 +531,12 @@ static bool count_key(void *ud, msub_bytes key, msub_bytes value) {
 }
 
 static int verify_keys(msub_store_disk *d, char *why) {
-  uint64_t n = 0;
+  uint64_t n = 0, damaged = d->count.damaged;
   int err = iterate(d, (msub_bytes){ NULL, 0 }, count_key, &n);
+  if (err != MSUB_OK && d->count.damaged == damaged) {
+    (void)snprintf(why, MSUB_STORE_WHY, "%s/data.mdb: cannot be read behind the first %llu values: %s", d->dir, (unsigned long long)n, msub_err_text(err));
+    return err;
+  }
   if (err != MSUB_OK) {
     (void)snprintf(why, MSUB_STORE_WHY, "%s/data.mdb: %llu of %llu values are not what was stored; put the folder back from a copy", d->dir,
                    (unsigned long long)d->count.damaged, (unsigned long long)(n + d->count.damaged));
@@ -800,13 +810,6 @@ void msub_store_disk_count(msub_store_disk *d, msub_store_disk_counts *out) {
 }
 
 /* ---- compaction ---- */
-
-static int64_t size_of(const msub_store_disk *d, const char *path) {
-  int fd = d->os->open(d->os->ud, path, MSUB__OS_READ);
-  int64_t size = fd < 0 ? fd : d->os->size(d->os->ud, fd);
-  if (fd >= 0) (void)d->os->close(d->os->ud, fd);
-  return size;
-}
 
 int msub_store_disk_compact(const msub_store_disk_opts *o, uint64_t *before, uint64_t *after, char *why) {
   msub_store_disk_opts mine = *o;

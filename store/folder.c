@@ -211,11 +211,6 @@ static int open_it(msub__folder *f, bool must_exist, char *why) {
 
 int msub__folder_open(msub__folder *f, const msub__os *os, const char *dir, bool must_exist, bool read_only, char *why) {
   *f = (msub__folder){ .os = os, .dir = dir, .fd = -1, .read_only = read_only };
-  size_t n = dir ? strlen(dir) : 0;
-  if (n == 0 || n > MSUB__FOLDER_PATH) {
-    SAY(n ? "the folder's path is longer than %u bytes" : "no folder is named", MSUB__FOLDER_PATH);
-    return MSUB_ERR_INVAL;
-  }
   int err = open_it(f, must_exist, why);
   if (err != MSUB_OK) msub__folder_close(f, !f->unclean);
   return err;

@@ -112,7 +112,7 @@ static int open_env(msub__table *t) {
     MDB_envinfo info;
     int dead;
     rc = mdb_env_info(t->env, &info);
-    t->map = info.me_mapsize; /* at least what is in use */
+    if (!rc) t->map = info.me_mapsize; /* at least what is in use */
     if (!rc && !t->stopped) t->committed = info.me_last_txnid;
     if (!rc && !t->read_only) rc = mdb_reader_check(t->env, &dead);
   }
@@ -166,8 +166,12 @@ int msub__table_again(msub__table *t, const msub__os *os, const msub_mem *mem, c
     (void)snprintf(why, why_n, "%s: %s", path, strerror(-rc));
     return msub__os_err(rc);
   }
-  int err = msub__lmdb_check(os, mem, path, why, why_n);
-  if (err != MSUB_OK) return err;
+  char what[200];
+  int err = msub__lmdb_check(os, mem, path, what, sizeof what);
+  if (err != MSUB_OK) {
+    (void)snprintf(why, why_n, "%s: %s", path, what);
+    return err;
+  }
   t->stopped = false;
   rc = open_env(t);
   if (rc) err = refuse(why, why_n, t->dir, rc);
@@ -208,7 +212,7 @@ static int begin(msub__table *t) {
   if (t->has_snapshot) return MSUB_OK;
   int rc = t->env ? mdb_txn_renew(t->reading) : MDB_PANIC;
   if (rc == MDB_PANIC && t->env && !reopen(t)) rc = mdb_txn_renew(t->reading);
-  if (!rc) rc = mdb_cursor_renew(t->reading, t->cursor);
+  if (!rc && (rc = mdb_cursor_renew(t->reading, t->cursor)) != 0) mdb_txn_reset(t->reading); /* else it could not be renewed again */
   t->has_snapshot = !rc;
   return rc ? MSUB_ERR_IO : MSUB_OK;
 }
