@@ -20,13 +20,11 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "tests", "interop", "ipns"))
 from nodes import HERE, Place  # noqa: E402
 
+from namespaces import ip  # noqa: E402
+
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 PREFIX = f"msd{os.getpid()}"
 DRIVER = (255 << 8) | 254
-
-
-def ip(*args):
-    subprocess.run(["ip", *args], check=True, capture_output=True, text=True)
 
 
 def address(i):

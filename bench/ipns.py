@@ -282,6 +282,7 @@ def over_socket(binaries, meshsub, asked=2000):
         writer.publish("k", path)
         with cli_socket.Raw(str(served.socket)) as program:
             check(program.ask({"op": "ipns_follow", "name": name})["ok"], "it does not follow")
+
             def ask():
                 check(program.ask({"op": "ipns_resolve", "name": name})["value"] == path, "another value")
 

@@ -222,6 +222,16 @@ Test(ipns_names, no_memory_at_the_start) {
   }
 }
 
+/* Into the store of a node that is stopped; durable. */
+static void write_row(msub_store s, const msub_store_op *op) {
+  cr_assert_eq(s.ops->submit(s.s, op, 1, (msub_token){ 1 }), MSUB_OK);
+  s.ops->listen(s.s, NULL, NULL);
+  names_run(&w, S);
+  s.ops->turn(s.s, names_now(&w, 0));
+  names_run(&w, S);
+  s.ops->turn(s.s, names_now(&w, 0));
+}
+
 /* Options and stores that are nonsense. */
 Test(ipns_names, options) {
   begin(1);
@@ -282,22 +292,12 @@ Test(ipns_names, options) {
   uint8_t key[64] = "ipns/n/", value[6] = { 1, MSUB_NAMES_KEPT };
   memcpy(key + 7, names_id(9).p, names_id(9).n);
   msub_store_op op = { true, { key, 7 + names_id(9).n }, { value, 3 } };
-  cr_assert_eq(s.ops->submit(s.s, &op, 1, (msub_token){ 1 }), MSUB_OK);
-  s.ops->listen(s.s, NULL, NULL);
-  names_run(&w, S);
-  s.ops->turn(s.s, names_now(&w, 0));
-  names_run(&w, S);
-  s.ops->turn(s.s, names_now(&w, 0));
+  write_row(s, &op);
   names_start(&w, 0);
   cr_assert(count(0)->kept == 0 && count(0)->names == 1);
   names_stop(&w, 0);
   value[0] = 2;
-  cr_assert_eq(s.ops->submit(s.s, &op, 1, (msub_token){ 1 }), MSUB_OK);
-  s.ops->listen(s.s, NULL, NULL);
-  names_run(&w, S);
-  s.ops->turn(s.s, names_now(&w, 0));
-  names_run(&w, S);
-  s.ops->turn(s.s, names_now(&w, 0));
+  write_row(s, &op);
   cr_assert_eq(names_try_start(&w, 0), MSUB_ERR_MALFORMED);
   names_world_stop(&w);
 }

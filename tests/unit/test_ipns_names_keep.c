@@ -81,14 +81,19 @@ Test(ipns_names, keep_open) {
   names_world_stop(&w);
 }
 
-/* What the program follows or keeps counts in no quota, whoever brought it. */
-Test(ipns_names, keep_open_and_followed) {
+/* A keeper that has two names of a peer, as many as it may: 1 and 2, soon. */
+static void begin_full(int64_t life) {
   names_world_init(&w);
   w.node[0].o.names_of_peer = 2;
   names_world_start(&w, 2);
   w.step = 4 * MS;
   open_keeper(1);
-  for (uint8_t k = 1; k <= 2; k++) cr_assert_eq(put(1, k, names_record(&w, k, "/ipfs/v", 0, DAY_NS), true, NULL), MSUB_OK);
+  for (uint8_t k = 1; k <= 2; k++) cr_assert_eq(put(1, k, names_record(&w, k, "/ipfs/v", 0, life), true, NULL), MSUB_OK);
+}
+
+/* What the program follows or keeps counts in no quota, whoever brought it. */
+Test(ipns_names, keep_open_and_followed) {
+  begin_full(DAY_NS);
   names_run(&w, S);
   cr_assert_eq(count(0)->kept_open, 2);
   cr_assert_eq(msub_names_follow(w.node[0].n, names_id(1), names_now(&w, 0), NULL, NULL), MSUB_OK);
@@ -110,12 +115,7 @@ Test(ipns_names, keep_open_and_followed) {
 
 /* A store that takes nothing more, and names that somebody waits for: the quota holds, and it ends. */
 Test(ipns_names, keep_open_and_a_store_that_is_full) {
-  names_world_init(&w);
-  w.node[0].o.names_of_peer = 2;
-  names_world_start(&w, 2);
-  w.step = 4 * MS;
-  open_keeper(1);
-  for (uint8_t k = 1; k <= 2; k++) cr_assert_eq(put(1, k, names_record(&w, k, "/ipfs/v", 0, (int64_t)S), true, NULL), MSUB_OK);
+  begin_full((int64_t)S);
   names_run(&w, 2 * S);
   const msub_names_counts *c = count(0);
   names_outcome o[2];
